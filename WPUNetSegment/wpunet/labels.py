@@ -1,0 +1,68 @@
+"""The one table of labels: value, name, colour and clinical code of everything that the engine can mark.
+
+Values 1 and 2 are KiTS19's own, so a label map compares directly with KiTS19's masks. Where the two kidneys are
+kept apart, the left one gets a value of its own and the right one keeps 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Code = tuple[str, str, str]  # coding scheme, value, meaning
+
+BACKGROUND = 0
+KIDNEY = RIGHT_KIDNEY = 1
+TUMOR = 2
+LEFT_KIDNEY = 3
+
+
+@dataclass(frozen=True)
+class Label:
+    """One structure.
+
+    value:    number in the label map
+    key:      id in files and reports
+    name:     what a person reads
+    colour:   RGB, 0 to 255; kidneys red, tumor green, as in the paper
+    category, type, modifier, region: SNOMED CT codes as 3D Slicer's terminologies hold them
+    """
+
+    value: int
+    key: str
+    name: str
+    colour: tuple[int, int, int]
+    category: Code
+    type: Code
+    modifier: Code | None = None
+    region: Code | None = None
+
+    @property
+    def terminology(self) -> str:
+        """The entry as 3D Slicer writes it into a segment's ``TerminologyEntry`` tag."""
+
+        def text(code: Code | None) -> str:
+            return "^".join(code) if code else "^^"
+
+        codes = "~".join(text(code) for code in (self.category, self.type, self.modifier))
+        return (
+            f"Segmentation category and type - DICOM master list~{codes}"
+            f"~Anatomic codes - DICOM master list~{text(self.region)}~^^"
+        )
+
+
+_ANATOMY: Code = ("SCT", "123037004", "Anatomical Structure")
+_LESION: Code = ("SCT", "49755003", "Morphologically Altered Structure")
+_KIDNEY: Code = ("SCT", "64033007", "Kidney")
+_RED, _GREEN = (214, 50, 48), (46, 174, 82)
+
+KIDNEY_LABEL = Label(KIDNEY, "kidney", "kidney", _RED, _ANATOMY, _KIDNEY)
+RIGHT_KIDNEY_LABEL = Label(
+    RIGHT_KIDNEY, "kidney_right", "right kidney", _RED, _ANATOMY, _KIDNEY, ("SCT", "24028007", "Right")
+)
+LEFT_KIDNEY_LABEL = Label(
+    LEFT_KIDNEY, "kidney_left", "left kidney", (232, 98, 82), _ANATOMY, _KIDNEY, ("SCT", "7771000", "Left")
+)
+TUMOR_LABEL = Label(TUMOR, "tumor", "kidney tumor", _GREEN, _LESION, ("SCT", "4147007", "Mass"), None, _KIDNEY)
+
+TOGETHER = (KIDNEY_LABEL, TUMOR_LABEL)  # KiTS19's own two labels
+BY_SIDE = (RIGHT_KIDNEY_LABEL, TUMOR_LABEL, LEFT_KIDNEY_LABEL)

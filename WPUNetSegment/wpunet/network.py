@@ -1,0 +1,122 @@
+"""WP-UNet: a U-Net of depth-wise separable convolutions.
+
+Rao, Chatterjee, Sharma, "Weight pruning-UNet", J Med Signals Sens 2022;12:108-113, doi 10.4103/jmss.jmss_108_21.
+Shapes below are (batch, channel, row, column) for the default widths and a 256x256 slice; any size that 16 divides
+works. Where the paper leaves a choice open, the argument says how we read it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a weights file says about the network it belongs to.
+
+    widths:  channels of the encoder's five levels
+    classes: output channels; 3 are background, kidney, tumor
+    inputs:  input channels; 1 is the slice itself
+    norms:   batch normalisations in a block: 1 as in the paper (after the second convolution), 2 after each
+    """
+
+    widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
+    classes: int = 3
+    inputs: int = 1
+    norms: int = 1
+
+    def as_dict(self) -> dict:
+        return asdict(self) | {"widths": list(self.widths)}
+
+
+class SeparableConv(nn.Sequential):
+    """A 3x3 convolution in each channel, then a 1x1 convolution across channels: (n, i, h, w) -> (n, o, h, w)."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(channels_in, channels_in, 3, padding=1, groups=channels_in, bias=False)
+        self.pointwise = nn.Conv2d(channels_in, channels_out, 1)
+
+
+class Block(nn.Module):
+    """The WP-UNet block: two separable convolutions, two activations: (n, i, h, w) -> (n, o, h, w)."""
+
+    def __init__(self, channels_in: int, channels_out: int, norms: int = 1) -> None:
+        super().__init__()
+        self.first = SeparableConv(channels_in, channels_out)
+        self.first_norm = nn.BatchNorm2d(channels_out) if norms == 2 else nn.Identity()
+        self.second = SeparableConv(channels_out, channels_out)
+        self.second_norm = nn.BatchNorm2d(channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.first_norm(self.first(x)))
+        return F.relu(self.second_norm(self.second(x)))
+
+
+class WPUNet(nn.Module):
+    """Slices in, logits out: (n, inputs, h, w) -> (n, classes, h, w); 16 divides h and w.
+
+    Up-sampling is bilinear with a separable convolution that halves the channels, where the vanilla U-Net has an
+    up-convolution. With widths 64..1024 and two classes that makes 3,921,730 weights, of which the paper's
+    1,297,441 are a third. Dropout acts on the bottleneck, before up-sampling.
+    """
+
+    def __init__(self, spec: NetworkSpec | None = None, dropout: float = 0.5) -> None:
+        super().__init__()
+        self.spec = spec = spec or NetworkSpec()
+        widths = spec.widths
+        self.stem = nn.Conv2d(spec.inputs, widths[0], 3, padding=1)  # the one standard convolution
+        inner = (widths[0], *widths[:-1])
+        self.encoder = nn.ModuleList(Block(i, o, spec.norms) for i, o in zip(inner, widths, strict=True))
+        self.dropout = nn.Dropout(dropout)
+        outward = list(zip(widths[:0:-1], widths[-2::-1], strict=True))  # (1024, 512) ... (128, 64)
+        self.up = nn.ModuleList(SeparableConv(below, level) for below, level in outward)
+        self.decoder = nn.ModuleList(Block(2 * level, level, spec.norms) for _, level in outward)
+        self.head = nn.Conv2d(widths[0], spec.classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))  # (n, 64, 256, 256)
+        skips = []
+        for level, block in enumerate(self.encoder):
+            if level:
+                x = F.max_pool2d(x, 2)  # 128, 64, 32, 16 pixels
+            x = block(x)  # (n, 64, 256, 256) ... (n, 1024, 16, 16)
+            skips.append(x)
+        x = self.dropout(skips.pop())
+        for up, block in zip(self.up, self.decoder, strict=True):
+            x = up(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))
+            x = block(torch.cat([x, skips.pop()], dim=1))  # (n, 512, 32, 32) ... (n, 64, 256, 256)
+        return self.head(x)  # (n, 3, 256, 256)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """weights: all; nonzero: those that pruning left; multiply_adds: of one slice."""
+
+    weights: int
+    nonzero: int
+    multiply_adds: int
+
+
+def cost(network: nn.Module, size: tuple[int, int] = (256, 256)) -> Cost:
+    """Count the weights of ``network`` and, with PyTorch's own counter, the multiply-adds of one slice of ``size``."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    inputs = next(m for m in network.modules() if isinstance(m, nn.Conv2d)).in_channels
+    first = next(network.parameters())
+    slices = torch.zeros(1, inputs, *size, dtype=first.dtype, device=first.device)
+    training = network.training
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network.eval()(slices)
+    network.train(training)
+    parameters = list(network.parameters())
+    return Cost(
+        weights=sum(p.numel() for p in parameters),
+        nonzero=sum(int(torch.count_nonzero(p)) for p in parameters),
+        multiply_adds=counter.get_total_flops() // 2,
+    )

@@ -1,0 +1,96 @@
+"""From HU to what the network sees, and back: the one preprocessing that training and inference share.
+
+The network sees pixels of a fixed size in mm, so a kidney has the same size in pixels whatever the scanner's field of
+view. Resampling is separable and linear (a triangle as wide as the coarser of the two pixels, so that shrinking does
+not alias), hence two matrix products a slice: fast on any machine and exact in both directions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+
+import numpy as np
+
+WINDOW_HU = (-160.0, 340.0)  # fat to contrast-filled vessels; what lies outside is clipped
+AIR_HU = -1000.0
+MULTIPLE = 16  # the network halves its input four times
+
+
+def normalise(hu: np.ndarray) -> np.ndarray:
+    """HU of any shape -> float32 from -1 (fat and below) to 1 (bone and above), the network's input values."""
+    low, high = WINDOW_HU
+    return np.clip((hu - (low + high) / 2) / ((high - low) / 2), -1.0, 1.0).astype(np.float32, copy=False)
+
+
+def resampling_matrix(
+    size: int, step: float, new_size: int, new_step: float, *, repeat_edge: bool = False
+) -> np.ndarray:
+    """Weights (new_size, size) that take samples at ``step`` mm to samples at ``new_step`` mm along one axis.
+
+    Both axes start at the same border (not at the same pixel centre). Where the new axis reaches beyond the old one a
+    row sums to less than 1, so that the rest can be filled; with ``repeat_edge`` the outermost sample is repeated.
+    """
+    centres = (np.arange(new_size) + 0.5) * new_step
+    samples = (np.arange(size) + 0.5) * step
+    width = max(step, new_step)
+    weights = np.clip(1.0 - np.abs(centres[:, None] - samples[None, :]) / width, 0.0, None)
+    if repeat_edge:
+        nearest = np.clip(np.floor(centres / step).astype(int), 0, size - 1)
+        empty = weights.sum(1) < 1e-6
+        weights[empty, nearest[empty]] = 1.0
+        total = weights.sum(1)
+    else:  # near a border the triangle hangs over the edge: what it would have weighed beyond counts as filling
+        total = np.where((centres > step / 2) & (centres < size * step - step / 2), weights.sum(1), width / step)
+    return (weights / total[:, None]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class InPlaneGrid:
+    """How the pixels of a CT slice (or of a region of it) and the network's pixels lie on each other.
+
+    shape:    rows and columns of the region, in CT pixels
+    spacing:  mm between CT rows and columns
+    pixel_mm: mm between the network's pixels
+    """
+
+    shape: tuple[int, int]
+    spacing: tuple[float, float]
+    pixel_mm: float
+
+    @cached_property
+    def network_shape(self) -> tuple[int, int]:
+        """Rows and columns of the network's input: the region, padded with air at its end to a multiple of 16."""
+        rows, columns = (
+            ceil(ceil(size * step / self.pixel_mm - 1e-6) / MULTIPLE) * MULTIPLE
+            for size, step in zip(self.shape, self.spacing, strict=True)
+        )
+        return rows, columns
+
+    @cached_property
+    def _down(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = (
+            resampling_matrix(size, step, new, self.pixel_mm)
+            for size, step, new in zip(self.shape, self.spacing, self.network_shape, strict=True)
+        )
+        return rows, columns
+
+    @cached_property
+    def _up(self) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = (
+            resampling_matrix(new, self.pixel_mm, size, step, repeat_edge=True)
+            for size, step, new in zip(self.shape, self.spacing, self.network_shape, strict=True)
+        )
+        return rows, columns
+
+    def to_network(self, hu: np.ndarray) -> np.ndarray:
+        """HU slices (n, row, column) of the region -> network input (n, 1, h, w), float32."""
+        rows, columns = self._down
+        above_air = hu.astype(np.float32) - np.float32(AIR_HU)
+        return normalise(rows @ (above_air @ columns.T) + np.float32(AIR_HU))[:, None]
+
+    def to_ct(self, maps: np.ndarray) -> np.ndarray:
+        """Maps on the network's grid (..., h, w) -> the region's pixels (..., row, column), float32."""
+        rows, columns = self._up
+        return rows @ (maps @ columns.T)
