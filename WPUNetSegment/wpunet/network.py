@@ -7,30 +7,13 @@ works. Where the paper leaves a choice open, the argument says how we read it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """What a weights file says about the network it belongs to.
-
-    widths:  channels of the encoder's five levels
-    classes: output channels; 3 are background, kidney, tumor
-    inputs:  input channels; 1 is the slice itself
-    norms:   batch normalisations in a block: 1 as in the paper (after the second convolution), 2 after each
-    """
-
-    widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
-    classes: int = 3
-    inputs: int = 1
-    norms: int = 1
-
-    def as_dict(self) -> dict:
-        return asdict(self) | {"widths": list(self.widths)}
+from .bundle import NetworkSpec
 
 
 class SeparableConv(nn.Sequential):

@@ -29,21 +29,21 @@ def resampling_matrix(
 ) -> np.ndarray:
     """Weights (new_size, size) that take samples at ``step`` mm to samples at ``new_step`` mm along one axis.
 
-    Both axes start at the same border (not at the same pixel centre). Where the new axis reaches beyond the old one a
-    row sums to less than 1, so that the rest can be filled; with ``repeat_edge`` the outermost sample is repeated.
+    Both axes start at the same border (not at the same pixel centre). New samples beyond the old axis get no weight
+    at all, for the caller to fill; with ``repeat_edge`` they repeat the outermost sample.
     """
     centres = (np.arange(new_size) + 0.5) * new_step
     samples = (np.arange(size) + 0.5) * step
-    width = max(step, new_step)
-    weights = np.clip(1.0 - np.abs(centres[:, None] - samples[None, :]) / width, 0.0, None)
+    reach = size * step
+    weights = np.clip(1.0 - np.abs(centres[:, None] - samples[None, :]) / max(step, new_step), 0.0, None)
     if repeat_edge:
-        nearest = np.clip(np.floor(centres / step).astype(int), 0, size - 1)
-        empty = weights.sum(1) < 1e-6
-        weights[empty, nearest[empty]] = 1.0
-        total = weights.sum(1)
-    else:  # near a border the triangle hangs over the edge: what it would have weighed beyond counts as filling
-        total = np.where((centres > step / 2) & (centres < size * step - step / 2), weights.sum(1), width / step)
-    return (weights / total[:, None]).astype(np.float32)
+        beyond = centres >= reach
+        weights[beyond] = 0.0
+        weights[beyond, -1] = 1.0
+    else:
+        weights[centres >= reach] = 0.0
+    total = weights.sum(1, keepdims=True)
+    return np.divide(weights, total, out=weights, where=total > 0).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,44 @@
+"""Parts that many tests share: small networks, and where the real CT lies, if it is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real CT; tests that need it are skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"needs the real CT in {DATA}, which is not here")
+    return DATA
+
+
+@pytest.fixture
+def make_weights(tmp_path):
+    """A function that writes a bundle of random weights and gives its path."""
+    import torch
+    from safetensors.torch import save_file
+
+    from wpunet.bundle import NetworkSpec
+    from wpunet.network import WPUNet
+
+    def make(spec: NetworkSpec = NetworkSpec(widths=(4, 4, 8, 8, 8), norms=2), seed: int = 0, name: str = "random"):
+        torch.manual_seed(seed)
+        network = WPUNet(spec)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):  # as if trained: statistics that are not 0 and 1
+                module.running_mean.normal_(0, 0.2)
+                module.running_var.uniform_(0.5, 2.0)
+                module.weight.data.uniform_(0.5, 1.5)
+                module.bias.data.normal_(0, 0.2)
+        state = {key: value for key, value in network.state_dict().items() if "num_batches" not in key}
+        path = tmp_path / f"{name}.safetensors"
+        save_file(state, path, metadata={"spec": json.dumps(spec.as_dict()), "pixel_mm": "1.6"})
+        return path
+
+    return make

@@ -1,0 +1,82 @@
+"""OpenVINO and PyTorch run the same network; devices that are not here are refused; memory that runs out is survived."""
+
+import numpy as np
+import pytest
+import torch
+
+from wpunet import bundle, runtime
+from wpunet.bundle import NetworkSpec
+from wpunet.errors import DeviceError
+
+SPECS = [NetworkSpec((4, 4, 8, 8, 8), norms=2), NetworkSpec((8, 8, 8, 8, 8), classes=2, norms=1), NetworkSpec((4, 5, 6, 7, 8), inputs=3)]
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_the_graph_is_the_network(make_weights, spec, monkeypatch):
+    weights = bundle.load(make_weights(spec))
+    slices = np.random.default_rng(0).normal(size=(3, spec.inputs, 48, 64)).astype(np.float32)
+    expected = runtime.TorchRuntime(weights)(slices)
+    exact = runtime.OpenVINORuntime(weights)
+    exact._config["INFERENCE_PRECISION_HINT"] = "f32"
+    assert np.abs(exact(slices) - expected).max() < 1e-4 * np.abs(expected).max()
+    rounded = runtime.OpenVINORuntime(weights)(slices)
+    assert np.abs(rounded - expected).max() < 0.1 * np.abs(expected).max()
+
+
+def test_openvino_serves_the_cpu_without_torch(make_weights):
+    assert isinstance(runtime.create(bundle.load(make_weights()), "cpu"), runtime.OpenVINORuntime)
+
+
+def test_torch_serves_where_openvino_is_missing(make_weights, monkeypatch):
+    real = runtime.importlib.util.find_spec
+    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None if name == "openvino" else real(name))
+    assert isinstance(runtime.create(bundle.load(make_weights()), "cpu", threads=1), runtime.TorchRuntime)
+    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DeviceError, match="pip install openvino"):
+        runtime.create(bundle.load(make_weights()), "cpu")
+
+
+@pytest.mark.parametrize(("device", "says"), [("tpu", "Unknown device"), ("cuda:77", "not here"), ("", "Unknown device")])
+def test_devices_that_are_not_here_are_refused(make_weights, device, says):
+    with pytest.raises(DeviceError, match=says):
+        runtime.create(bundle.load(make_weights()), device)
+
+
+class FullGPU(torch.nn.Module):
+    """Stands for a network on a GPU with room for ``room`` slices."""
+
+    def __init__(self, room):
+        super().__init__()
+        self.room = room
+
+    def forward(self, x):
+        if len(x) > self.room:
+            raise torch.OutOfMemoryError("full")
+        return x * 2
+
+
+def gpu_with_room(weights, room):
+    """A torch runtime that believes itself on a GPU ("meta" has no memory of its own and needs no hardware)."""
+    subject = runtime.TorchRuntime(weights)
+    subject._network = FullGPU(room)
+    subject.batch = 16
+    return subject
+
+
+def test_a_full_gpu_gets_smaller_batches_and_loses_nothing(make_weights, monkeypatch):
+    subject = gpu_with_room(bundle.load(make_weights()), room=3)
+    monkeypatch.setattr(subject, "device", torch.device("cpu"))
+    monkeypatch.setattr(subject, "_make_room", lambda: setattr(subject, "batch", subject.batch // 2))
+    slices = np.arange(20 * 16 * 16, dtype=np.float32).reshape(20, 1, 16, 16)
+    assert np.array_equal(subject(slices), slices * 2)
+    assert subject.batch == 2
+
+
+def test_a_gpu_without_room_hands_over_to_the_cpu(make_weights):
+    subject = gpu_with_room(bundle.load(make_weights()), room=0)
+    subject.device = torch.device("meta")
+    subject.batch = 4
+    for _ in range(3):
+        subject._make_room()
+    assert subject.device.type == "cpu"
+    assert "ran out of memory" in subject.warnings[0]

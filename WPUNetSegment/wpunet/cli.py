@@ -1,0 +1,113 @@
+"""The command line: reads the arguments, runs the engine, prints. Exit status 0 done, 2 bad input, 130 cancelled."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from . import __version__
+from .errors import Cancelled, InputError, WpunetError
+
+EXIT_BAD_INPUT, EXIT_CANCELLED = 2, 130
+FORMATS = ("nii.gz", "seg.nrrd")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run ``wpunet``; returns the exit status."""
+    from .progress import Cancel, reporter
+
+    arguments = parser().parse_args(argv)
+    debug = bool(os.environ.get("WPUNET_DEBUG"))
+    with reporter(getattr(arguments, "progress", "none")) as talk, Cancel() as cancel:
+        try:
+            return arguments.run(arguments, talk, cancel)
+        except Cancelled:
+            talk.error("Cancelled.", EXIT_CANCELLED)
+            return EXIT_CANCELLED
+        except WpunetError as error:
+            if debug:
+                raise
+            talk.error(str(error), EXIT_BAD_INPUT)
+            return EXIT_BAD_INPUT
+        except MemoryError:
+            if debug:
+                raise
+            talk.error("Not enough memory for this CT; close other programs or crop the CT.", EXIT_BAD_INPUT)
+            return EXIT_BAD_INPUT
+
+
+def parser() -> argparse.ArgumentParser:
+    """The grammar of the command line."""
+    top = argparse.ArgumentParser(
+        prog="wpunet",
+        description="Kidneys and kidney tumors in CT, offline. For research only: not a medical device.",
+    )
+    top.add_argument("--version", action="version", version=f"wpunet {__version__}")
+    commands = top.add_subparsers(required=True, metavar="command")
+    _segment_arguments(commands.add_parser("segment", help="segment one CT, several, or a folder of them"))
+    info = commands.add_parser("info", help="say which weights, versions and devices are here")
+    _weights_argument(info)
+    info.set_defaults(run=_info)
+    return top
+
+
+def _weights_argument(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--weights", type=Path, metavar="FILE", help="weights to use instead of the bundled ones")
+
+
+def _segment_arguments(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("ct", nargs="+", type=Path, metavar="CT", help="NIfTI, NRRD or MHA file, DICOM folder, or a folder of these")
+    add("-o", "--output", type=Path, metavar="OUT", help="file to write; with several CTs the folder to write into")
+    add("--format", choices=FORMATS, help="of the segmentation; by default what OUT's name says, else nii.gz")
+    add("--report", type=Path, metavar="FILE", help="write measurements and warnings as JSON")
+    add("--preview", type=Path, metavar="FILE", help="write a PNG of the slices that matter")
+    add("--uncertainty", type=Path, metavar="FILE", help="write the entropy of each voxel, 0 to 1")
+    add("--sides", action="store_true", help="give the left kidney a label of its own (3) in nii.gz")
+    add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    add("--series", metavar="UID", help="which series of a DICOM folder")
+    add("--threads", type=int, metavar="N", help="processor threads to use")
+    add("--full", action="store_true", help="skip the quick search and look at the whole field of view")
+    add("--no-flips", dest="flips", action="store_false", help="do not average with the mirrored slices: faster")
+    add("--keep", action="append", default=[], metavar="RULE", help="switch a clean-up rule off (see --help-rules)")
+    add("--overwrite", action="store_true", help="with several CTs: do the finished ones again")
+    add("--progress", choices=("bar", "json", "none"), default="bar", help="default: bar, where there is a terminal")
+    _weights_argument(command)
+    command.set_defaults(run=_segment)
+
+
+def _segment(arguments: argparse.Namespace, talk, cancel) -> int:  # noqa: ANN001  (progress.Reporter, progress.Cancel)
+    from .batch import plan
+
+    jobs, several = plan(arguments)
+    from .segment import Options, Segmenter
+
+    options = Options(full=arguments.full, flips=arguments.flips)
+    segmenter = Segmenter(arguments.weights, arguments.device, arguments.threads)
+    status = 0
+    for number, job in enumerate(jobs, 1):
+        talk.begin(job.name, number, len(jobs))
+        if several and job.finished and not arguments.overwrite:
+            talk.skipped(job)
+            continue
+        try:
+            talk.result(job, job.run(segmenter, options, talk.monitor(cancel)))
+        except Cancelled:
+            raise
+        except WpunetError as error:
+            if not several:
+                raise
+            talk.error(str(error), EXIT_BAD_INPUT)
+            status = EXIT_BAD_INPUT
+    return status
+
+
+def _info(arguments: argparse.Namespace, talk, cancel) -> int:  # noqa: ANN001, ARG001
+    from .info import describe
+
+    talk.say(describe(arguments.weights))
+    return 0
+
+

@@ -1,0 +1,42 @@
+"""How a run tells where it is, and how it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from .errors import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass
+class Monitor:
+    """Callbacks of the caller, and the seconds that each stage took.
+
+    progress(stage, done, total): called as the work goes on
+    cancelled(): asked between pieces of work; True ends the run with Cancelled
+    """
+
+    progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+    cancelled: Callable[[], bool] = lambda: False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def at(self, stage: str, done: int, total: int) -> None:
+        if self.cancelled():
+            raise Cancelled("Cancelled.")
+        self.progress(stage, done, total)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.at(name, 0, 1)
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - start
+        self.at(name, 1, 1)

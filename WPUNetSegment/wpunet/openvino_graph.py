@@ -1,0 +1,73 @@
+"""WP-UNet as an OpenVINO graph, built straight from the weights: no PyTorch, no file in between.
+
+Layer for layer the network of network.py in inference: batch normalisation is folded into the 1x1 convolution before
+it, where nothing lies between them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+from openvino import opset13 as ops
+
+from .bundle import NORM_EPSILON, Weights
+
+_ONE_PIXEL = {"strides": [1, 1], "dilations": [1, 1]}
+
+
+def build(weights: Weights, shape: tuple[int, int, int, int]) -> ov.Model:
+    """The graph for inputs of ``shape`` (n, inputs, h, w), float32; its one output is logits (n, classes, h, w)."""
+    graph = _Graph(weights)
+    slices = ops.parameter(list(shape), np.float32, name="slices")
+    x = graph.relu(graph.convolution(slices, "stem", padding=1))
+    skips = []
+    for level in range(len(weights.spec.widths)):
+        if level:
+            x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
+        x = graph.block(x, f"encoder.{level}")
+        skips.append(x)
+    x = skips.pop()
+    for step in range(len(skips)):
+        x = graph.separable(graph.twice(x), f"up.{step}")
+        x = graph.block(ops.concat([x, skips.pop()], 1), f"decoder.{step}")
+    return ov.Model([graph.convolution(x, "head")], [slices], "WP-UNet")
+
+
+class _Graph:
+    """Layers by the names that their weights have in PyTorch."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.tensors = weights.tensors
+
+    def relu(self, x):  # noqa: ANN001, ANN201  (OpenVINO's nodes and outputs share no public type)
+        return ops.relu(x)
+
+    def twice(self, x):  # noqa: ANN001, ANN201
+        """Bilinear up-sampling by two, as torch's interpolate without aligned corners."""
+        scales = ops.constant(np.array([2.0, 2.0], np.float32))
+        axes = ops.constant(np.array([2, 3], np.int64))
+        return ops.interpolate(
+            x, scales, "linear_onnx", "scales", coordinate_transformation_mode="half_pixel", axes=axes
+        )
+
+    def convolution(self, x, name: str, padding: int = 0, norm: str | None = None):  # noqa: ANN001, ANN201
+        kernel, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
+        if norm:
+            part = {key: self.tensors[f"{norm}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")}
+            scale = part["weight"] / np.sqrt(part["running_var"] + NORM_EPSILON)
+            kernel = kernel * scale[:, None, None, None]
+            bias = (bias - part["running_mean"]) * scale + part["bias"]
+        pads = [padding, padding]
+        y = ops.convolution(x, ops.constant(kernel), pads_begin=pads, pads_end=pads, **_ONE_PIXEL)
+        return ops.add(y, ops.constant(bias.reshape(1, -1, 1, 1)))
+
+    def separable(self, x, name: str, norm: str | None = None):  # noqa: ANN001, ANN201
+        kernel = self.tensors[f"{name}.depthwise.weight"][:, None]  # (groups, 1, 1, 3, 3)
+        x = ops.group_convolution(x, ops.constant(kernel), pads_begin=[1, 1], pads_end=[1, 1], **_ONE_PIXEL)
+        return self.convolution(x, f"{name}.pointwise", norm=norm)
+
+    def block(self, x, name: str):  # noqa: ANN001, ANN201
+        for part in ("first", "second"):
+            norm = f"{name}.{part}_norm"
+            x = self.relu(self.separable(x, f"{name}.{part}", norm if f"{norm}.weight" in self.tensors else None))
+        return x

@@ -1,0 +1,126 @@
+"""From HU to a decision for every voxel: the network on slabs of about 1.5 mm, its logits brought to the CT's grid.
+
+Two numbers a pixel carry the decision: the logit of "kidney or tumor" against everything else, and the logit of tumor
+against kidney where it is one of them. Both are interpolated before they are cut at 0, so edges are not blocky.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .labels import KIDNEY, TUMOR
+from .preprocess import InPlaneGrid, resampling_matrix
+
+if TYPE_CHECKING:
+    from .locate import Region
+    from .monitor import Monitor
+    from .runtime import Runtime
+    from .volume import Volume
+
+SLAB_MM = 1.6  # thinner slices are averaged to slabs of at most this: less noise, less work
+LIMIT = 30.0  # logits beyond this say no more
+
+
+def foreground_logit(logits: np.ndarray) -> np.ndarray:
+    """Logits (n, 3, h, w) of background, kidney, tumor -> logit (n, h, w) of kidney-or-tumor."""
+    return np.clip(np.logaddexp(logits[:, 1], logits[:, 2]) - logits[:, 0], -LIMIT, LIMIT)
+
+
+def tumor_logit(logits: np.ndarray) -> np.ndarray:
+    """Logits (n, 3, h, w) -> logit (n, h, w) of tumor against kidney."""
+    return np.clip(logits[:, 2] - logits[:, 1], -LIMIT, LIMIT)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What the network says of a region, on its own grid.
+
+    foreground, tumor: logits (slab, h, w), float16
+    step: CT slices in a slab
+    """
+
+    region: Region
+    grid: InPlaneGrid
+    step: int
+    foreground: np.ndarray
+    tumor: np.ndarray
+
+
+def predict(
+    volume: Volume, region: Region, runtime: Runtime, pixel_mm: float, temperature: float, flips: bool, monitor: Monitor
+) -> Maps:
+    """Run the network over every slab of ``region``; with ``flips`` also mirrored left to right, and average."""
+    depth, rows, columns = region.shape
+    grid = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm)
+    step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
+    slabs = -(-depth // step)
+    foreground = np.empty((slabs, *grid.network_shape), np.float16)
+    tumor = np.empty_like(foreground)
+    for first in range(0, slabs, runtime.batch):
+        monitor.at("predict", first, slabs)
+        last = min(first + runtime.batch, slabs)
+        start = region.slices.start + first * step
+        stop = min(region.slices.start + last * step, region.slices.stop)
+        x = grid.to_network(_slabs(volume.hu[start:stop, region.rows, region.columns], step))
+        logits = runtime(x)
+        if flips:
+            logits = (logits + runtime(np.ascontiguousarray(x[..., ::-1]))[..., ::-1]) / 2
+        logits /= temperature
+        foreground[first:last] = foreground_logit(logits)
+        tumor[first:last] = tumor_logit(logits)
+    return Maps(region, grid, step, foreground, tumor)
+
+
+def _slabs(hu: np.ndarray, step: int) -> np.ndarray:
+    """Means of every ``step`` slices (n, row, column); the last slab may hold fewer."""
+    if step == 1:
+        return hu
+    starts = np.arange(0, len(hu), step)
+    counts = np.diff(np.append(starts, len(hu)))
+    return np.add.reduceat(hu, starts, axis=0, dtype=np.float32) / counts[:, None, None].astype(np.float32)
+
+
+def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
+    """The label of every voxel, and how uncertain it is.
+
+    Returns labels (slice, row, column) uint8 and the entropy of the three classes in bits over log2(3), as uint8 of
+    255, both of ``shape``; outside the region and on slices without a trace of kidney they are 0.
+    """
+    labels = np.zeros(shape, np.uint8)
+    entropy = np.zeros(shape, np.uint8)
+    depth = maps.region.shape[0]
+    between = resampling_matrix(len(maps.foreground), float(maps.step), depth, 1.0, repeat_edge=True)
+    for k in range(depth):
+        if k % 16 == 0:
+            monitor.at("decide", k, depth)
+        slabs = np.flatnonzero(between[k])
+        foreground = np.tensordot(between[k, slabs], maps.foreground[slabs].astype(np.float32), 1)
+        if foreground.max() < -6.0:  # not a quarter of a percent anywhere
+            continue
+        tumor = np.tensordot(between[k, slabs], maps.tumor[slabs].astype(np.float32), 1)
+        foreground, tumor = maps.grid.to_ct(np.stack([foreground, tumor]))
+        here = (maps.region.slices.start + k, maps.region.rows, maps.region.columns)
+        labels[here] = np.where(foreground > 0, np.where(tumor > 0, TUMOR, KIDNEY), 0)
+        entropy[here] = _entropy(foreground, tumor)
+    return labels, entropy
+
+
+def _entropy(foreground: np.ndarray, tumor: np.ndarray) -> np.ndarray:
+    """Two logit maps -> entropy over the three classes, 0 to 255 (255: all three equally likely)."""
+    in_doubt = np.abs(foreground) < 8.0
+    in_doubt |= foreground > 0
+    result = np.zeros(foreground.shape, np.uint8)
+    p = 1.0 / (1.0 + np.exp(-foreground[in_doubt]))
+    t = 1.0 / (1.0 + np.exp(-tumor[in_doubt]))
+    # entropy of a choice in two steps: first foreground or not, then tumor or kidney
+    bits = _binary_entropy(p) + p * _binary_entropy(t)
+    result[in_doubt] = np.round(bits / np.log2(3.0) * 255.0)
+    return result
+
+
+def _binary_entropy(p: np.ndarray) -> np.ndarray:
+    p = np.clip(p, 1e-6, 1.0 - 1e-6)
+    return -(p * np.log2(p) + (1.0 - p) * np.log2(1.0 - p))

@@ -1,0 +1,173 @@
+"""One call, slices in and logits out, over whatever runs the network here: OpenVINO on a CPU, or PyTorch."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from .errors import DeviceError
+from .bundle import Weights
+
+MAX_BATCH = 16  # on a GPU; on a CPU larger batches were measured to bring nothing
+
+
+class Runtime(Protocol):
+    """Runs the network on one device.
+
+    description: what runs it, for the report ("OpenVINO 2026.4, CPU, bf16")
+    warnings:    what the user should know about how it ran
+    """
+
+    description: str
+    warnings: list[str]
+    batch: int
+
+    def __call__(self, slices: np.ndarray) -> np.ndarray:
+        """Network input (n, inputs, h, w) float32 -> logits (n, classes, h, w) float32."""
+        ...
+
+
+def create(weights: Weights, device: str = "auto", threads: int | None = None) -> Runtime:
+    """The fastest runtime there is for ``device``: "auto", "cpu", "cuda", "cuda:N" or "mps".
+
+    Raises DeviceError for a device that is unknown or not here.
+    """
+    kind = device.partition(":")[0]
+    if kind not in ("auto", "cpu", "cuda", "mps"):
+        raise DeviceError(f"Unknown device '{device}'; use auto, cpu, cuda, cuda:N or mps.")
+    if kind == "auto":
+        device = next((name for name, _ in torch_gpus()), "cpu")
+    elif kind != "cpu":
+        _require(device)
+    if device == "cpu" and importlib.util.find_spec("openvino"):
+        return OpenVINORuntime(weights, threads)
+    if importlib.util.find_spec("torch"):
+        return TorchRuntime(weights, device, threads)
+    raise DeviceError("Neither OpenVINO nor PyTorch is installed; install one of them: pip install openvino")
+
+
+def torch_gpus() -> list[tuple[str, str]]:
+    """Device and name of each GPU that PyTorch can use; [] where PyTorch is not installed."""
+    if not importlib.util.find_spec("torch"):
+        return []
+    # Importing torch takes seconds: where no GPU can be, say so without it.
+    if not _gpu_driver():
+        return []
+    import torch
+
+    gpus = [(f"cuda:{k}", torch.cuda.get_device_name(k)) for k in range(torch.cuda.device_count())]
+    return gpus + ([("mps", "Apple GPU")] if torch.backends.mps.is_available() else [])
+
+
+def _gpu_driver() -> bool:
+    import ctypes.util
+    import sys
+
+    if sys.platform == "darwin":
+        return os.uname().machine == "arm64"
+    return bool(ctypes.util.find_library("nvcuda" if os.name == "nt" else "cuda"))
+
+
+def _require(device: str) -> None:
+    here = [name for name, _ in torch_gpus()]
+    if device not in here and not (device == "cuda" and "cuda:0" in here):
+        raise DeviceError(f"Device '{device}' is not here (found: {', '.join([*here, 'cpu'])}); use --device auto.")
+
+
+class OpenVINORuntime:
+    """The network on the CPU through OpenVINO, in bfloat16 where the processor computes in it."""
+
+    batch = 1
+
+    def __init__(self, weights: Weights, threads: int | None = None) -> None:
+        import openvino as ov
+
+        self.weights = weights
+        self.warnings: list[str] = []
+        self._core = ov.Core()
+        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.precision = "bf16" if "BF16" in capabilities else "f32"
+        self._config: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "LATENCY"}
+        if threads:
+            self._config["INFERENCE_NUM_THREADS"] = threads
+        self._compiled: dict[tuple[int, ...], Callable] = {}  # a graph for each input size: two in a run
+        self.description = f"OpenVINO {ov.__version__.split('-')[0]}, CPU, {self.precision}"
+
+    def __call__(self, slices: np.ndarray) -> np.ndarray:
+        network = self._compile((1, *slices.shape[1:]))
+        return np.concatenate([network(one[None])[0] for one in slices])
+
+    def _compile(self, shape: tuple[int, ...]) -> Callable:
+        if shape not in self._compiled:
+            from .openvino_graph import build
+
+            self._compiled[shape] = self._core.compile_model(build(self.weights, shape), "CPU", self._config)
+        return self._compiled[shape]
+
+
+class TorchRuntime:
+    """The network through PyTorch: float16 on a GPU, float32 on a CPU, channels last on both.
+
+    When a GPU runs out of memory the batch is halved; when one slice is too much the CPU goes on, with a warning.
+    """
+
+    def __init__(self, weights: Weights, device: str = "cpu", threads: int | None = None) -> None:
+        import torch
+
+        from .network import WPUNet
+
+        self.warnings: list[str] = []
+        if threads:
+            torch.set_num_threads(threads)
+        network = WPUNet(weights.spec)
+        network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.tensors.items()}, strict=False)
+        self._network = network.eval().to(memory_format=torch.channels_last)
+        self._use(device)
+
+    def _use(self, device: str) -> None:
+        import torch
+
+        self.device = torch.device(device)
+        self._dtype = torch.float32 if device == "cpu" else torch.float16
+        self.batch = 1 if device == "cpu" else MAX_BATCH
+        self._network = self._network.to(self.device, self._dtype)
+        precision = str(self._dtype).removeprefix("torch.")
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else device.upper()
+        self.description = f"PyTorch {torch.__version__}, {name}, {precision}"
+
+    def __call__(self, slices: np.ndarray) -> np.ndarray:
+        import torch
+
+        done: list[np.ndarray] = []
+        start = 0
+        while start < len(slices):
+            try:
+                done.append(self._run(slices[start : start + self.batch]))
+                start += len(done[-1])
+            except torch.OutOfMemoryError:
+                self._make_room()
+        return np.concatenate(done)
+
+    def _run(self, slices: np.ndarray) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            x = torch.from_numpy(np.ascontiguousarray(slices)).to(self.device, self._dtype)
+            return self._network(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
+
+    def _make_room(self) -> None:
+        import torch
+
+        if self.device.type == "cpu":
+            raise MemoryError("not enough memory for one slice")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.batch > 1:
+            self.batch //= 2
+        else:
+            self.warnings.append(f"{self.device} ran out of memory; the CPU did the rest.")
+            self._use("cpu")

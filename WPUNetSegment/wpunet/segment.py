@@ -1,0 +1,101 @@
+"""The way of one CT: read, check, locate, predict, decide, clean, tell sides apart, measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from . import bundle, check, clean, files, locate, measure, predict, report, runtime, sides
+from .monitor import Monitor
+from .volume import Volume
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may turn.
+
+    full:  look at the whole field of view instead of where the quick pass saw kidneys
+    flips: run the network on the mirrored slices too and average (twice the time of the network)
+    rules: what is done to the network's answer in 3D
+    """
+
+    full: bool = False
+    flips: bool = True
+    rules: clean.CleanRules = field(default_factory=clean.CleanRules)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Labels, uncertainty and report of one CT.
+
+    labels:      uint8 (slice, row, column) on ``volume``'s grid: values of labels.BY_SIDE
+    uncertainty: uint8, same grid: entropy of the network's answer, 255 where all classes are equally likely
+    """
+
+    volume: Volume
+    labels: np.ndarray
+    uncertainty: np.ndarray
+    report: report.Report
+
+
+class Segmenter:
+    """A network made ready once, for as many CTs as come.
+
+    >>> segmenter = Segmenter()
+    >>> result = segmenter.segment(files.read("ct.nii.gz"))
+    """
+
+    def __init__(
+        self, weights_file: Path | str | None = None, device: str = "auto", threads: int | None = None
+    ) -> None:
+        """Raises WeightsError or DeviceError when the network cannot be made ready."""
+        self.weights = bundle.load(weights_file)
+        self.runtime = runtime.create(self.weights, device, threads)
+
+    def segment_file(
+        self, path: Path | str, options: Options = Options(), monitor: Monitor | None = None, series: str | None = None
+    ) -> Result:
+        """Segment a file or a DICOM folder; raises InputError when it cannot be used and Cancelled when told to."""
+        monitor = monitor or Monitor()
+        with monitor.stage("read"):
+            volume = files.read(path, series)
+        return self.segment(volume, options, monitor)
+
+    def segment(self, volume: Volume, options: Options = Options(), monitor: Monitor | None = None) -> Result:
+        """Segment a volume; raises InputError when it cannot be used and Cancelled when the monitor says so."""
+        monitor = monitor or Monitor()
+        with monitor.stage("check"):
+            volume, warnings = check.check(volume)
+        labels, uncertainty = self._network(volume, options, monitor)
+        with monitor.stage("clean"):
+            labels, removed = clean.clean(labels, volume.spacing, options.rules)
+            labels, anatomy = sides.split_sides(labels, volume.hu, volume.affine)
+        with monitor.stage("measure"):
+            structures = measure.measure(labels, volume.hu, volume.affine, uncertainty)
+            warnings += report.warnings_from(structures, volume.hu, labels)
+        told = report.Report.of(
+            volume,
+            structures,
+            warnings=(*warnings, *self.runtime.warnings),
+            notes=(*removed, *anatomy),
+            weights=self.weights,
+            runtime=self.runtime.description,
+            seconds=dict(monitor.seconds),
+        )
+        return Result(volume, labels, uncertainty, told)
+
+    def _network(self, volume: Volume, options: Options, monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
+        """Labels straight from the network, and their uncertainty."""
+        pixel_mm = self.weights.pixel_mm
+        with monitor.stage("locate"):
+            region = locate.whole(volume)
+            if not options.full:
+                region = locate.locate(volume, self.runtime, pixel_mm, monitor)
+        with monitor.stage("predict"):
+            maps = predict.predict(
+                volume, region, self.runtime, pixel_mm, self.weights.temperature, options.flips, monitor
+            )
+        with monitor.stage("decide"):
+            return predict.decide(maps, volume.hu.shape, monitor)
