@@ -1,0 +1,96 @@
+"""Whether a CT can be what it says, before the run: a wrong input is the commonest cause of a wrong result."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .errors import InputError
+from .volume import Volume
+
+LOWEST_HU, HIGHEST_HU = -8192, 32767
+
+
+def to_int16(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Numbers of any type -> int16 HU, rounded; what is not finite becomes air, with a warning.
+
+    Raises InputError when there are no numbers, or too few.
+    """
+    if array.dtype == np.int16:
+        return array, ()
+    if array.dtype.kind not in "iufb":
+        raise InputError(f"{name} does not hold plain numbers ({array.dtype}); give the CT itself.")
+    warnings: tuple[str, ...] = ()
+    if array.dtype.kind == "f":
+        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+        if bad * 2 > array.size:
+            raise InputError(f"{name} is mostly not a number ({bad} of {array.size} voxels); export it again.")
+        if bad:
+            warnings = (f"{bad} voxels are not numbers (NaN or infinite) and were taken as air.",)
+            array = np.nan_to_num(array, nan=-1024.0, posinf=-1024.0, neginf=-1024.0)
+        array = np.rint(array)
+    return np.clip(array, LOWEST_HU, HIGHEST_HU).astype(np.int16), warnings
+
+
+def check(volume: Volume) -> tuple[Volume, tuple[str, ...]]:
+    """The volume, put right where that is safe, and warnings; raises InputError where a run would make no sense."""
+    name = volume.name
+    _check_size(volume)
+    sample = volume.hu[:: max(1, len(volume.hu) // 24), ::4, ::4]
+    low, high = int(sample.min()), int(sample.max())
+    if low == high and volume.hu.min() == volume.hu.max():
+        raise InputError(f"{name} holds one value only ({low}); it is no CT.")
+    warnings = [*volume.warnings, *_geometry_warnings(volume)]
+    if low >= 0 and _is_offset(sample):
+        volume = volume.with_hu(volume.hu - np.int16(1024))
+        sample = sample - np.int16(1024)
+        warnings.append("The values look like HU + 1024 (no value below 0); 1024 was subtracted.")
+    elif low >= 0 and high <= 255:
+        raise InputError(f"{name} holds grey values from {low} to {high}, not HU; give the CT before windowing.")
+    elif high - low < 100:
+        warnings.append(f"The values span only {low} to {high}; is this a CT in HU?")
+    elif low > -200:
+        warnings.append(f"The lowest value is {low}: no air in the picture, or the HU scale is off.")
+    if _looks_upside_down(sample):
+        warnings.append("The spine lies in front of the body's centre: the picture may be flipped against its header.")
+    return volume, tuple(warnings)
+
+
+def _check_size(volume: Volume) -> None:
+    extent = [n * s for n, s in zip(volume.hu.shape, volume.spacing, strict=True)]
+    size = " x ".join(f"{mm:.0f}" for mm in extent)
+    if len(volume.hu) < 3:
+        raise InputError(f"{volume.name} has {len(volume.hu)} slices; give a whole CT, at least 3 slices.")
+    if min(volume.hu.shape[1:]) < 16 or max(extent[1:]) < 50:
+        shape = " x ".join(map(str, volume.hu.shape))
+        raise InputError(f"{volume.name} is too small for an abdomen ({shape} voxels, {size} mm); give the whole CT.")
+
+
+def _geometry_warnings(volume: Volume) -> list[str]:
+    slice_mm, row_mm, column_mm = volume.spacing
+    warnings = []
+    if slice_mm > 8:
+        warnings.append(f"Slices are {slice_mm:.1f} mm apart; small tumors can lie between them.")
+    if not (0.2 <= row_mm <= 3.5 and 0.2 <= column_mm <= 3.5):
+        warnings.append(f"Pixels of {row_mm:.2f} x {column_mm:.2f} mm are unusual for a CT; is the spacing right?")
+    rows_mm = volume.hu.shape[1] * row_mm
+    if not 100 <= rows_mm <= 900:
+        warnings.append(f"The field of view of {rows_mm:.0f} mm is unusual for a body; is the spacing right?")
+    return warnings
+
+
+def _is_offset(sample: np.ndarray) -> bool:
+    """Soft tissue near 1024 and air near 0: the values were stored without their offset."""
+    tissue = np.count_nonzero((sample > 824) & (sample < 1324))
+    air = np.count_nonzero(sample < 124)
+    return tissue > 0.1 * sample.size and air > 0.02 * sample.size
+
+
+def _looks_upside_down(sample: np.ndarray) -> bool:
+    """Bone clearly in front of the body's centre of mass, over all levels; the sample is (slice, row, column)."""
+    body, bone = sample > -300, (sample > 250) & (sample < 1500)
+    if bone.sum() < 200:
+        return False
+    rows = np.arange(sample.shape[1])
+    middle = np.average(rows, weights=body.sum((0, 2)) + 1e-9)
+    height = np.sqrt(np.average((rows - middle) ** 2, weights=body.sum((0, 2)) + 1e-9))
+    return bool(np.average(rows, weights=bone.sum((0, 2))) < middle - 0.35 * height)

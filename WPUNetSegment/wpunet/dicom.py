@@ -1,0 +1,125 @@
+"""A folder of DICOM files to a volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InputError
+from .volume import Volume
+
+MODALITY, DESCRIPTION, POSITION, ORIENTATION = "0008|0060", "0008|103e", "0020|0032", "0020|0037"
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of a folder: its files sorted along the body."""
+
+    uid: str
+    files: tuple[str, ...]
+    modality: str
+    description: str
+
+    def __str__(self) -> str:
+        return f"{self.uid} ({self.modality or 'no modality'}, {len(self.files)} files, {self.description or 'no name'})"
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether a file directly in the folder is DICOM."""
+    return any(_is_dicom(path) for path in sorted(folder.iterdir())[:50] if path.is_file())
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def list_series(folder: Path) -> list[Series]:
+    """The series of a folder (not of the folders below)."""
+    import SimpleITK as sitk
+
+    found = []
+    for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
+        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
+        header = _header(names[0])
+        found.append(Series(uid, tuple(names), header.get(MODALITY, ""), header.get(DESCRIPTION, "")))
+    return found
+
+
+def _header(name: str) -> dict[str, str]:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(name)
+    reader.LoadPrivateTagsOn()
+    reader.ReadImageInformation()
+    keys = (MODALITY, DESCRIPTION, POSITION, ORIENTATION)
+    return {key: reader.GetMetaData(key).strip() for key in keys if reader.HasMetaDataKey(key)}
+
+
+def read_series(folder: Path, series: str | None = None) -> Volume:
+    """The CT of a DICOM folder; of several series the one whose UID is ``series``.
+
+    Raises InputError when there is no series, several, or one whose slices make no even stack.
+    """
+    import SimpleITK as sitk
+
+    from .files import from_itk
+
+    chosen = _choose(folder, list_series(folder), series)
+    warnings = _check_stack(folder, chosen)
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(chosen.files)
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        reason = " ".join(str(error).rsplit("ERROR:", 1)[-1].split())[:120]
+        raise InputError(f"The DICOM series in {folder} cannot be read ({reason}); export it again.") from error
+    volume = from_itk(image, folder)
+    return volume.with_hu(volume.hu, *warnings)
+
+
+def _choose(folder: Path, found: list[Series], series: str | None) -> Series:
+    if not found:
+        raise InputError(f"{folder} holds no DICOM images; give the folder in which the slices lie.")
+    if series is not None:
+        for one in found:
+            if one.uid == series or one.uid.startswith(series):
+                return one
+        raise InputError(f"{folder} has no series {series}; there are: {'; '.join(map(str, found))}.")
+    images = [one for one in found if one.modality in ("CT", "") and len(one.files) >= 3] or found
+    if len(images) > 1:
+        raise InputError(f"{folder} holds several series; choose with --series: {'; '.join(map(str, images))}.")
+    return images[0]
+
+
+def _check_stack(folder: Path, series: Series) -> list[str]:
+    """Slices at even distances along their normal, without tilt; raises InputError where they are not."""
+    warnings = []
+    if series.modality not in ("CT", ""):
+        raise InputError(f"{folder} holds {series.modality}, not CT; the network knows CT only.")
+    headers = [_header(name) for name in series.files]
+    if len(headers) < 3 or any(POSITION not in header or ORIENTATION not in header for header in headers):
+        return warnings
+    positions = np.array([[float(v) for v in header[POSITION].split("\\")] for header in headers])
+    across, down = np.array([float(v) for v in headers[0][ORIENTATION].split("\\")]).reshape(2, 3)
+    normal = np.cross(across, down)
+    steps = np.diff(positions, axis=0)
+    along = steps @ normal
+    usual = float(np.median(np.abs(along)))
+    if usual < 1e-3 or np.abs(along).min() < 0.01 * usual:
+        raise InputError(f"{folder} holds slices at the same position twice; export one series only.")
+    if np.abs(np.abs(along) - usual).max() > 0.1 * usual:
+        raise InputError(
+            f"{folder}: slices are missing or unevenly spaced ({np.abs(along).min():.2f} to {np.abs(along).max():.2f} mm);"
+            " export the complete series or resample it."
+        )
+    tilt = float(np.degrees(np.arctan2(np.linalg.norm(steps[0] - along[0] * normal), abs(along[0]))))
+    if tilt > 1.0:
+        warnings.append(f"The gantry was tilted by {tilt:.0f} degrees; distances along the body are slightly off.")
+    return warnings

@@ -1,0 +1,305 @@
+"""Files to volumes and results to files. Every file is written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import volume as geometry
+from .errors import InputError, OutputError
+from .labels import Label
+from .volume import Volume
+
+NIFTI = (".nii.gz", ".nii")
+ITK = (".seg.nrrd", ".nrrd", ".mha", ".nhdr", ".mhd")
+ENDINGS = NIFTI + ITK
+
+
+def read(path: Path | str, series: str | None = None) -> Volume:
+    """A CT from a NIfTI, NRRD or MHA file or a DICOM folder (``series``: the UID of one of several series).
+
+    Raises InputError with the file's name, what is wrong and what to do.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; check the name.")
+    if path.is_dir():
+        from . import dicom
+
+        return dicom.read_series(path, series)
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy it again.")
+    ending = _ending(path)
+    if ending in NIFTI:
+        return _read_nifti(path)
+    if ending in ITK:
+        return _read_itk(path)
+    raise InputError(f"{path} is of an unknown kind; give {', '.join(ENDINGS)} or a DICOM folder.")
+
+
+def _ending(path: Path) -> str:
+    return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
+
+
+def case_name(path: Path) -> str:
+    """What a case is called: the file's name without its ending; in KiTS19's layout the folder's name."""
+    path = Path(path)
+    if path.is_dir():
+        return path.resolve().name
+    name = path.name[: len(path.name) - len(_ending(path))] or path.name
+    return path.resolve().parent.name if name == "imaging" else name
+
+
+def find_cases(path: Path) -> list[Path]:
+    """The CTs that a path stands for: a file or a DICOM folder itself, or all that a folder of them holds, sorted.
+
+    Raises InputError when a folder holds none.
+    """
+    from . import dicom
+
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    if dicom.holds_dicom(path):
+        return [path]
+    kits = sorted(path.glob("imaging.nii.gz")) or sorted(path.glob("*/imaging.nii.gz"))
+    images = sorted(p for p in path.iterdir() if p.is_file() and _ending(p) and not p.name.endswith(".seg.nrrd"))
+    folders = sorted(p for p in path.rglob("*") if p.is_dir() and dicom.holds_dicom(p))
+    found = kits or images or folders
+    if not found:
+        raise InputError(f"{path} holds no CT: no NIfTI, NRRD or MHA file, no case in KiTS19's layout, no DICOM.")
+    return found
+
+
+def _read_nifti(path: Path) -> Volume:
+    import nibabel as nib
+
+    content = _content(path)
+    try:
+        image = nib.Nifti1Image.from_bytes(content)
+    except Exception as first:  # nibabel's errors for a broken header are of many classes
+        try:
+            image = nib.Nifti2Image.from_bytes(content)
+        except Exception:  # noqa: BLE001
+            raise InputError(f"{path} is not a NIfTI image ({_reason(first)}); export it again.") from first
+    shape = image.shape
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if image.get_data_dtype().fields:
+        raise InputError(f"{path} holds colours, not HU; give the CT itself.")
+    if len(shape) != 3:
+        kind = "a time series or several channels" if len(shape) > 3 else "a flat picture"
+        raise InputError(f"{path} is {kind} (shape {image.shape}); give a single 3D CT.")
+    if not (np.asarray(image.header["pixdim"][1:4]) > 0).all():
+        pixdim = [float(v) for v in image.header["pixdim"][1:4]]
+        raise InputError(f"{path} has a spacing of {pixdim} mm; export it again with its true spacing.")
+    try:
+        array = np.asanyarray(image.dataobj).reshape(shape)
+    except Exception as error:
+        raise InputError(f"{path} is cut short or damaged ({_reason(error)}); copy it again.") from error
+    return _volume(array, image.affine, path, image.header)
+
+
+def _content(path: Path) -> bytes:
+    """The file's bytes, unpacked."""
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            from isal import igzip
+
+            content = igzip.decompress(content)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"{path} is cut short or damaged ({_reason(error)}); copy it again.") from error
+    except Exception as error:  # isal has an error class of its own
+        raise InputError(f"{path} is damaged ({_reason(error)}); copy it again.") from error
+    if path.name.lower().endswith(".gz") and content[:4] not in (b"\x5c\x01\0\0", b"\0\0\1\x5c", b"\x1c\2\0\0", b"\0\0\2\x1c"):
+        raise InputError(f"{path} is not a NIfTI image in spite of its name; export it again.")
+    return content
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _read_itk(path: Path) -> Volume:
+    import SimpleITK as sitk
+
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = _reason(RuntimeError(str(error).rsplit("ITK ERROR:", 1)[-1]))
+        raise InputError(f"{path} cannot be read ({reason}); copy or export it again.") from error
+    return from_itk(image, path)
+
+
+def from_itk(image: Any, path: Path) -> Volume:
+    """A SimpleITK image as a volume; raises InputError when it is no single 3D image of numbers."""
+    import SimpleITK as sitk
+
+    size = image.GetSize()
+    if image.GetDimension() == 4 and size[3] == 1:
+        image = image[:, :, :, 0]
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(f"{path} holds colours or several channels, not HU; give the CT itself.")
+    if image.GetDimension() != 3:
+        kind = "a time series" if image.GetDimension() > 3 else "a flat picture"
+        raise InputError(f"{path} is {kind} (size {size}); give a single 3D CT.")
+    array = sitk.GetArrayViewFromImage(image).T  # (i, j, k)
+    lps = np.array(image.GetDirection()).reshape(3, 3) * image.GetSpacing()
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([-1, -1, 1]) @ lps
+    affine[:3, 3] = np.diag([-1, -1, 1]) @ image.GetOrigin()
+    return _volume(np.array(array), affine, path)
+
+
+def _volume(array: np.ndarray, affine: np.ndarray, path: Path, header: Any = None) -> Volume:
+    """Any numbers -> int16 HU."""
+    from .check import to_int16
+
+    array, warnings = to_int16(array, str(path))
+    found = geometry.from_array(array, affine, str(path), header)
+    return Volume(found.hu, found.affine, found.grid, case_name(path), warnings)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place when all went well, and vanishes when not.
+
+    Raises OutputError with the reason when it cannot be written.
+    """
+    path = Path(path)
+    require_writable(path)
+    ending = "".join(path.suffixes[-2:])
+    handle, name = tempfile.mkstemp(prefix=".wpunet-", suffix=ending, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(_cannot_write(path, error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def require_writable(path: Path) -> None:
+    """Raises OutputError when ``path`` cannot be written: better before a run than after it."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"{path} cannot be written: the folder {folder} does not exist; create it first.")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{path} cannot be written: no right to write into {folder}; choose another folder.")
+    if path.is_dir():
+        raise OutputError(f"{path} cannot be written: it is a folder; give the name of a file.")
+
+
+def make_folder(path: Path) -> None:
+    """The folder for results, made where it is missing; raises OutputError when that fails."""
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(_cannot_write(path, error)) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "make room or choose another disk" if full else "choose another place"
+    return f"{path} cannot be written ({error.strerror or _reason(error)}); {remedy}."
+
+
+def write_labels(path: Path, labels: np.ndarray, volume: Volume, table: Sequence[Label]) -> None:
+    """A label map (slice, row, column) onto the input's own grid; ``table`` names the values.
+
+    ``.seg.nrrd`` becomes a segmentation that 3D Slicer opens with names, colours and terminology.
+    """
+    values = geometry.to_source(labels, volume)
+    if _ending(path) in NIFTI:
+        _write_nifti(path, values, volume)
+    else:
+        _write_itk(path, values, volume, table)
+
+
+def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:
+    """A map (slice, row, column) of numbers onto the input's own grid, float32."""
+    values = geometry.to_source(values, volume).astype(np.float32, copy=False)
+    if _ending(path) in NIFTI:
+        _write_nifti(path, values, volume)
+    else:
+        _write_itk(path, values, volume, ())
+
+
+def _write_nifti(path: Path, values: np.ndarray, volume: Volume) -> None:
+    import nibabel as nib
+
+    image = nib.Nifti1Image(values, volume.grid.affine)
+    header = volume.grid.header
+    if header is not None:  # the same codes and units, so that the label map lies on the CT in any program
+        image.header.set_xyzt_units(*header.get_xyzt_units())
+        for form, set_form in (("sform", image.set_sform), ("qform", image.set_qform)):
+            matrix, code = getattr(header, f"get_{form}")(coded=True)
+            set_form(volume.grid.affine if matrix is None else matrix, int(code))
+    content = image.to_bytes()
+    if path.name.endswith(".gz"):
+        from isal import igzip
+
+        content = igzip.compress(content, 2, mtime=0)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _write_itk(path: Path, values: np.ndarray, volume: Volume, table: Sequence[Label]) -> None:
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
+    affine = volume.grid.affine
+    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :3]
+    steps = np.linalg.norm(lps, axis=0)
+    image.SetSpacing(steps.tolist())
+    image.SetDirection((lps / steps).ravel().tolist())
+    image.SetOrigin((np.diag([-1.0, -1.0, 1.0]) @ affine[:3, 3]).tolist())
+    if path.name.lower().endswith(".seg.nrrd"):
+        for key, value in _segment_fields(values, table).items():
+            image.SetMetaData(key, value)
+    with replacing(path) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=True)
+        except RuntimeError as error:
+            raise OutputError(f"{path} cannot be written ({_reason(error)}); choose another place.") from error
+
+
+def _segment_fields(values: np.ndarray, table: Sequence[Label]) -> dict[str, str]:
+    """The header of a 3D Slicer segmentation file with all segments in one layer."""
+    fields = {
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
+    extent = " ".join(f"0 {size - 1}" for size in values.shape)
+    for number, label in enumerate(table):
+        start = f"Segment{number}_"
+        fields |= {
+            f"{start}ID": label.key,
+            f"{start}Name": label.name,
+            f"{start}NameAutoGenerated": "0",
+            f"{start}Color": " ".join(f"{part / 255:.6f}" for part in label.colour),
+            f"{start}ColorAutoGenerated": "0",
+            f"{start}LabelValue": str(label.value),
+            f"{start}Layer": "0",
+            f"{start}Extent": extent,
+            f"{start}Tags": f"TerminologyEntry:{label.terminology}|",
+        }
+    return fields

@@ -1,0 +1,173 @@
+"""A CT in one known orientation, and the way back to the grid it came on.
+
+Inside the engine an array is (slice, row, column): slices run from head to feet, rows from front to back, columns from
+the patient's right to the left. That is KiTS19's own order and the usual display.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+
+# Rows: our axes (slice, row, column); columns: RAS. Head to feet is -S, front to back -A, right to left -R.
+AXES_RAS = np.array([[0, 0, -1], [0, -1, 0], [-1, 0, 0]], float)
+UPRIGHT_DEGREES = 8.0  # a grid more oblique than this is resampled to an upright one
+
+
+@dataclass(frozen=True)
+class SourceGrid:
+    """The input's own grid and how its axes map to ours.
+
+    shape, affine: of the input, as nibabel gives them: (i, j, k, 1) -> RAS mm
+    order, flipped: our axis a is the input's axis ``order[a]``, reversed where ``flipped[a]``
+    upright: False where the engine's volume was resampled, so that voxels do not correspond
+    header: what a writer needs of the input's file header (NIfTI)
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    order: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+    upright: bool = True
+    header: Any = None
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A CT.
+
+    hu:     int16 (slice, row, column); may be a view
+    affine: (4, 4), (slice, row, column, 1) -> RAS mm
+    grid:   the input's own grid
+    """
+
+    hu: np.ndarray
+    affine: np.ndarray
+    grid: SourceGrid
+    name: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def spacing(self) -> tuple[float, float, float]:
+        """mm between slices, rows, columns."""
+        slices, rows, columns = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(slices), float(rows), float(columns)
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    def with_hu(self, hu: np.ndarray, *warnings: str) -> Volume:
+        """The same geometry with other values."""
+        return replace(self, hu=hu, warnings=(*self.warnings, *warnings))
+
+
+def from_array(array: np.ndarray, affine: np.ndarray, name: str = "", header: Any = None) -> Volume:
+    """An array in any axis order, as nibabel gives it, with its affine (i, j, k, 1) -> RAS mm.
+
+    Raises InputError when the array is no 3D image or the affine is no geometry.
+    """
+    name = name or "the image"
+    affine = np.asarray(affine, float)
+    if array.ndim != 3:
+        raise InputError(f"{name} has {array.ndim} dimensions; give a single 3D CT.")
+    if not np.isfinite(affine).all() or affine.shape != (4, 4):
+        raise InputError(f"{name} has a broken affine (not finite); export it again with its geometry.")
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    if steps.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / np.where(steps > 0, steps, 1))) < 1e-3:
+        raise InputError(f"{name} has a broken affine (its axes span no volume); export it again with its geometry.")
+    order, flipped, degrees = _closest_axes(affine)
+    grid = SourceGrid(tuple(array.shape), affine, order, flipped, degrees <= UPRIGHT_DEGREES, header)
+    hu = _reorder(array, grid)
+    turned = affine @ _index_map(grid)
+    if grid.upright:
+        return Volume(hu, turned, grid, name)
+    return _resampled(hu, turned, grid, name)
+
+
+def to_source(values: np.ndarray, volume: Volume) -> np.ndarray:
+    """Labels (integer) or a map (float) on the volume's grid -> the input's own array order and shape."""
+    grid = volume.grid
+    if not grid.upright:
+        values = _resampled_back(values, volume)
+    axes = [slice(None, None, -1) if flip else slice(None) for flip in grid.flipped]
+    return values[tuple(axes)].transpose(np.argsort(grid.order))
+
+
+def _closest_axes(affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[bool, bool, bool], float]:
+    """Which input axis runs along each of ours, whether backwards, and the largest angle in degrees."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    along = AXES_RAS @ directions  # (our axis, input axis)
+    a, b, c = max(permutations(range(3)), key=lambda p: sum(abs(along[k, p[k]]) for k in range(3)))
+    cosines = along[[0, 1, 2], [a, b, c]]
+    flips = tuple(bool(cosine < 0) for cosine in cosines)
+    degrees = float(np.degrees(np.arccos(np.clip(np.abs(cosines).min(), 0, 1))))
+    return (a, b, c), (flips[0], flips[1], flips[2]), degrees
+
+
+def _reorder(array: np.ndarray, grid: SourceGrid) -> np.ndarray:
+    axes = [slice(None, None, -1) if flip else slice(None) for flip in grid.flipped]
+    return array.transpose(grid.order)[tuple(axes)]
+
+
+def _index_map(grid: SourceGrid) -> np.ndarray:
+    """(4, 4): our index -> the input's index."""
+    to_input = np.zeros((4, 4))
+    to_input[3, 3] = 1
+    for ours, (theirs, flip) in enumerate(zip(grid.order, grid.flipped, strict=True)):
+        to_input[theirs, ours] = -1 if flip else 1
+        to_input[theirs, 3] = grid.shape[theirs] - 1 if flip else 0
+    return to_input
+
+
+def _image(values: np.ndarray, affine: np.ndarray) -> Any:
+    """A SimpleITK image of an array (slice, row, column); LPS, as ITK wants it."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values))
+    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, [2, 1, 0]]
+    steps = np.linalg.norm(lps, axis=0)
+    image.SetSpacing(steps.tolist())
+    image.SetDirection(_orthonormal(lps / steps).ravel().tolist())
+    image.SetOrigin((np.diag([-1.0, -1.0, 1.0]) @ affine[:3, 3]).tolist())
+    return image
+
+
+def _orthonormal(directions: np.ndarray) -> np.ndarray:
+    u, _, v = np.linalg.svd(directions)
+    return u @ v
+
+
+def _resampled(hu: np.ndarray, affine: np.ndarray, grid: SourceGrid, name: str) -> Volume:
+    """An oblique volume on an upright grid of like spacing that holds all of it."""
+    import SimpleITK as sitk
+
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    corners = np.array(np.meshgrid(*([-0.5, n - 0.5] for n in hu.shape), indexing="ij")).reshape(3, -1)
+    positions = AXES_RAS @ (affine[:3, :3] @ corners + affine[:3, 3:])  # mm along our axes
+    low, high = positions.min(1), positions.max(1)
+    shape = tuple(int(n) for n in np.ceil((high - low) / steps - 1e-6))
+    upright = np.eye(4)
+    upright[:3, :3] = AXES_RAS.T * steps
+    upright[:3, 3] = AXES_RAS.T @ (low + steps / 2)
+    resampled = sitk.Resample(
+        _image(hu, affine), _image(np.zeros(shape, np.uint8), upright), sitk.Transform(), sitk.sitkLinear, -1024.0
+    )
+    return Volume(sitk.GetArrayFromImage(resampled), upright, grid, name)
+
+
+def _resampled_back(values: np.ndarray, volume: Volume) -> np.ndarray:
+    import SimpleITK as sitk
+
+    grid = volume.grid
+    shape = tuple(grid.shape[axis] for axis in grid.order)
+    target = _image(np.zeros(shape, np.uint8), grid.affine @ _index_map(grid))
+    labels = np.issubdtype(values.dtype, np.integer)
+    how = sitk.sitkLabelLinear if labels else sitk.sitkLinear
+    return sitk.GetArrayFromImage(sitk.Resample(_image(values, volume.affine), target, sitk.Transform(), how, 0.0))

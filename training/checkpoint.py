@@ -1,0 +1,60 @@
+"""All that a training run needs to go on as if it had never stopped, in files that hold no code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write tensors and JSON-able facts to a temporary file, then put it in place: the old one survives a failure."""
+    temporary = path.with_name(path.name + ".partial")
+    try:
+        contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        save_file(contiguous, temporary, metadata={key: json.dumps(value) for key, value in facts.items()})
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and facts of a file that ``save`` wrote."""
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimizer's memory as flat tensors: ``optimizer.<parameter>.<name>``."""
+    return {
+        f"optimizer.{number}.{name}": torch.as_tensor(value)
+        for number, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what ``optimizer_tensors`` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            _, number, name = key.split(".", 2)
+            state.setdefault(int(number), {})[name] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def generator_state(generator: np.random.Generator) -> str:
+    """A numpy generator's state as text."""
+    return json.dumps(generator.bit_generator.state)
+
+
+def restore_generator(generator: np.random.Generator, text: str) -> None:
+    """Put back what ``generator_state`` gave."""
+    generator.bit_generator.state = json.loads(text)
