@@ -16,8 +16,7 @@ def test_the_graph_is_the_network(make_weights, spec, monkeypatch):
     weights = bundle.load(make_weights(spec))
     slices = np.random.default_rng(0).normal(size=(3, spec.inputs, 48, 64)).astype(np.float32)
     expected = runtime.TorchRuntime(weights)(slices)
-    exact = runtime.OpenVINORuntime(weights)
-    exact._config["INFERENCE_PRECISION_HINT"] = "f32"
+    exact = runtime.OpenVINORuntime(weights, precision="f32")
     assert np.abs(exact(slices) - expected).max() < 1e-4 * np.abs(expected).max()
     rounded = runtime.OpenVINORuntime(weights)(slices)
     assert np.abs(rounded - expected).max() < 0.1 * np.abs(expected).max()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from . import __version__
-from .errors import Cancelled, InputError, WpunetError
+from .errors import Cancelled, WpunetError
 
 EXIT_BAD_INPUT, EXIT_CANCELLED = 2, 130
 FORMATS = ("nii.gz", "seg.nrrd")
@@ -71,7 +70,8 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--threads", type=int, metavar="N", help="processor threads to use")
     add("--full", action="store_true", help="skip the quick search and look at the whole field of view")
     add("--no-flips", dest="flips", action="store_false", help="do not average with the mirrored slices: faster")
-    add("--keep", action="append", default=[], metavar="RULE", help="switch a clean-up rule off (see --help-rules)")
+    rules = "holes, islands, pair, orphans, specks or all"
+    add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch a clean-up rule off: {rules}")
     add("--overwrite", action="store_true", help="with several CTs: do the finished ones again")
     add("--progress", choices=("bar", "json", "none"), default="bar", help="default: bar, where there is a terminal")
     _weights_argument(command)
@@ -82,9 +82,11 @@ def _segment(arguments: argparse.Namespace, talk, cancel) -> int:  # noqa: ANN00
     from .batch import plan
 
     jobs, several = plan(arguments)
+    from .clean import CleanRules
     from .segment import Options, Segmenter
 
-    options = Options(full=arguments.full, flips=arguments.flips)
+    rules = CleanRules().without(arguments.skip_rule)
+    options = Options(full=arguments.full, flips=arguments.flips, rules=rules)
     segmenter = Segmenter(arguments.weights, arguments.device, arguments.threads)
     status = 0
     for number, job in enumerate(jobs, 1):

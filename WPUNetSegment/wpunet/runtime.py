@@ -83,19 +83,19 @@ class OpenVINORuntime:
 
     batch = 1
 
-    def __init__(self, weights: Weights, threads: int | None = None) -> None:
+    def __init__(self, weights: Weights, threads: int | None = None, precision: str | None = None) -> None:
         import openvino as ov
 
         self.weights = weights
         self.warnings: list[str] = []
         self._core = ov.Core()
         capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        self.precision = "bf16" if "BF16" in capabilities else "f32"
-        self._config: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": self.precision, "PERFORMANCE_HINT": "LATENCY"}
+        precision = precision or ("bf16" if "BF16" in capabilities else "f32")
+        self._config: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             self._config["INFERENCE_NUM_THREADS"] = threads
         self._compiled: dict[tuple[int, ...], Callable] = {}  # a graph for each input size: two in a run
-        self.description = f"OpenVINO {ov.__version__.split('-')[0]}, CPU, {self.precision}"
+        self.description = f"OpenVINO {ov.__version__.split('-')[0]}, CPU, {precision}"
 
     def __call__(self, slices: np.ndarray) -> np.ndarray:
         network = self._compile((1, *slices.shape[1:]))

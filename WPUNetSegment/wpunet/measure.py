@@ -1,0 +1,126 @@
+"""What a reader of the scan wants to know of each kidney and each tumor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial.distance import pdist
+
+from .clean import TOUCHING
+from .labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One kidney or one tumor.
+
+    extent_mm:         right to left, front to back, head to feet
+    axial_diameter_mm: the longest distance within one axial slice (Feret's diameter), and that slice
+    centre_ras_mm:     in patient coordinates: right to left grows, back to front grows, feet to head grows
+    touches_border:    reaches the edge of the scan, so that the volume is a lower bound
+    certainty:         1 - mean entropy of the network's answer; None where it was not kept
+    """
+
+    kind: str
+    side: str
+    volume_ml: float
+    mean_hu: float
+    sd_hu: float
+    extent_mm: tuple[float, float, float]
+    axial_diameter_mm: float
+    diameter_slice: int
+    centre_ras_mm: tuple[float, float, float]
+    centre_index: tuple[int, int, int]
+    touches_border: bool
+    certainty: float | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.side} {self.kind}".strip()
+
+
+def measure(
+    labels: np.ndarray, hu: np.ndarray, affine: np.ndarray, uncertainty: np.ndarray | None = None
+) -> tuple[Structure, ...]:
+    """Kidneys, right before left, then tumors, largest first.
+
+    labels (with sides), hu, uncertainty (0 to 255): (slice, row, column); affine to RAS mm.
+    """
+    found = []
+    for value, side in ((RIGHT_KIDNEY, "right"), (LEFT_KIDNEY, "left")):
+        boxes = ndimage.find_objects((labels == value).astype(np.uint8))
+        if boxes:
+            found.append(_structure("kidney", side, labels[boxes[0]] == value, boxes[0], hu, affine, uncertainty))
+    tumors, _ = ndimage.label(labels == TUMOR, TOUCHING)
+    lesions = [
+        _structure("tumor", _side(labels, box), tumors[box] == number, box, hu, affine, uncertainty)
+        for number, box in enumerate(ndimage.find_objects(tumors), 1)
+    ]
+    return (*found, *sorted(lesions, key=lambda lesion: -lesion.volume_ml))
+
+
+def _side(labels: np.ndarray, box: tuple[slice, ...]) -> str:
+    """The side of the kidney that a tumor lies on: the one whose voxels are around it, else the nearer one."""
+    for margin in (3, 30, max(labels.shape)):
+        around = labels[tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)]
+        right, left = (around == RIGHT_KIDNEY).sum(), (around == LEFT_KIDNEY).sum()
+        if right + left:
+            return "right" if right >= left else "left"
+    return ""
+
+
+def _structure(
+    kind: str,
+    side: str,
+    mask: np.ndarray,
+    box: tuple[slice, ...],
+    hu: np.ndarray,
+    affine: np.ndarray,
+    uncertainty: np.ndarray | None,
+) -> Structure:
+    start = np.array([part.start for part in box])
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    values = hu[box][mask].astype(np.float64)
+    centre = np.array(ndimage.center_of_mass(mask)) + start
+    diameter, at = _axial_diameter(mask, spacing)
+    doubt = None if uncertainty is None else float(uncertainty[box][mask].mean() / 255.0)
+    slices_mm, rows_mm, columns_mm = (float(n * step) for n, step in zip(mask.shape, spacing, strict=True))
+    x, y, z = (float(v) for v in affine[:3, :3] @ centre + affine[:3, 3])
+    return Structure(
+        kind=kind,
+        side=side,
+        volume_ml=float(mask.sum() * np.prod(spacing) / 1000.0),
+        mean_hu=float(values.mean()),
+        sd_hu=float(values.std()),
+        extent_mm=(columns_mm, rows_mm, slices_mm),
+        axial_diameter_mm=diameter,
+        diameter_slice=int(at + start[0]),
+        centre_ras_mm=(x, y, z),
+        centre_index=(int(round(centre[0])), int(round(centre[1])), int(round(centre[2]))),
+        touches_border=any(part.start == 0 or part.stop == size for part, size in zip(box, hu.shape, strict=True)),
+        certainty=None if doubt is None else 1.0 - doubt,
+    )
+
+
+def _axial_diameter(mask: np.ndarray, spacing: np.ndarray) -> tuple[float, int]:
+    """The longest distance between two corners of marked pixels in one slice, in mm, and the slice."""
+    best, at = 0.0, 0
+    for k, one in enumerate(mask):
+        rows, columns = np.nonzero(one & ~ndimage.binary_erosion(one))
+        if not len(rows):
+            continue
+        corners = [(rows + a, columns + b) for a in (0, 1) for b in (0, 1)]
+        points = np.concatenate([np.column_stack(corner) for corner in corners]) * spacing[1:]
+        if np.linalg.norm(np.ptp(points, axis=0)) <= best:
+            continue
+        try:
+            points = points[ConvexHull(points).vertices]
+        except QhullError:  # all on one line
+            pass
+        longest = float(pdist(points).max())
+        if longest > best:
+            best, at = longest, k
+    return best, at
