@@ -23,11 +23,12 @@ def make_weights(tmp_path):
     """A function that writes a bundle of random weights and gives its path."""
     import torch
     from safetensors.torch import save_file
-
     from wpunet.bundle import NetworkSpec
     from wpunet.network import WPUNet
 
-    def make(spec: NetworkSpec = NetworkSpec(widths=(4, 4, 8, 8, 8), norms=2), seed: int = 0, name: str = "random"):
+    small = NetworkSpec(widths=(4, 4, 8, 8, 8), norms=2)
+
+    def make(spec=small, seed=0, name="random"):
         torch.manual_seed(seed)
         network = WPUNet(spec)
         for module in network.modules():

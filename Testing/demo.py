@@ -6,8 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from Testing import phantom
 from wpunet import cli
+
+from Testing import phantom
 
 
 def main() -> int:
@@ -19,7 +20,8 @@ def main() -> int:
     ct = given.ct
     if ct is None:
         ct = given.into / "phantom.nii.gz"
-        phantom.save_nifti(phantom.make(seed=1, shape=(120, 384, 384), spacing=(2.5, 1.0, 1.0)), ct)
+        made = phantom.make(seed=1, shape=(120, 384, 384), spacing=(2.5, 1.0, 1.0))
+        phantom.save_nifti(made.hu, made.affine, ct)
     into = {"-o": "segmentation.nii.gz", "--report": "report.json", "--preview": "preview.png"}
     files = [part for option, name in into.items() for part in (option, str(given.into / name))]
     return cli.main(["segment", str(ct), *files])

@@ -14,17 +14,18 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-
 from wpunet.labels import KIDNEY, TUMOR
 
 # HU by contrast phase
+TISSUES = ("cortex", "medulla", "aorta", "cava", "liver", "spleen", "tumor", "muscle", "pelvis")
 PHASES = {
-    "none": dict(cortex=33, medulla=31, aorta=42, cava=40, liver=58, spleen=48, tumor=36, muscle=52, pelvis=8),
-    "arterial": dict(cortex=195, medulla=85, aorta=310, cava=70, liver=72, spleen=130, tumor=105, muscle=58, pelvis=10),
-    "venous": dict(cortex=185, medulla=160, aorta=160, cava=150, liver=112, spleen=122, tumor=85, muscle=62, pelvis=15),
-    "excretory": dict(
-        cortex=125, medulla=120, aorta=105, cava=105, liver=92, spleen=98, tumor=65, muscle=62, pelvis=700
-    ),
+    phase: dict(zip(TISSUES, hu, strict=True))
+    for phase, hu in {
+        "none": (33, 31, 42, 40, 58, 48, 36, 52, 8),
+        "arterial": (195, 85, 310, 70, 72, 130, 105, 58, 10),
+        "venous": (185, 160, 160, 150, 112, 122, 85, 62, 15),
+        "excretory": (125, 120, 105, 105, 92, 98, 65, 62, 700),
+    }.items()
 }
 AIR, FAT, SKIN, LUNG, CYST, FLUID = -1000, -102, 15, -860, 8, 22
 Field = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -134,7 +135,13 @@ class Patient:
         self.spine_y = self.depth * 0.42
         self.sway = r(-4, 4)
         self.kidneys = tuple(
-            Kidney(side, (out * r(58, 68), self.spine_y - r(4, 14), z), (r(25, 31), r(22, 27), r(48, 60)), out, out * r(0.1, 0.25))
+            Kidney(
+                side,
+                (out * r(58, 68), self.spine_y - r(4, 14), z),
+                (r(25, 31), r(22, 27), r(48, 60)),
+                out,
+                out * r(0.1, 0.25),
+            )
             for side, out, z in (("right", -1.0, r(2, 18)), ("left", 1.0, r(-18, 0)))
         )
 
@@ -233,7 +240,7 @@ def _paint_organs(canvas: Canvas, patient: Patient, tissue: dict) -> None:
     canvas.paint(LUNG, canvas.cover(dome) * inside * (np.hypot(canvas.x - 15, canvas.y + 20) > 52))
     for out in (-1.0, 1.0):  # psoas and the muscles beside the spine
         down = np.clip((canvas.z + 60) / 60, 0.3, 1.0)
-        psoas = lambda x, y, z, out=out, down=down: (np.hypot(x - out * 36, y - spine - 2) - 17 * down)  # noqa: E731
+        psoas = lambda x, y, z, out=out, down=down: np.hypot(x - out * 36, y - spine - 2) - 17 * down  # noqa: E731
         canvas.paint(tissue["muscle"], canvas.cover(psoas) * inside)
         canvas.paint(tissue["muscle"], canvas.cover(tube((out * 36, spine + 30), (28, 17))))
     canvas.paint(tissue["aorta"], canvas.cover(tube((10 + patient.sway, spine - 28), (10.5, 10.5))))
@@ -309,7 +316,9 @@ def _on_surface(patient: Patient, kidney: Kidney, outside: float) -> tuple[float
     """A place on the outer side of a kidney, ``outside`` mm from its surface."""
     g = patient.random
     elevation, turn = g.uniform(-0.9, 0.9), g.uniform(-1.0, 1.0)
-    direction = np.array([kidney.outward * np.cos(elevation) * np.cos(turn), np.cos(elevation) * np.sin(turn), np.sin(elevation)])
+    direction = np.array(
+        [kidney.outward * np.cos(elevation) * np.cos(turn), np.cos(elevation) * np.sin(turn), np.sin(elevation)]
+    )
     radii = np.array(kidney.radii)
     reach = 1 / np.linalg.norm(direction / radii) + outside
     x, y, z = np.array(kidney.centre) + direction * reach
@@ -331,7 +340,9 @@ def _paint_tumor(
 
     def surface(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         lumps = np.sin((x - cx) / radius * 3 + phases[0]) * np.sin((y - cy) / radius * 3 + phases[1])
-        return np.sqrt((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2) - radius * (1 + 0.05 * lumps * np.sin(z / 6 + phases[2]))
+        return np.sqrt((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2) - radius * (
+            1 + 0.05 * lumps * np.sin(z / 6 + phases[2])
+        )
 
     cover = canvas.cover(surface, box)
     canvas.paint((tissue["tumor"] + 12 * grain).astype(np.float32), cover, box)

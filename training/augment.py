@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import Slice
-from wpunet.preprocess import AIR_HU, normalise
 
 SOFT_TISSUE_HU = 45.0
 
@@ -100,9 +100,7 @@ class Sampler:
         x = cv2.warpAffine(hu, to_slice, side, flags=linear, borderValue=outside)
         y = cv2.warpAffine(labels, to_slice, side, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
         if frame is not None:
-            to_frame = _matrix(
-                self.size, self.pixel_mm * scale, angle, mirror, shift, frame.hu.shape, frame.pixel_mm
-            )
+            to_frame = _matrix(self.size, self.pixel_mm * scale, angle, mirror, shift, frame.hu.shape, frame.pixel_mm)
             around = cv2.warpAffine(frame.hu.astype(np.float32), to_frame, side, flags=linear, borderValue=AIR_HU)
             inside = np.zeros(hu.shape, np.float32)
             inside[6:-6, 6:-6] = 1.0
@@ -123,7 +121,13 @@ class Sampler:
 
 
 def _matrix(
-    size: int, step_mm: float, angle: float, mirror: float, shift_mm: np.ndarray, shape: tuple[int, ...], pixel_mm: float
+    size: int,
+    step_mm: float,
+    angle: float,
+    mirror: float,
+    shift_mm: np.ndarray,
+    shape: tuple[int, ...],
+    pixel_mm: float,
 ) -> np.ndarray:
     """(2, 3): output pixel (x, y) -> pixel of a slice of ``shape``, both centred, then shifted."""
     turn = np.array([[math.cos(angle) * mirror, -math.sin(angle)], [math.sin(angle) * mirror, math.cos(angle)]])

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from wpunet import files
 
 # Levels of the unlabelled CT without kidney, by eye, counted from the head (see the data's own README). The other
@@ -55,8 +54,8 @@ def read_kidney_free(folder: Path) -> list[Slice]:
     for name, ranges in KIDNEY_FREE.items():
         volume = files.read(folder / f"{name}.nii.gz")
         for first, last in ranges:
-            for hu in volume.hu[first:last]:
-                slices.append(Slice(-1, np.ascontiguousarray(hu), np.zeros(hu.shape, np.uint8), volume.spacing[1]))
+            levels = np.ascontiguousarray(volume.hu[first:last])
+            slices += [Slice(-1, hu, np.zeros(hu.shape, np.uint8), volume.spacing[1]) for hu in levels]
     return slices
 
 

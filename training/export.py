@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from training import checkpoint
 from wpunet import bundle
 from wpunet.bundle import NetworkSpec
 from wpunet.network import WPUNet, cost
 from wpunet.runtime import OpenVINORuntime
+
+from training import checkpoint
 
 LICENCE = "CC BY-NC-SA 4.0 (non-commercial, share-alike; credit: Heller et al., KiTS19)"
 TOLERANCE = 0.02  # of the largest logit: half precision of the weights, float32 arithmetic
@@ -56,7 +56,9 @@ def _prove(network: WPUNet, output: Path) -> None:
     difference = float(np.abs(OpenVINORuntime(bundle.load(output), precision="f32")(slices) - expected).max())
     if difference > TOLERANCE * np.abs(expected).max():
         output.unlink()
-        raise ValueError(f"The engine's logits differ by {difference:.3g} from the training network's; nothing exported.")
+        raise ValueError(
+            f"The engine's logits differ by {difference:.3g} from the training network's; nothing exported."
+        )
 
 
 def main() -> None:

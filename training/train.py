@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,16 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from wpunet.bundle import NetworkSpec
+from wpunet.network import WPUNet
 
 from training import checkpoint
 from training.augment import Sampler
 from training.data import read_kidney_free, read_slices, split_patients, write_split
-from wpunet.bundle import NetworkSpec
-from wpunet.network import WPUNet
 
-try:
+if sys.version_info >= (3, 11):
     import tomllib
-except ImportError:  # Python 3.10
+else:
     import tomli as tomllib
 
 
@@ -54,7 +55,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config["seed"])
         self.spec = NetworkSpec(tuple(config["widths"]), norms=config["norms"])
-        self.network = WPUNet(self.spec, config["dropout"]).to(memory_format=torch.channels_last)
+        self.network = WPUNet(self.spec, config["dropout"])
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = WPUNet(self.spec)
         self.average.load_state_dict(self.network.state_dict())
         self.optimizer = torch.optim.AdamW(
@@ -114,7 +116,7 @@ class Run:
         self.optimizer.step()
         self._average_weights()
         self.step += 1
-        return float(loss)
+        return float(loss.detach())
 
     @torch.no_grad()
     def _average_weights(self) -> None:

@@ -6,7 +6,6 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-
 from wpunet import bundle
 from wpunet.errors import WeightsError
 
@@ -54,7 +53,12 @@ def no_spec(tensors, metadata):
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [(drop_head, "another network"), (poison, "not finite"), (other_spec, "another network"), (no_spec, "not a WP-UNet")],
+    [
+        (drop_head, "another network"),
+        (poison, "not finite"),
+        (other_spec, "another network"),
+        (no_spec, "not a WP-UNet"),
+    ],
 )
 def test_other_weights_are_refused(make_weights, change, says):
     with pytest.raises(WeightsError, match=says):

@@ -3,11 +3,14 @@
 import pytest
 import torch
 from torch import nn
-
 from wpunet.bundle import NetworkSpec, expected_shapes
 from wpunet.network import WPUNet, cost
 
-SPECS = [NetworkSpec(), NetworkSpec((32, 64, 128, 256, 512), norms=2), NetworkSpec((4, 6, 8, 10, 12), classes=2, inputs=3)]
+SPECS = [
+    NetworkSpec(),
+    NetworkSpec((32, 64, 128, 256, 512), norms=2),
+    NetworkSpec((4, 6, 8, 10, 12), classes=2, inputs=3),
+]
 
 
 def test_the_paper_prunes_a_third_of_these_weights():

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from wpunet.preprocess import InPlaneGrid, normalise, resampling_matrix
 
 
@@ -10,7 +9,9 @@ def test_the_window_reaches_from_fat_to_contrast():
     assert np.allclose(normalise(np.array([-1000, -160, 90, 340, 3000], np.int16)), [-1, -1, 0, 1, 1])
 
 
-@pytest.mark.parametrize(("size", "step", "new", "new_step"), [(512, 0.92, 304, 1.6), (100, 3.0, 192, 1.6), (7, 1, 7, 1)])
+@pytest.mark.parametrize(
+    ("size", "step", "new", "new_step"), [(512, 0.92, 304, 1.6), (100, 3.0, 192, 1.6), (7, 1, 7, 1)]
+)
 def test_resampling_keeps_a_ramp_a_ramp(size, step, new, new_step):
     matrix = resampling_matrix(size, step, new, new_step)
     ramp = matrix @ ((np.arange(size) + 0.5) * step)

@@ -1,14 +1,17 @@
-"""OpenVINO and PyTorch run the same network; devices that are not here are refused; memory that runs out is survived."""
+"""OpenVINO and PyTorch run the same network; absent devices are refused; memory that runs out is survived."""
 
 import numpy as np
 import pytest
 import torch
-
 from wpunet import bundle, runtime
 from wpunet.bundle import NetworkSpec
 from wpunet.errors import DeviceError
 
-SPECS = [NetworkSpec((4, 4, 8, 8, 8), norms=2), NetworkSpec((8, 8, 8, 8, 8), classes=2, norms=1), NetworkSpec((4, 5, 6, 7, 8), inputs=3)]
+SPECS = [
+    NetworkSpec((4, 4, 8, 8, 8), norms=2),
+    NetworkSpec((8, 8, 8, 8, 8), classes=2, norms=1),
+    NetworkSpec((4, 5, 6, 7, 8), inputs=3),
+]
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -35,7 +38,9 @@ def test_torch_serves_where_openvino_is_missing(make_weights, monkeypatch):
         runtime.create(bundle.load(make_weights()), "cpu")
 
 
-@pytest.mark.parametrize(("device", "says"), [("tpu", "Unknown device"), ("cuda:77", "not here"), ("", "Unknown device")])
+@pytest.mark.parametrize(
+    ("device", "says"), [("tpu", "Unknown device"), ("cuda:77", "not here"), ("", "Unknown device")]
+)
 def test_devices_that_are_not_here_are_refused(make_weights, device, says):
     with pytest.raises(DeviceError, match=says):
         runtime.create(bundle.load(make_weights()), device)

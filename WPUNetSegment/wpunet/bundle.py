@@ -96,7 +96,9 @@ def load(path: Path | str | None = None) -> Weights:
             card=card,
         )
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise WeightsError(f"{path} is not a WP-UNet weights file ({error}); give one that training.export wrote.") from error
+        raise WeightsError(
+            f"{path} is not a WP-UNet weights file ({error}); give one that training.export wrote."
+        ) from error
     _match(weights)
     return weights
 

@@ -82,7 +82,7 @@ def _is_offset(sample: np.ndarray) -> bool:
     """Soft tissue near 1024 and air near 0: the values were stored without their offset."""
     tissue = np.count_nonzero((sample > 824) & (sample < 1324))
     air = np.count_nonzero(sample < 124)
-    return tissue > 0.1 * sample.size and air > 0.02 * sample.size
+    return bool(tissue > 0.1 * sample.size and air > 0.02 * sample.size)
 
 
 def _looks_upside_down(sample: np.ndarray) -> bool:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import Cancelled, WpunetError
+
+if TYPE_CHECKING:
+    from .progress import Cancel, Reporter
 
 EXIT_BAD_INPUT, EXIT_CANCELLED = 2, 130
 FORMATS = ("nii.gz", "seg.nrrd")
@@ -78,7 +82,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_segment)
 
 
-def _segment(arguments: argparse.Namespace, talk, cancel) -> int:  # noqa: ANN001  (progress.Reporter, progress.Cancel)
+def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> int:
     from .batch import plan
 
     jobs, several = plan(arguments)
@@ -106,10 +110,8 @@ def _segment(arguments: argparse.Namespace, talk, cancel) -> int:  # noqa: ANN00
     return status
 
 
-def _info(arguments: argparse.Namespace, talk, cancel) -> int:  # noqa: ANN001, ARG001
+def _info(arguments: argparse.Namespace, talk: Reporter, _cancel: Cancel) -> int:
     from .info import describe
 
     talk.say(describe(arguments.weights))
     return 0
-
-

@@ -23,7 +23,9 @@ class Series:
     description: str
 
     def __str__(self) -> str:
-        return f"{self.uid} ({self.modality or 'no modality'}, {len(self.files)} files, {self.description or 'no name'})"
+        return (
+            f"{self.uid} ({self.modality or 'no modality'}, {len(self.files)} files, {self.description or 'no name'})"
+        )
 
 
 def holds_dicom(folder: Path) -> bool:
@@ -100,7 +102,7 @@ def _choose(folder: Path, found: list[Series], series: str | None) -> Series:
 
 def _check_stack(folder: Path, series: Series) -> list[str]:
     """Slices at even distances along their normal, without tilt; raises InputError where they are not."""
-    warnings = []
+    warnings: list[str] = []
     if series.modality not in ("CT", ""):
         raise InputError(f"{folder} holds {series.modality}, not CT; the network knows CT only.")
     headers = [_header(name) for name in series.files]
@@ -116,8 +118,8 @@ def _check_stack(folder: Path, series: Series) -> list[str]:
         raise InputError(f"{folder} holds slices at the same position twice; export one series only.")
     if np.abs(np.abs(along) - usual).max() > 0.1 * usual:
         raise InputError(
-            f"{folder}: slices are missing or unevenly spaced ({np.abs(along).min():.2f} to {np.abs(along).max():.2f} mm);"
-            " export the complete series or resample it."
+            f"{folder}: slices are missing or unevenly spaced "
+            f"({np.abs(along).min():.2f} to {np.abs(along).max():.2f} mm); export the complete series or resample it."
         )
     tilt = float(np.degrees(np.arctan2(np.linalg.norm(steps[0] - along[0] * normal), abs(along[0]))))
     if tilt > 1.0:

@@ -87,7 +87,7 @@ def _read_nifti(path: Path) -> Volume:
     except Exception as first:  # nibabel's errors for a broken header are of many classes
         try:
             image = nib.Nifti2Image.from_bytes(content)
-        except Exception:  # noqa: BLE001
+        except Exception:
             raise InputError(f"{path} is not a NIfTI image ({_reason(first)}); export it again.") from first
     shape = image.shape
     while len(shape) > 3 and shape[-1] == 1:
@@ -119,7 +119,12 @@ def _content(path: Path) -> bytes:
         raise InputError(f"{path} is cut short or damaged ({_reason(error)}); copy it again.") from error
     except Exception as error:  # isal has an error class of its own
         raise InputError(f"{path} is damaged ({_reason(error)}); copy it again.") from error
-    if path.name.lower().endswith(".gz") and content[:4] not in (b"\x5c\x01\0\0", b"\0\0\1\x5c", b"\x1c\2\0\0", b"\0\0\2\x1c"):
+    if path.name.lower().endswith(".gz") and content[:4] not in (
+        b"\x5c\x01\0\0",
+        b"\0\0\1\x5c",
+        b"\x1c\2\0\0",
+        b"\0\0\2\x1c",
+    ):
         raise InputError(f"{path} is not a NIfTI image in spite of its name; export it again.")
     return content
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +85,7 @@ def _structure(
     start = np.array([part.start for part in box])
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     values = hu[box][mask].astype(np.float64)
-    centre = np.array(ndimage.center_of_mass(mask)) + start
+    centre = [float(at + first) for at, first in zip(ndimage.center_of_mass(mask), start, strict=True)]
     diameter, at = _axial_diameter(mask, spacing)
     doubt = None if uncertainty is None else float(uncertainty[box][mask].mean() / 255.0)
     slices_mm, rows_mm, columns_mm = (float(n * step) for n, step in zip(mask.shape, spacing, strict=True))
@@ -99,7 +100,7 @@ def _structure(
         axial_diameter_mm=diameter,
         diameter_slice=int(at + start[0]),
         centre_ras_mm=(x, y, z),
-        centre_index=(int(round(centre[0])), int(round(centre[1])), int(round(centre[2]))),
+        centre_index=(round(centre[0]), round(centre[1]), round(centre[2])),
         touches_border=any(part.start == 0 or part.stop == size for part, size in zip(box, hu.shape, strict=True)),
         certainty=None if doubt is None else 1.0 - doubt,
     )
@@ -116,10 +117,8 @@ def _axial_diameter(mask: np.ndarray, spacing: np.ndarray) -> tuple[float, int]:
         points = np.concatenate([np.column_stack(corner) for corner in corners]) * spacing[1:]
         if np.linalg.norm(np.ptp(points, axis=0)) <= best:
             continue
-        try:
+        with suppress(QhullError):  # all on one line: nothing to thin out
             points = points[ConvexHull(points).vertices]
-        except QhullError:  # all on one line
-            pass
         longest = float(pdist(points).max())
         if longest > best:
             best, at = longest, k

@@ -22,7 +22,7 @@ class Monitor:
     cancelled(): asked between pieces of work; True ends the run with Cancelled
     """
 
-    progress: Callable[[str, int, int], None] = lambda stage, done, total: None
+    progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None
     cancelled: Callable[[], bool] = lambda: False
     seconds: dict[str, float] = field(default_factory=dict)
 

@@ -6,16 +6,19 @@ it, where nothing lies between them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
 from .bundle import NORM_EPSILON, Weights
 
+Node = Any  # OpenVINO takes nodes and their outputs alike, which share no public type
 _ONE_PIXEL = {"strides": [1, 1], "dilations": [1, 1]}
 
 
-def build(weights: Weights, shape: tuple[int, int, int, int]) -> ov.Model:
+def build(weights: Weights, shape: tuple[int, ...]) -> ov.Model:
     """The graph for inputs of ``shape`` (n, inputs, h, w), float32; its one output is logits (n, classes, h, w)."""
     graph = _Graph(weights)
     slices = ops.parameter(list(shape), np.float32, name="slices")
@@ -39,10 +42,10 @@ class _Graph:
     def __init__(self, weights: Weights) -> None:
         self.tensors = weights.tensors
 
-    def relu(self, x):  # noqa: ANN001, ANN201  (OpenVINO's nodes and outputs share no public type)
+    def relu(self, x: Node) -> Node:
         return ops.relu(x)
 
-    def twice(self, x):  # noqa: ANN001, ANN201
+    def twice(self, x: Node) -> Node:
         """Bilinear up-sampling by two, as torch's interpolate without aligned corners."""
         scales = ops.constant(np.array([2.0, 2.0], np.float32))
         axes = ops.constant(np.array([2, 3], np.int64))
@@ -50,7 +53,7 @@ class _Graph:
             x, scales, "linear_onnx", "scales", coordinate_transformation_mode="half_pixel", axes=axes
         )
 
-    def convolution(self, x, name: str, padding: int = 0, norm: str | None = None):  # noqa: ANN001, ANN201
+    def convolution(self, x: Node, name: str, padding: int = 0, norm: str | None = None) -> Node:
         kernel, bias = self.tensors[f"{name}.weight"], self.tensors[f"{name}.bias"]
         if norm:
             part = {key: self.tensors[f"{norm}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")}
@@ -61,12 +64,12 @@ class _Graph:
         y = ops.convolution(x, ops.constant(kernel), pads_begin=pads, pads_end=pads, **_ONE_PIXEL)
         return ops.add(y, ops.constant(bias.reshape(1, -1, 1, 1)))
 
-    def separable(self, x, name: str, norm: str | None = None):  # noqa: ANN001, ANN201
+    def separable(self, x: Node, name: str, norm: str | None = None) -> Node:
         kernel = self.tensors[f"{name}.depthwise.weight"][:, None]  # (groups, 1, 1, 3, 3)
         x = ops.group_convolution(x, ops.constant(kernel), pads_begin=[1, 1], pads_end=[1, 1], **_ONE_PIXEL)
         return self.convolution(x, f"{name}.pointwise", norm=norm)
 
-    def block(self, x, name: str):  # noqa: ANN001, ANN201
+    def block(self, x: Node, name: str) -> Node:
         for part in ("first", "second"):
             norm = f"{name}.{part}_norm"
             x = self.relu(self.separable(x, f"{name}.{part}", norm if f"{norm}.weight" in self.tensors else None))

@@ -29,9 +29,7 @@ def preview(hu: np.ndarray, labels: np.ndarray, spacing: tuple[float, float, flo
         for k, names in _axial_slices(labels, report.structures)
     ]
     row = _coronal_row(labels)
-    coronal = _tile(
-        hu[box[0], row, box[2]], labels[box[0], row, box[2]], (spacing[0], spacing[2]), "coronal", "R", "L"
-    )
+    coronal = _tile(hu[box[0], row, box[2]], labels[box[0], row, box[2]], (spacing[0], spacing[2]), "coronal", "R", "L")
     return _page([coronal, *tiles], report)
 
 

@@ -67,8 +67,7 @@ class Report:
             "input": {
                 "shape": list(self.shape),
                 "spacing_mm": {
-                    name: round(mm, 4)
-                    for name, mm in zip(("slices", "rows", "columns"), self.spacing_mm, strict=True)
+                    name: round(mm, 4) for name, mm in zip(("slices", "rows", "columns"), self.spacing_mm, strict=True)
                 },
             },
             "structures": [_plain(structure) for structure in self.structures],
@@ -123,9 +122,11 @@ def warnings_from(structures: Sequence[Structure], hu: np.ndarray, labels: np.nd
             )
     else:
         warnings.append("Tumor but no kidney tissue was found; check the result.")
-    for one in structures:
-        if one.touches_border:
-            warnings.append(f"The {one.name} is cut by the edge of the scan; its volume is a lower bound.")
+    warnings += [
+        f"The {one.name} is cut by the edge of the scan; its volume is a lower bound."
+        for one in structures
+        if one.touches_border
+    ]
     if len(kidneys) == 1:
         warnings.append(f"Only the {kidneys[0].name} was found.")
     for one in kidneys:

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from .errors import DeviceError
 from .bundle import Weights
+from .errors import DeviceError
 
 MAX_BATCH = 16  # on a GPU; on a CPU larger batches were measured to bring nothing
 
@@ -125,7 +125,7 @@ class TorchRuntime:
             torch.set_num_threads(threads)
         network = WPUNet(weights.spec)
         network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.tensors.items()}, strict=False)
-        self._network = network.eval().to(memory_format=torch.channels_last)
+        self._network: torch.nn.Module = network.eval()
         self._use(device)
 
     def _use(self, device: str) -> None:
@@ -134,7 +134,7 @@ class TorchRuntime:
         self.device = torch.device(device)
         self._dtype = torch.float32 if device == "cpu" else torch.float16
         self.batch = 1 if device == "cpu" else MAX_BATCH
-        self._network = self._network.to(self.device, self._dtype)
+        self._network = self._network.to(self.device, self._dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         precision = str(self._dtype).removeprefix("torch.")
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else device.upper()
         self.description = f"PyTorch {torch.__version__}, {name}, {precision}"

@@ -71,7 +71,7 @@ class Segmenter:
         labels, uncertainty = self._network(volume, options, monitor)
         with monitor.stage("clean"):
             labels, removed = clean.clean(labels, volume.spacing, options.rules)
-            labels, anatomy = sides.split_sides(labels, volume.hu, volume.affine)
+            labels, anatomy = sides.split_sides(labels, volume.hu)
         with monitor.stage("measure"):
             structures = measure.measure(labels, volume.hu, volume.affine, uncertainty)
             warnings += report.warnings_from(structures, volume.hu, labels)

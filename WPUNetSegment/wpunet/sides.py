@@ -12,10 +12,10 @@ BONE_HU = 200
 HORSESHOE_SHARE = 0.2  # of a body on its lesser side of the spine; more, and it lies across
 
 
-def split_sides(labels: np.ndarray, hu: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def split_sides(labels: np.ndarray, hu: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels with the left kidney's voxels renamed, as a new array, and notes on unusual anatomy.
 
-    labels, hu: (slice, row, column), columns to the patient's left; affine: (slice, row, column, 1) -> RAS mm.
+    labels, hu: (slice, row, column), columns to the patient's left.
     A body of kidney (with its tumor) gets one side, by its centre against the spine; one that lies across the spine is
     cut there, and said to be perhaps a horseshoe kidney.
     """

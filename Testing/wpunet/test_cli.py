@@ -1,0 +1,128 @@
+"""The command line from end to end, on a small phantom: files, exit statuses, messages."""
+
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from wpunet import cli
+
+from Testing import phantom
+
+
+@pytest.fixture(scope="module")
+def made():
+    return phantom.make(seed=3, shape=(40, 96, 96), spacing=(6.0, 4.0, 4.0))
+
+
+@pytest.fixture
+def ct(made, tmp_path):
+    path = tmp_path / "ünder a space" / "ct.nii.gz"
+    path.parent.mkdir()
+    phantom.save_nifti(made.hu, made.affine, path)
+    return path
+
+
+def run(*arguments):
+    return cli.main(["segment", *map(str, arguments), "--device", "cpu"])
+
+
+def test_all_files_are_written_on_the_grid_of_the_ct(ct, made, tmp_path, capsys):
+    names = ("labels.nii.gz", "report.json", "preview.png", "doubt.nii.gz")
+    labels, report, preview, doubt = (tmp_path / name for name in names)
+    options = ("-o", labels, "--report", report, "--preview", preview, "--uncertainty", doubt)
+    assert run(ct, *options) == 0
+    source = nib.load(ct)
+    for path in (labels, doubt):
+        written = nib.load(path)
+        assert written.shape == source.shape
+        assert np.array_equal(written.affine, source.affine)
+    assert set(np.unique(nib.load(labels).dataobj)) <= {0, 1, 2}
+    assert 0 <= nib.load(doubt).get_fdata().min() <= nib.load(doubt).get_fdata().max() <= 1
+    assert json.loads(report.read_text())["case"] == "ct"
+    assert preview.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "For research only" in capsys.readouterr().out
+
+
+def test_a_folder_is_worked_through_and_finished_cases_are_left_alone(ct, made, tmp_path, capsys):
+    folder, out = tmp_path / "many", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.nii.gz", "b.nii.gz"):
+        (folder / name).write_bytes(ct.read_bytes())
+    (folder / "broken.nii.gz").write_text("no CT at all")
+    assert run(folder, "-o", out) == cli.EXIT_BAD_INPUT
+    assert sorted(p.name for p in out.iterdir()) == [f"{c}.{e}" for c in "ab" for e in ("json", "nii.gz", "png")]
+    assert "broken.nii.gz" in capsys.readouterr().err
+    before = (out / "a.nii.gz").stat().st_mtime_ns
+    run(folder, "-o", out)
+    assert (out / "a.nii.gz").stat().st_mtime_ns == before
+    assert "skipped" in capsys.readouterr().out
+    run(folder, "-o", out, "--overwrite")
+    assert (out / "a.nii.gz").stat().st_mtime_ns != before
+
+
+def test_the_same_input_gives_the_same_bytes(ct, tmp_path):
+    outputs = [tmp_path / f"{k}.seg.nrrd" for k in range(2)]
+    for output in outputs:
+        assert run(ct, "-o", output) == 0
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_progress_for_programs_rises_to_one_and_ends_with_the_result(ct, tmp_path, capsys):
+    assert run(ct, "-o", tmp_path / "x.nii.gz", "--progress", "json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    fractions = [line["fraction"] for line in lines if line["event"] == "progress"]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert lines[-1]["event"] == "result"
+
+
+def test_ctrl_c_leaves_nothing_behind(ct, tmp_path):
+    import signal
+
+    out = tmp_path / "x.nii.gz"
+    command = [sys.executable, "-m", "wpunet", "segment", str(ct), "-o", str(out), "--progress", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if '"predict"' in line:
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stdout.read()
+        assert process.wait(30) == cli.EXIT_CANCELLED
+    assert '"Cancelled."' in rest
+    assert [p.name for p in tmp_path.iterdir()] == [ct.parent.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["missing.nii.gz"], "does not exist"),
+        (["CT", "-o", "/nowhere/at/all/x.nii.gz"], "does not exist; create it"),
+        (["CT", "-o", "x.png"], "must end in"),
+        (["CT", "-o", "x.nii.gz", "--format", "seg.nrrd"], "contradicts"),
+        (["CT", "--device", "cuda:99"], "not here"),
+        (["CT", "--device", "abacus"], "Unknown device"),
+        (["CT", "--weights", "CT"], "not a WP-UNet weights file"),
+        (["CT", "--weights", "none.safetensors"], "cannot be read"),
+        (["CT", "--skip-rule", "gravity"], "no rule 'gravity'"),
+        (["CT", "CT"], "-o which folder"),
+    ],
+)
+def test_wrong_arguments_end_in_one_line(ct, arguments, says, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    arguments = [str(ct) if word == "CT" else word for word in arguments]
+    device = [] if "--device" in arguments else ["--device", "cpu"]
+    assert cli.main(["segment", *arguments, *device]) == cli.EXIT_BAD_INPUT
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == [ct.parent.name]
+
+
+def test_info_names_the_weights_and_devices(capsys):
+    assert cli.main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert "SHA-256" in text
+    assert "device    cpu" in text
