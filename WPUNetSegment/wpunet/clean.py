@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from .bodies import Bodies, Box, bodies, bounding_box, grown, within
 from .errors import InputError
 from .labels import BACKGROUND, KIDNEY, TUMOR
-
-TOUCHING = ndimage.generate_binary_structure(3, 3)  # voxels that share a corner belong together
 
 
 @dataclass(frozen=True)
@@ -53,106 +52,87 @@ def clean(
     spacing: mm between slices, rows, columns
     """
     labels = labels.copy()
-    if not labels.any():
+    marked = bounding_box(labels)
+    if marked is None:
         return labels, ()
-    box = _box(labels, spacing, margin_mm=rules.reach_mm + max(spacing))
-    view = labels[box]
-    at_edge = (box[0].start == 0, box[0].stop == len(labels))
-    notes: list[str] = []
-    voxel_ml = float(np.prod(spacing)) / 1000.0
+    box = grown(marked, rules.reach_mm + max(spacing), spacing, labels.shape)
+    scene = _Scene(labels[box], spacing, (box[0].start == 0, box[0].stop == len(labels)), rules)
     if rules.holes:
-        _fill_holes(view)
-    _keep_kidneys(view, spacing, at_edge, rules, notes)
+        scene.fill_holes()
+    scene.keep_kidneys()
     if rules.orphans:
-        _drop_orphans(view, spacing, rules, voxel_ml, notes)
+        scene.drop_orphans()
     if rules.specks:
-        _absorb_specks(view, rules, voxel_ml)
-    return labels, tuple(notes)
+        scene.absorb_specks()
+    return labels, tuple(scene.notes)
 
 
-def _box(labels: np.ndarray, spacing: tuple[float, float, float], margin_mm: float) -> tuple[slice, slice, slice]:
-    """The box around everything marked, with a margin."""
-    sides = []
-    for axis, step in enumerate(spacing):
-        others = tuple(a for a in range(3) if a != axis)
-        marked = np.flatnonzero(labels.any(axis=others))
-        margin = int(np.ceil(margin_mm / step))
-        sides.append(slice(max(0, int(marked[0]) - margin), min(labels.shape[axis], int(marked[-1]) + 1 + margin)))
-    return sides[0], sides[1], sides[2]
+class _Scene:
+    """The part of a label map that holds anything, worked on in place."""
 
+    def __init__(
+        self, labels: np.ndarray, spacing: tuple[float, float, float], at_edge: tuple[bool, bool], rules: CleanRules
+    ) -> None:
+        self.labels, self.spacing, self.rules = labels, spacing, rules
+        self.at_edge = at_edge  # whether the part's first and last slice are the scan's
+        self.voxel_ml = float(np.prod(spacing)) / 1000.0
+        self.notes: list[str] = []
 
-def _fill_holes(labels: np.ndarray) -> None:
-    """Holes that a slice encloses; those inside a tumor become tumor, others kidney."""
-    for one in labels:
-        if not one.any():
-            continue
-        tumor = ndimage.binary_fill_holes(one == TUMOR) & (one == BACKGROUND)
-        one[tumor] = TUMOR
-        one[ndimage.binary_fill_holes(one > 0) & (one == BACKGROUND)] = KIDNEY
+    def fill_holes(self) -> None:
+        """Holes that a slice encloses; those inside a tumor become tumor, others kidney."""
+        for one in self.labels:
+            if not one.any():
+                continue
+            tumor = ndimage.binary_fill_holes(one == TUMOR) & (one == BACKGROUND)
+            one[tumor] = TUMOR
+            one[ndimage.binary_fill_holes(one > 0) & (one == BACKGROUND)] = KIDNEY
 
+    def keep_kidneys(self) -> None:
+        """Islands go, and of the bodies that are left the two largest stay with what lies close to them."""
+        found = bodies(self.labels > 0)
+        ml = found.voxels * self.voxel_ml
+        kept = set(range(len(found)))
+        if self.rules.islands:
+            kept = {k for k in kept if self._is_body(found.boxes[k], ml[k])}
+        if self.rules.pair and len(kept) > 2:
+            kept = set(sorted(kept, key=lambda k: -ml[k])[:2])
+        kept |= {k for k in set(range(len(found))) - kept if self._is_near(found, k, kept)}
+        gone = sorted(set(range(len(found))) - kept)
+        if gone:
+            self.labels[np.isin(found.numbers, np.array(gone) + 1)] = BACKGROUND
+            self.notes.append(f"{len(gone)} piece(s) away from the kidneys, {ml[gone].sum():.1f} ml, were taken away.")
 
-def _keep_kidneys(
-    labels: np.ndarray,
-    spacing: tuple[float, float, float],
-    at_edge: tuple[bool, bool],
-    rules: CleanRules,
-    notes: list[str],
-) -> None:
-    """Islands go, and of the bodies that are left the two largest stay with what lies close to them."""
-    bodies, count = ndimage.label(labels > 0, TOUCHING)
-    if not count:
-        return
-    voxel_ml = float(np.prod(spacing)) / 1000.0
-    ml = np.bincount(bodies.ravel(), minlength=count + 1)[1:] * voxel_ml
-    kept = set(range(1, count + 1))
-    if rules.islands:
-        boxes = ndimage.find_objects(bodies)
-        kept = {k for k in kept if _is_body(boxes[k - 1], ml[k - 1], len(labels), spacing[0], at_edge, rules)}
-    if rules.pair and len(kept) > 2:
-        kept = set(sorted(kept, key=lambda k: -ml[k - 1])[:2])
-    if len(kept) < count:
-        kept |= _near(bodies, kept, spacing, rules.reach_mm)
-    gone = sorted((set(range(1, count + 1)) - kept), key=lambda k: -ml[k - 1])
-    if gone:
-        labels[np.isin(bodies, gone)] = BACKGROUND
-        total = float(sum(ml[k - 1] for k in gone))
-        notes.append(f"{len(gone)} isolated piece(s) of {total:.1f} ml in all were taken away as no kidney.")
+    def _is_body(self, box: Box, ml: float) -> bool:
+        cut = (self.at_edge[0] and box[0].start == 0) or (self.at_edge[1] and box[0].stop == len(self.labels))
+        if cut:
+            return bool(ml >= self.rules.min_cut_body_ml)
+        return bool(
+            ml >= self.rules.min_body_ml and (box[0].stop - box[0].start) * self.spacing[0] >= self.rules.min_body_mm
+        )
 
+    def _is_near(self, found: Bodies, k: int, kept: set[int]) -> bool:
+        box = grown(found.boxes[k], self.rules.reach_mm, self.spacing, self.labels.shape)
+        numbers = found.numbers[box]
+        others = np.isin(numbers, np.array(sorted(kept)) + 1)
+        return within(self.rules.reach_mm, numbers == k + 1, others, self.spacing)
 
-def _is_body(
-    box: tuple[slice, ...], ml: float, depth: int, slice_mm: float, at_edge: tuple[bool, bool], rules: CleanRules
-) -> bool:
-    cut = (at_edge[0] and box[0].start == 0) or (at_edge[1] and box[0].stop == depth)
-    long_enough = (box[0].stop - box[0].start) * slice_mm >= rules.min_body_mm
-    return bool(ml >= rules.min_cut_body_ml) if cut else bool(ml >= rules.min_body_ml and long_enough)
+    def drop_orphans(self) -> None:
+        """Tumors without kidney tissue nearby go; with no kidney tissue at all a tumor may have replaced it."""
+        if not (self.labels == KIDNEY).any():
+            return
+        found = bodies(self.labels == TUMOR)
+        lost = 0
+        for k, box in enumerate(found.boxes, 1):
+            around = grown(box, self.rules.reach_mm, self.spacing, self.labels.shape)
+            tumor = found.numbers[around] == k
+            if not within(self.rules.reach_mm, tumor, self.labels[around] == KIDNEY, self.spacing):
+                self.labels[around][tumor] = BACKGROUND
+                lost += int(found.voxels[k - 1])
+        if lost:
+            self.notes.append(f"{lost * self.voxel_ml:.1f} ml of tumor far from any kidney were taken away.")
 
-
-def _near(bodies: np.ndarray, kept: set[int], spacing: tuple[float, float, float], reach_mm: float) -> set[int]:
-    """The bodies within reach of those that are kept."""
-    if not kept:
-        return set()
-    distance = ndimage.distance_transform_edt(~np.isin(bodies, list(kept)), sampling=spacing)
-    return {int(k) for k in np.unique(bodies[(distance <= reach_mm) & (bodies > 0)])}
-
-
-def _drop_orphans(
-    labels: np.ndarray, spacing: tuple[float, float, float], rules: CleanRules, voxel_ml: float, notes: list[str]
-) -> None:
-    tumors, count = ndimage.label(labels == TUMOR, TOUCHING)
-    kidney = labels == KIDNEY
-    if not count or not kidney.any():
-        return  # with no kidney tissue at all a tumor may have replaced it
-    distance = ndimage.distance_transform_edt(~kidney, sampling=spacing)
-    nearest = ndimage.minimum(distance, tumors, range(1, count + 1))
-    orphans = [k for k, mm in enumerate(nearest, 1) if mm > rules.reach_mm]
-    if orphans:
-        lost = np.isin(tumors, orphans)
-        labels[lost] = BACKGROUND
-        notes.append(f"{lost.sum() * voxel_ml:.1f} ml of tumor far from any kidney were taken away.")
-
-
-def _absorb_specks(labels: np.ndarray, rules: CleanRules, voxel_ml: float) -> None:
-    tumors, count = ndimage.label(labels == TUMOR, TOUCHING)
-    if count:
-        small = np.bincount(tumors.ravel())[1:] * voxel_ml < rules.min_tumor_ml
-        labels[np.isin(tumors, np.flatnonzero(small) + 1)] = KIDNEY
+    def absorb_specks(self) -> None:
+        found = bodies(self.labels == TUMOR)
+        small = np.flatnonzero(found.voxels * self.voxel_ml < self.rules.min_tumor_ml)
+        for k in small:
+            self.labels[found.boxes[k]][found.numbers[found.boxes[k]] == k + 1] = KIDNEY

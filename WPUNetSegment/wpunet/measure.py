@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from .clean import TOUCHING
+from .bodies import Box, bodies, bounding_box
 from .labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 
 
@@ -50,17 +50,29 @@ def measure(
 
     labels (with sides), hu, uncertainty (0 to 255): (slice, row, column); affine to RAS mm.
     """
-    found = []
+    marked = bounding_box(labels)
+    if marked is None:
+        return ()
+    view, found = labels[marked], []
     for value, side in ((RIGHT_KIDNEY, "right"), (LEFT_KIDNEY, "left")):
-        boxes = ndimage.find_objects((labels == value).astype(np.uint8))
-        if boxes:
-            found.append(_structure("kidney", side, labels[boxes[0]] == value, boxes[0], hu, affine, uncertainty))
-    tumors, _ = ndimage.label(labels == TUMOR, TOUCHING)
+        box = bounding_box(view == value)
+        if box:
+            mask = view[box] == value
+            found.append(_structure("kidney", side, mask, _shifted(box, marked), hu, affine, uncertainty))
+    tumors = bodies(view == TUMOR)
     lesions = [
-        _structure("tumor", _side(labels, box), tumors[box] == number, box, hu, affine, uncertainty)
-        for number, box in enumerate(ndimage.find_objects(tumors), 1)
+        _structure(
+            "tumor", _side(view, box), tumors.numbers[box] == number, _shifted(box, marked), hu, affine, uncertainty
+        )
+        for number, box in enumerate(tumors.boxes, 1)
     ]
     return (*found, *sorted(lesions, key=lambda lesion: -lesion.volume_ml))
+
+
+def _shifted(box: Box, outer: Box) -> Box:
+    """A box within ``outer`` in the indices of the whole."""
+    slices, rows, columns = (slice(o.start + b.start, o.start + b.stop) for b, o in zip(box, outer, strict=True))
+    return slices, rows, columns
 
 
 def _side(labels: np.ndarray, box: tuple[slice, ...]) -> str:

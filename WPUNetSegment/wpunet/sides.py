@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .clean import TOUCHING
+from .bodies import bodies, bounding_box
 from .labels import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY
 
 BONE_HU = 200
@@ -20,22 +20,24 @@ def split_sides(labels: np.ndarray, hu: np.ndarray) -> tuple[np.ndarray, tuple[s
     cut there, and said to be perhaps a horseshoe kidney.
     """
     labels = labels.copy()
-    bodies, count = ndimage.label(labels > 0, TOUCHING)
-    if not count:
+    marked = bounding_box(labels)
+    if marked is None:
         return labels, ()
     notes: list[str] = []
-    columns = np.arange(labels.shape[2])
-    for number, box in enumerate(ndimage.find_objects(bodies), 1):
-        body = bodies[box] == number
-        middle = midline(hu, box[0])
+    view, columns = labels[marked], np.arange(labels.shape[2])[marked[2]]
+    found = bodies(view > 0)
+    for number, box in enumerate(found.boxes, 1):
+        body = found.numbers[box] == number
+        first = marked[0].start
+        middle = midline(hu, slice(first + box[0].start, first + box[0].stop))
         left = columns[box[2]] > middle
         share = float(body[:, :, left].sum() / body.sum())
-        kidney = body & (labels[box] == KIDNEY)
+        kidney = body & (view[box] == KIDNEY)
         if HORSESHOE_SHARE < share < 1 - HORSESHOE_SHARE:
-            labels[box][kidney & left[None, None, :]] = LEFT_KIDNEY
+            view[box][kidney & left[None, None, :]] = LEFT_KIDNEY
             notes.append("One body of kidney lies across the spine (a horseshoe kidney?); it was divided there.")
         else:
-            labels[box][kidney] = LEFT_KIDNEY if share >= 0.5 else RIGHT_KIDNEY
+            view[box][kidney] = LEFT_KIDNEY if share >= 0.5 else RIGHT_KIDNEY
     return labels, tuple(notes)
 
 

@@ -1,0 +1,65 @@
+"""Connected bodies in 3D, and the boxes that they lie in: so that no rule works on more voxels than it must."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from scipy import ndimage
+
+Box = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Bodies of a mask; voxels that share a corner belong together.
+
+    numbers: (slice, row, column), 0 outside, else the body's number from 1
+    voxels:  of each body; ``voxels[0]`` is body 1
+    boxes:   likewise
+    """
+
+    numbers: np.ndarray
+    voxels: np.ndarray
+    boxes: tuple[Box, ...]
+
+    def __len__(self) -> int:
+        return len(self.voxels)
+
+
+def bodies(mask: np.ndarray) -> Bodies:
+    """The connected bodies of a boolean array (slice, row, column)."""
+    numbers, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26, return_N=True)
+    if not count:
+        return Bodies(numbers, np.zeros(0, int), ())
+    found = cc3d.statistics(numbers, no_slice_conversion=False)
+    return Bodies(numbers, found["voxel_counts"][1:].astype(int), tuple(found["bounding_boxes"][1:]))
+
+
+def bounding_box(mask: np.ndarray) -> Box | None:
+    """The smallest box around what is not 0; None where nothing is."""
+    slices = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
+    if not len(slices):
+        return None
+    depth = slice(int(slices[0]), int(slices[-1]) + 1)
+    flat = mask[depth].any(axis=0)
+    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    return depth, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def grown(box: Box, margin_mm: float, spacing: tuple[float, float, float], shape: tuple[int, ...]) -> Box:
+    """A box with a margin on all sides, inside an array of ``shape``."""
+    steps = [int(np.ceil(margin_mm / step)) for step in spacing]
+    slices, rows, columns = (
+        slice(max(0, side.start - step), min(size, side.stop + step))
+        for side, step, size in zip(box, steps, shape, strict=True)
+    )
+    return slices, rows, columns
+
+
+def within(distance_mm: float, mask: np.ndarray, others: np.ndarray, spacing: tuple[float, float, float]) -> bool:
+    """Whether any voxel of ``mask`` lies within ``distance_mm`` of one of ``others`` (both slice, row, column)."""
+    if not others.any():
+        return False
+    return bool(ndimage.distance_transform_edt(~others, sampling=spacing)[mask].min() <= distance_mm)
