@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .monitor import Monitor
     from .segment import Options, Result, Segmenter
 
-SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ def bounding_box(mask: np.ndarray) -> Box | None:
     if not len(slices):
         return None
     depth = slice(int(slices[0]), int(slices[-1]) + 1)
-    flat: np.ndarray = mask[depth].any(axis=0)
-    rows, columns = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
+    flat = np.any(mask[depth], axis=0)
+    rows, columns = np.flatnonzero(np.any(flat, axis=1)), np.flatnonzero(np.any(flat, axis=0))
     return depth, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 

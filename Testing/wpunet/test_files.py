@@ -1,0 +1,241 @@
+"""Reading and writing real files; every bad one is refused in one sentence that names it."""
+
+import gzip
+import os
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from wpunet import files
+from wpunet.check import check
+from wpunet.errors import InputError, OutputError
+from wpunet.labels import BY_SIDE, TOGETHER
+
+AFFINE = np.array([[-2.0, 0, 0, 60], [0, -2.5, 0, 70], [0, 0, 4.0, -30], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def hu():
+    """A plausible body: air around soft tissue, with a bone; (i, j, k)."""
+    array = np.full((48, 40, 12), -1000, np.int16)
+    array[8:40, 8:34] = 40
+    array[22:26, 26:30] = 500
+    return array + np.random.default_rng(0).integers(-9, 10, array.shape).astype(np.int16)
+
+
+@pytest.fixture
+def nifti(hu, tmp_path):
+    path = tmp_path / "ct.nii.gz"
+    nib.save(nib.Nifti1Image(hu, AFFINE), path)
+    return path
+
+
+def as_ras(volume):
+    """The volume as an array (i, j, k) in RAS order, whatever grid it came on."""
+    return volume.hu[::-1, ::-1, ::-1].transpose(2, 1, 0)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_all_formats_are_the_same_patient(hu, nifti, tmp_path, ending):
+    path = tmp_path / f"größe mit leer{ending}"
+    sitk.WriteImage(sitk.ReadImage(str(nifti)), str(path))
+    volume = files.read(path)
+    assert volume.hu.shape == (12, 40, 48)
+    assert np.array_equal(as_ras(volume), hu[::-1, ::-1])  # the file's axes run L, P, S
+    assert volume.spacing == pytest.approx((4.0, 2.5, 2.0))
+    assert np.allclose(volume.affine, files.read(nifti).affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32, np.float64])
+def test_number_types_and_scaling(hu, tmp_path, dtype):
+    array = np.clip(hu, 0, 200).astype(dtype)
+    image = nib.Nifti1Image(array, AFFINE)
+    image.header.set_slope_inter(2.0, -100.0)
+    path = tmp_path / "scaled.nii"
+    image.to_filename(path)
+    written = np.asanyarray(nib.load(path).dataobj)
+    assert np.abs(as_ras(files.read(path)) - written[::-1, ::-1]).max() <= 0.5
+
+
+def test_an_affine_that_itk_refuses_is_read(hu, tmp_path):
+    sheared = AFFINE.copy()
+    sheared[0, 1] = 0.05
+    path = tmp_path / "sheared.nii.gz"
+    image = nib.Nifti1Image(hu, sheared)
+    image.set_sform(sheared, 1)
+    nib.save(image, path)
+    assert files.read(path).hu.shape == (12, 40, 48)
+
+
+def test_labels_lie_on_the_ct_with_the_same_header(nifti, tmp_path):
+    volume = files.read(nifti)
+    labels = (volume.hu > 20).astype(np.uint8)
+    out = tmp_path / "labels.nii.gz"
+    files.write_labels(out, labels, volume, TOGETHER)
+    ct, written = nib.load(nifti), nib.load(out)
+    assert written.shape == ct.shape
+    assert np.array_equal(written.affine, ct.affine)
+    for code in ("sform_code", "qform_code"):
+        assert written.header[code] == ct.header[code]
+    assert np.array_equal(np.asarray(written.dataobj), np.asarray(ct.dataobj) > 20)
+    assert written.get_data_dtype() == np.uint8
+
+
+def test_a_segmentation_for_slicer(nifti, tmp_path):
+    volume = files.read(nifti)
+    labels = np.zeros(volume.hu.shape, np.uint8)
+    labels[3:6, 10:20, 5:12], labels[3:6, 10:20, 30:40], labels[4, 12, 6] = 1, 3, 2
+    out = tmp_path / "k.seg.nrrd"
+    files.write_labels(out, labels, volume, BY_SIDE)
+    image = sitk.ReadImage(str(out))
+    ct = sitk.ReadImage(str(nifti))
+    assert image.GetSize() == ct.GetSize()
+    assert np.allclose(image.GetOrigin(), ct.GetOrigin())
+    assert np.allclose(image.GetDirection(), ct.GetDirection())
+    names = {image.GetMetaData(f"Segment{k}_Name"): int(image.GetMetaData(f"Segment{k}_LabelValue")) for k in range(3)}
+    assert names == {"right kidney": 1, "kidney tumor": 2, "left kidney": 3}
+    assert "SCT^64033007^Kidney~SCT^7771000^Left" in image.GetMetaData("Segment2_Tags")
+    assert np.bincount(sitk.GetArrayFromImage(image).ravel()).tolist() == np.bincount(labels.ravel()).tolist()
+
+
+def test_names_of_cases(tmp_path):
+    case = tmp_path / "case_00007" / "imaging.nii.gz"
+    assert files.case_name(case) == "case_00007"
+    assert files.case_name(tmp_path / "abdomen.v2.nii.gz") == "abdomen.v2"
+    assert files.case_name(tmp_path) == tmp_path.name
+
+
+def test_what_a_folder_holds(tmp_path, nifti):
+    content = nifti.read_bytes()
+    kits = tmp_path / "kits"
+    for name in ("case_00002", "case_00001"):
+        (kits / name).mkdir(parents=True)
+        for file in ("imaging.nii.gz", "segmentation.nii.gz"):
+            (kits / name / file).write_bytes(content)
+    assert [p.parent.name for p in files.find_cases(kits)] == ["case_00001", "case_00002"]
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for name in ("b.nii.gz", "a.nrrd", "notes.txt", "a.seg.nrrd"):
+        (flat / name).write_bytes(content)
+    assert [p.name for p in files.find_cases(flat)] == ["a.nrrd", "b.nii.gz"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no CT"):
+        files.find_cases(tmp_path / "empty")
+
+
+def save(path, array, affine=AFFINE):
+    nib.save(nib.Nifti1Image(array, affine), path)
+
+
+def spacing_of(value):
+    def write(path, hu):
+        image = nib.Nifti1Image(hu, AFFINE)
+        content = bytearray(image.to_bytes())
+        content[80:84] = np.float32(value).tobytes()  # pixdim[1]
+        path.write_bytes(gzip.compress(bytes(content)))
+
+    return write
+
+
+BAD = {
+    "empty": (lambda p, hu: p.write_bytes(b""), "empty"),
+    "text": (lambda p, hu: p.write_text("patient 7, CT of the abdomen"), "not a NIfTI"),
+    "short text": (lambda p, hu: p.write_text("x"), "not a NIfTI"),
+    "zeros": (lambda p, hu: p.write_bytes(gzip.compress(bytes(4000))), "not a NIfTI"),
+    "2D": (lambda p, hu: save(p, hu[:, :, 0]), "flat picture"),
+    "4D": (lambda p, hu: save(p, np.stack([hu, hu], -1)), "time series"),
+    "RGB": (lambda p, hu: save(p, np.zeros(hu.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])), "colours"),
+    "one slice": (lambda p, hu: save(p, hu[:, :, :1]), "1 slices"),
+    "3x3x3": (lambda p, hu: save(p, hu[:3, :3, :3]), "too small"),
+    "all NaN": (lambda p, hu: save(p, np.full(hu.shape, np.nan, np.float32)), "not a number"),
+    "constant": (lambda p, hu: save(p, np.full_like(hu, 7)), "one value only"),
+    "grey picture": (lambda p, hu: save(p, np.clip(hu + 1000, 0, 255).astype(np.uint8)), "grey values"),
+    "zero spacing": (spacing_of(0), "spacing"),
+    "negative spacing": (spacing_of(-2), "spacing"),
+    "NaN spacing": (spacing_of(np.nan), "spacing"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_files_are_refused(kind, hu, tmp_path):
+    write, says = BAD[kind]
+    path = tmp_path / "bad.nii.gz"
+    write(path, hu)
+    with pytest.raises(InputError, match=says) as refused:
+        check(files.read(path))
+    assert "bad" in str(refused.value)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.99])
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_cut_files_are_refused(nifti, tmp_path, share, ending):
+    whole = tmp_path / f"whole{ending}"
+    sitk.WriteImage(sitk.ReadImage(str(nifti)), str(whole))
+    path = tmp_path / f"cut{ending}"
+    path.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
+    with pytest.raises(InputError, match="cut"):
+        files.read(path)
+
+
+def test_missing_unknown_and_single_frame(hu, tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        files.read(tmp_path / "none.nii.gz")
+    (tmp_path / "x.dat").write_bytes(b"data")
+    with pytest.raises(InputError, match="unknown kind"):
+        files.read(tmp_path / "x.dat")
+    save(tmp_path / "frame.nii.gz", hu[..., None])
+    assert files.read(tmp_path / "frame.nii.gz").hu.shape == (12, 40, 48)
+
+
+def test_a_disk_that_fills_up_leaves_nothing(nifti, tmp_path, monkeypatch):
+    volume = files.read(nifti)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "old.nii.gz").write_bytes(b"old")
+
+    def full(self, content):
+        with self.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        files.write_labels(folder / "old.nii.gz", np.zeros(volume.hu.shape, np.uint8), volume, TOGETHER)
+    assert [p.name for p in folder.iterdir()] == ["old.nii.gz"]
+    assert (folder / "old.nii.gz").read_bytes() == b"old"
+
+
+def test_a_disk_that_is_really_full(nifti, tmp_path):
+    """In a child process that may write no file over 100 bytes, as on a full disk."""
+    import subprocess
+    import sys
+
+    code = (
+        "import resource, signal, sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from wpunet import files\nfrom wpunet.labels import BY_SIDE\nfrom wpunet.errors import OutputError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "volume = files.read(sys.argv[1])\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "labels = (volume.hu > 20).astype(np.uint8)\n"
+        "for name in ('a.nii.gz', 'a.seg.nrrd', 'a.nii'):\n"
+        "    try:\n        files.write_labels(Path(sys.argv[2]) / name, labels, volume, BY_SIDE)\n"
+        "    except OutputError as error:\n        print('refused', error)\n"
+    )
+    out = tmp_path / "full"
+    out.mkdir()
+    done = subprocess.run([sys.executable, "-c", code, nifti, out], capture_output=True, text=True, check=True)
+    assert done.stdout.count("refused") == 3
+    assert list(out.iterdir()) == []
+
+
+def test_folders_that_cannot_take_a_file(nifti, tmp_path):
+    with pytest.raises(OutputError, match="does not exist"):
+        files.require_writable(tmp_path / "no" / "x.nii.gz")
+    with pytest.raises(OutputError, match="is a folder"):
+        files.require_writable(tmp_path)
+    if os.geteuid() != 0:  # root may write anywhere
+        tmp_path.chmod(0o500)
+        with pytest.raises(OutputError, match="no right"):
+            files.require_writable(tmp_path / "x.nii.gz")

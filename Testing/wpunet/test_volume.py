@@ -1,0 +1,108 @@
+"""Whatever order voxels come in, the engine sees the same patient, and labels go back where they belong."""
+
+from itertools import permutations, product
+
+import nibabel as nib
+import numpy as np
+import pytest
+from wpunet import volume as geometry
+from wpunet.errors import InputError
+
+CODES = [
+    "".join(axis[flip] for axis, flip in zip(order, flips, strict=True))
+    for order in permutations(("RL", "AP", "SI"))
+    for flips in product((0, 1), repeat=3)
+]
+SHAPE, SPACING = (7, 9, 11), (5.0, 0.8, 1.1)  # head to feet, to the back, to the left
+
+
+@pytest.fixture
+def upright():
+    """An array in the engine's own order and its affine; all values differ."""
+    array = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
+    affine = np.eye(4)
+    affine[:3, :3] = geometry.AXES_RAS.T * SPACING
+    affine[:3, 3] = (30, -20, 400)
+    return array, affine
+
+
+def turned(angle_degrees, axis):
+    """Rotation about one of the patient's axes."""
+    from scipy.spatial.transform import Rotation
+
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("xyz"[axis], angle_degrees, degrees=True).as_matrix()
+    return matrix
+
+
+def reoriented(array, affine, codes):
+    image = nib.Nifti1Image(array, affine)
+    wanted = nib.orientations.axcodes2ornt(tuple(codes))
+    image = image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(affine), wanted))
+    return np.asarray(image.dataobj), image.affine
+
+
+def test_there_are_48_orientations():
+    assert len(set(CODES)) == 48
+
+
+@pytest.mark.parametrize("codes", CODES)
+def test_every_orientation_is_the_same_patient(upright, codes):
+    array, affine = upright
+    theirs, their_affine = reoriented(array, affine, codes)
+    volume = geometry.from_array(theirs, their_affine)
+    assert np.array_equal(volume.hu, array)
+    assert np.allclose(volume.affine, affine)
+    assert volume.spacing == pytest.approx(SPACING)
+    labels = (array % 3).astype(np.uint8)
+    back = geometry.to_source(labels, volume)
+    assert np.array_equal(back, reoriented(labels, affine, codes)[0])
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_small_tilt_keeps_the_voxels(upright, axis):
+    array, affine = upright
+    tilted = turned(5, axis) @ affine
+    volume = geometry.from_array(array, tilted)
+    assert np.shares_memory(volume.hu, array)
+    assert np.array_equal(volume.hu, array)
+    assert np.allclose(volume.affine, tilted)
+
+
+@pytest.mark.parametrize("codes", ["LPS", "RAS", "IPL", "ASR"])
+def test_an_oblique_volume_is_seen_upright_and_labels_come_back(codes):
+    size = 60
+    axes = np.indices((size,) * 3) - size / 2
+    ball = (axes[0] ** 2 + (axes[1] - 8) ** 2 + (axes[2] + 5) ** 2) < 12**2
+    affine = np.eye(4)
+    affine[:3, :3] = geometry.AXES_RAS.T * 2.0
+    affine[:3, 3] = -affine[:3, :3] @ np.full(3, size / 2)
+    array, oblique = reoriented((ball * 500).astype(np.int16), turned(25, 0) @ affine, codes)
+    volume = geometry.from_array(array, oblique)
+    directions = volume.affine[:3, :3] / volume.spacing
+    assert np.allclose(directions, geometry.AXES_RAS.T)
+    seen = volume.hu > 250
+    centre = volume.affine[:3, :3] @ np.array(np.nonzero(seen)).mean(1) + volume.affine[:3, 3]
+    truth = oblique[:3, :3] @ np.array(np.nonzero(array > 250)).mean(1) + oblique[:3, 3]
+    assert np.abs(centre - truth).max() < 0.5  # mm
+    back = geometry.to_source(seen.astype(np.uint8), volume)
+    assert back.shape == array.shape
+    truth = array > 250
+    assert 2 * (back.astype(bool) & truth).sum() / (back.sum() + truth.sum()) > 0.95
+
+
+@pytest.mark.parametrize("broken", ["zero", "nan", "flat"])
+def test_a_broken_affine_is_refused(upright, broken):
+    array, affine = upright
+    if broken == "zero":
+        affine[:3, 1] = 0
+    elif broken == "nan":
+        affine[0, 0] = np.nan
+    else:
+        affine[:3, 1] = affine[:3, 2]
+    with pytest.raises(InputError, match="broken affine"):
+        geometry.from_array(array, affine, "case 7")
+
+
+def test_voxel_volume(upright):
+    assert geometry.from_array(*upright).voxel_ml == pytest.approx(5.0 * 0.8 * 1.1 / 1000)
