@@ -23,9 +23,11 @@ class Sampler:
 
     slices: list[Slice]
     kidney_free: list[Slice]
+    generated: list[Slice] = field(default_factory=list)
     pixel_mm: float = 1.6
     size: int = 160
     negatives: float = 0.18  # share of samples from kidney-free levels
+    phantoms: float = 0.08  # share of samples from generated abdomens, where there are any
     no_contrast: float = 0.16  # share with the contrast agent taken away
     healthy: float = 0.14  # share with the tumor-free half mirrored onto the other
     composite: float = 0.4  # of the labelled: the frame around the crop filled from a kidney-free level
@@ -54,6 +56,10 @@ class Sampler:
             item = self.kidney_free[g.integers(len(self.kidney_free))]
             hu, labels = item.hu.astype(np.float32), item.labels
             frame, shift_mm, outside = None, 80.0, AIR_HU
+        elif self.generated and g.random() < self.phantoms:
+            item = self.generated[g.integers(len(self.generated))]
+            hu, labels = item.hu.astype(np.float32), item.labels
+            frame, shift_mm, outside = None, 60.0, AIR_HU
         else:
             of_case = self._by_case[int(g.choice(self._cases, p=self._weights))]
             item = of_case[g.integers(len(of_case))]

@@ -23,6 +23,7 @@ from wpunet.network import WPUNet
 from training import checkpoint
 from training.augment import Sampler
 from training.data import read_kidney_free, read_slices, split_patients, write_split
+from training.phantoms import phantom_slices
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -68,6 +69,7 @@ class Run:
         self.sampler = Sampler(
             [item for item in slices if item.case in set(training)],
             read_kidney_free(data / "unlabelled"),
+            phantom_slices(config["phantoms"], seed=1000),
             config["pixel_mm"],
             config["size"],
             generator=np.random.default_rng(config["seed"]),
