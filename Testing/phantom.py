@@ -255,7 +255,7 @@ def _paint_bowel(canvas: Canvas, patient: Patient, inside: np.ndarray) -> None:
         radii = (r(11, 17), r(10, 15), r(14, 30))
         content = -900.0 if r(0, 1) < 0.15 else r(10, 45)
         for shrink, value in ((0.0, 55.0), (2.5, content)):
-            inner = tuple(radius - shrink for radius in radii)
+            inner = (radii[0] - shrink, radii[1] - shrink, radii[2] - shrink)
             box = canvas.box(centre, max(radii) + 4)
             canvas.paint(value, canvas.cover(ellipsoid(centre, inner), box) * inside[box], box)
     for x in (-0.66 * w, 0.7 * w):

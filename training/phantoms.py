@@ -1,10 +1,10 @@
-"""Slices of generated abdomens: exact truth at every level, so that the demo's phantom is no stranger to the network."""
+"""Slices of generated abdomens: exact truth at every level, and the demo's phantom is no stranger to the network."""
 
 from __future__ import annotations
 
 import numpy as np
-from Testing import phantom
 
+from Testing import phantom
 from training.data import Slice
 
 SPACING_MM = (5.0, 1.7, 1.7)
