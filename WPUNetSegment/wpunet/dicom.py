@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -73,8 +73,9 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
 
     from .files import from_itk
 
-    chosen = _choose(folder, list_series(folder), series)
-    warnings = _check_stack(folder, chosen)
+    found = list_series(folder)
+    chosen = _along_the_body(_choose(folder, found, series))
+    warnings = _check_stack(folder, chosen) + _unreadable(folder, found)
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(chosen.files)
     try:
@@ -100,6 +101,33 @@ def _choose(folder: Path, found: list[Series], series: str | None) -> Series:
     return images[0]
 
 
+def _along_the_body(series: Series) -> Series:
+    """The series with its files in the order of their positions; as it is where positions are missing."""
+    headers = [_header(name) for name in series.files]
+    if any(POSITION not in header or ORIENTATION not in header for header in headers):
+        return series
+    along = _positions(headers) @ _normal(headers[0])
+    return replace(series, files=tuple(series.files[k] for k in np.argsort(along, kind="stable")))
+
+
+def _positions(headers: list[dict[str, str]]) -> np.ndarray:
+    """(n, 3): LPS mm of each slice's first pixel."""
+    return np.array([[float(v) for v in header[POSITION].split("\\")] for header in headers])
+
+
+def _normal(header: dict[str, str]) -> np.ndarray:
+    across, down = np.array([float(v) for v in header[ORIENTATION].split("\\")]).reshape(2, 3)
+    return np.cross(across, down)
+
+
+def _unreadable(folder: Path, found: list[Series]) -> list[str]:
+    """A warning where files call themselves DICOM but are in no series: a slice cut short would else vanish unseen."""
+    known = {Path(name).name for series in found for name in series.files}
+    lost = [path.name for path in sorted(folder.iterdir()) if path.name not in known and _is_dicom(path)]
+    lost = [name for name in lost if name != "DICOMDIR"]
+    return [f"{len(lost)} DICOM file(s) could not be read and were left out ({lost[0]}); copy them again."] if lost else []
+
+
 def _check_stack(folder: Path, series: Series) -> list[str]:
     """Slices at even distances along their normal, without tilt; raises InputError where they are not."""
     warnings: list[str] = []
@@ -108,10 +136,8 @@ def _check_stack(folder: Path, series: Series) -> list[str]:
     headers = [_header(name) for name in series.files]
     if len(headers) < 3 or any(POSITION not in header or ORIENTATION not in header for header in headers):
         return warnings
-    positions = np.array([[float(v) for v in header[POSITION].split("\\")] for header in headers])
-    across, down = np.array([float(v) for v in headers[0][ORIENTATION].split("\\")]).reshape(2, 3)
-    normal = np.cross(across, down)
-    steps = np.diff(positions, axis=0)
+    normal = _normal(headers[0])
+    steps = np.diff(_positions(headers), axis=0)
     along = steps @ normal
     usual = float(np.median(np.abs(along)))
     if usual < 1e-3 or np.abs(along).min() < 0.01 * usual:

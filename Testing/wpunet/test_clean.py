@@ -1,0 +1,126 @@
+"""Each clean-up rule does its work when on, nothing when off, and leaves unusual anatomy alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from wpunet.clean import CleanRules, clean
+from wpunet.errors import InputError
+
+from Testing.wpunet.anatomy import LEFT, RIGHT, SPACING, empty, kidneys, ml, put
+
+OFF = CleanRules().without(["all"])
+
+
+def cleaned(labels, rules=None):
+    return clean(labels, SPACING, rules or CleanRules())
+
+
+def hole(labels):
+    labels[LEFT[0] - 2 : LEFT[0] + 2, LEFT[1], LEFT[2]] = 0
+
+
+def island(labels):
+    put(labels, 1, (20, 20, 80), (4, 4, 4))
+
+
+def flat_island(labels):
+    put(labels, 1, (10, 30, 80), (3, 25, 25))
+
+
+def third_kidney(labels):
+    put(labels, 1, (45, 30, 80), (14, 9, 9))
+
+
+def orphan(labels):
+    put(labels, 2, (20, 30, 80), (14, 14, 14))
+
+
+def speck(labels):
+    labels[LEFT[0], LEFT[1], LEFT[2]] = 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ("holes", hole),
+        ("islands", island),
+        ("islands", flat_island),
+        ("pair", third_kidney),
+        ("specks", speck),
+    ],
+)
+def test_a_rule_mends_its_fault_and_only_when_on(rule, fault):
+    good = kidneys()
+    bad = good.copy()
+    fault(bad)
+    before = bad.copy()
+    assert np.array_equal(cleaned(bad)[0], good)
+    assert np.array_equal(cleaned(bad, replace(OFF, **{rule: True}))[0], good)
+    assert np.array_equal(cleaned(bad, OFF)[0], bad)
+    assert np.array_equal(bad, before)  # the input is left as it was
+
+
+def test_a_tumor_far_from_any_kidney_goes():
+    labels = kidneys(left=False)
+    orphan(labels)
+    only_orphans = CleanRules(holes=False, islands=False, pair=False, specks=False)
+    found, notes = cleaned(labels, only_orphans)
+    assert np.array_equal(found, kidneys(left=False))
+    assert "far from any kidney" in notes[0]
+    assert np.array_equal(cleaned(labels, CleanRules().without(["orphans"]))[0], labels)
+
+
+def test_a_tumor_that_has_eaten_its_kidney_stays():
+    labels = put(empty(), 2, RIGHT, (25, 20, 20))
+    assert np.array_equal(cleaned(labels)[0], labels)
+
+
+def test_a_kidney_in_two_pieces_keeps_both():
+    labels = kidneys()
+    put(labels, 2, (LEFT[0], LEFT[1] - 17, LEFT[2]), (4, 3, 4))  # 2 mm of fat between kidney and tumor
+    assert (labels[LEFT[0], LEFT[1] - 14] == 0).any()
+    assert np.array_equal(cleaned(labels)[0], labels)
+
+
+@pytest.mark.parametrize("single", [{"right": False}, {"left": False}])
+def test_a_single_kidney_stays(single):
+    assert np.array_equal(cleaned(kidneys(**single))[0], kidneys(**single))
+
+
+def test_a_transplant_in_the_pelvis_stays():
+    labels = put(kidneys(left=False), 1, (70, 30, 110), (18, 12, 12))
+    assert np.array_equal(cleaned(labels)[0], labels)
+
+
+def test_a_horseshoe_kidney_stays():
+    labels = kidneys()
+    labels[60:66, 55:62, RIGHT[2] : LEFT[2]] = 1
+    assert np.array_equal(cleaned(labels)[0], labels)
+
+
+def test_a_kidney_cut_by_the_scan_stays():
+    labels = kidneys()[66:]  # the lowest centimetres of both kidneys
+    assert 2 < ml(labels > 0) / 2 < 20
+    assert np.array_equal(cleaned(labels)[0], labels)
+
+
+def test_what_goes_is_told():
+    labels = kidneys()
+    island(labels)
+    assert cleaned(labels)[1] == ("1 piece(s) away from the kidneys, 2.1 ml, were taken away.",)
+
+
+def test_nothing_is_nothing():
+    assert not cleaned(empty())[0].any()
+    assert cleaned(empty())[1] == ()
+
+
+def test_all_rules_off_change_nothing():
+    labels = np.random.default_rng(0).integers(0, 3, (20, 30, 30)).astype(np.uint8)
+    assert np.array_equal(clean(labels, SPACING, OFF)[0], labels)
+
+
+def test_a_rule_that_does_not_exist_is_refused():
+    with pytest.raises(InputError, match="no rule 'gravity'"):
+        CleanRules().without(["holes", "gravity"])

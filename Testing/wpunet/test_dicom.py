@@ -1,0 +1,126 @@
+"""DICOM folders: whole series become volumes, and what is no even stack of CT slices is refused by name."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from wpunet import dicom, files
+from wpunet.errors import InputError
+
+SPACING = (4.0, 2.5, 2.5)
+POSITION, ORIENTATION = "0020|0032", "0020|0037"
+
+
+@pytest.fixture
+def hu():
+    return np.random.default_rng(1).integers(-1000, 1500, (6, 24, 32)).astype(np.int16)
+
+
+def write(folder, hu, *, uid="1.2.3.4", modality="CT", step=(0.0, 0.0, -SPACING[0]), skip=(), twice=(), start=0):
+    """Slices of ``hu`` from head to feet, upright, LPS, stored with an intercept, as scanners do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    places = [k for k in range(len(hu)) if k not in skip] + list(twice)
+    for number, k in enumerate(places, 1):
+        image = sitk.GetImageFromArray(hu[k])
+        image.SetSpacing(SPACING[1:])
+        position = np.array([-40.0, -30.0, 100.0]) + k * np.array(step)
+        tags = {
+            "0008|0060": modality,
+            "0008|103e": f"series {uid}",
+            "0020|000e": uid,
+            "0020|000d": "1.2.3",
+            "0008|0018": f"{uid}.{number}",
+            "0020|0013": str(number),
+            POSITION: "\\".join(map(str, position)),
+            ORIENTATION: "1\\0\\0\\0\\1\\0",
+            "0028|1052": "-1024",
+            "0028|1053": "1",
+        }
+        for key, value in tags.items():
+            image.SetMetaData(key, value)
+        writer = sitk.ImageFileWriter()
+        writer.KeepOriginalImageUIDOn()
+        writer.SetFileName(str(folder / f"{start + number:03}.dcm"))
+        writer.Execute(image)
+    return folder
+
+
+def test_a_series_is_read_in_hu_with_its_geometry(hu, tmp_path):
+    volume = files.read(write(tmp_path / "séries 1", hu))
+    assert np.array_equal(volume.hu, hu)
+    assert np.allclose(volume.spacing, SPACING)
+    assert np.allclose(volume.affine @ [0, 0, 0, 1], [40, 30, 100, 1])  # LPS -> RAS
+    assert volume.name == "séries 1"
+    assert volume.warnings == ()
+
+
+def test_of_several_series_one_must_be_chosen(hu, tmp_path):
+    write(tmp_path, hu, uid="1.2.3.4")
+    write(tmp_path, hu + 7, uid="1.2.3.9", start=100)
+    with pytest.raises(InputError, match=r"--series: .*1\.2\.3\.4 \(CT, 6 files, series .*1\.2\.3\.9 \(CT"):
+        files.read(tmp_path)
+    assert np.array_equal(files.read(tmp_path, "1.2.3.9").hu, hu + 7)
+    with pytest.raises(InputError, match=r"has no series 5; there are"):
+        files.read(tmp_path, "5")
+
+
+def test_a_localizer_is_not_taken_for_the_ct(hu, tmp_path):
+    write(tmp_path, hu)
+    write(tmp_path, hu[:1], uid="1.2.3.9", start=100)
+    assert np.array_equal(files.read(tmp_path).hu, hu)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"skip": (3,)}, "missing or unevenly spaced"),
+        ({"twice": (2,)}, "same position twice"),
+        ({"modality": "MR"}, "holds MR, not CT"),
+    ],
+)
+def test_what_is_no_stack_of_ct_slices_is_refused(hu, tmp_path, change, says):
+    with pytest.raises(InputError, match=says) as error:
+        files.read(write(tmp_path / "series", hu, **change))
+    assert str(tmp_path / "series") in str(error.value)
+
+
+def test_a_tilted_gantry_is_told(hu, tmp_path):
+    tilt = np.radians(10)
+    step = (0.0, SPACING[0] * np.sin(tilt), -SPACING[0] * np.cos(tilt))
+    assert "tilted by 10 degrees" in files.read(write(tmp_path / "tilted", hu, step=step)).warnings[0]
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture here")
+    assert not dicom.holds_dicom(tmp_path)
+    with pytest.raises(InputError, match="holds no DICOM images"):
+        files.read(tmp_path)
+    with pytest.raises(InputError, match="holds no CT"):
+        files.find_cases(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["003.dcm", "006.dcm"])
+def test_a_slice_cut_short_is_told(hu, tmp_path, name):
+    folder = write(tmp_path / "series", hu)
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:-400])
+    if name == "003.dcm":
+        with pytest.raises(InputError, match="missing or unevenly"):
+            files.read(folder)
+    else:  # the last slice leaves no gap
+        assert f"could not be read and were left out ({name})" in files.read(folder).warnings[0]
+
+
+def test_slices_named_in_any_order_are_sorted_along_the_body(hu, tmp_path):
+    folder = write(tmp_path / "series", hu)
+    for path in sorted(folder.iterdir()):
+        path.rename(folder / f"{(int(path.stem) * 7) % 11:03}_.dcm")
+    assert np.array_equal(files.read(folder).hu, hu)
+
+
+def test_a_real_series(data):
+    volume = files.read(data / "dicom" / "abdomen_noncontrast")
+    assert volume.hu.shape == (168, 217, 217)
+    assert np.allclose(volume.spacing, (2.5, 3, 3))
+    assert -1100 < volume.hu.min() < -900
+    tissue = volume.hu[(volume.hu > 0) & (volume.hu < 150)]
+    assert 30 < np.median(tissue) < 70  # soft tissue without contrast

@@ -1,0 +1,81 @@
+"""Left and right are told by the spine, wherever the patient lies and whatever the kidneys are like."""
+
+import numpy as np
+import pytest
+from wpunet.labels import KIDNEY, LEFT_KIDNEY, TUMOR
+from wpunet.sides import midline, split_sides
+
+from Testing.wpunet.anatomy import LEFT, RIGHT, SHAPE, body, empty, kidneys, put
+
+
+def at(labels, centre):
+    return labels[centre]
+
+
+def test_both_kidneys_get_their_side():
+    labels, notes = split_sides(kidneys(), body())
+    assert at(labels, RIGHT) == KIDNEY
+    assert at(labels, LEFT) == LEFT_KIDNEY
+    assert set(np.unique(labels)) == {0, KIDNEY, LEFT_KIDNEY}
+    assert notes == ()
+
+
+@pytest.mark.parametrize(("spine", "side"), [(100, KIDNEY), (30, LEFT_KIDNEY)])
+def test_the_spine_decides_and_not_the_middle_of_the_picture(spine, side):
+    labels = put(empty(), 1, (45, 60, 65), (28, 13, 13))
+    found, _ = split_sides(labels, body(spine_column=spine))
+    assert at(found, (45, 60, 65)) == side
+
+
+def test_the_tumor_keeps_its_label():
+    labels = put(kidneys(), TUMOR, (45, 60, 125), (8, 8, 8))
+    found, _ = split_sides(labels, body())
+    assert np.array_equal(found == TUMOR, labels == TUMOR)
+    assert at(found, (45, 60, 105)) == LEFT_KIDNEY
+
+
+def test_a_horseshoe_kidney_is_divided_at_the_spine_and_told():
+    labels = kidneys()
+    labels[60:66, 55:62, RIGHT[2] : LEFT[2]] = 1
+    found, notes = split_sides(labels, body())
+    assert at(found, RIGHT) == KIDNEY
+    assert at(found, LEFT) == LEFT_KIDNEY
+    assert np.array_equal(found > 0, labels > 0)
+    assert "horseshoe" in notes[0]
+
+
+def test_crossed_ectopia_both_on_one_side():
+    labels = put(put(empty(), 1, (25, 60, 40), (18, 12, 12)), 1, (68, 55, 44), (18, 12, 12))
+    found, _ = split_sides(labels, body())
+    assert set(np.unique(found)) == {0, KIDNEY}
+
+
+def test_without_bone_the_outline_of_the_body_decides():
+    hu = body()
+    hu[hu == 400] = 40
+    assert abs(midline(hu, slice(0, 90)) - 79.5) < 1
+    assert midline(np.full(SHAPE, -1000, np.int16), slice(0, 90)) == SHAPE[2] / 2
+
+
+def test_nothing_has_no_side():
+    labels, notes = split_sides(empty(), body())
+    assert not labels.any()
+    assert notes == ()
+
+
+def test_sides_of_real_patients(data):
+    """Official masks: bodies of cases 0 and 166, and a machine's left and right on a third CT."""
+    from wpunet import files
+
+    for case in ("case_00000", "case_00166"):
+        folder = data / "kits19" / "data" / case
+        hu, truth = (files.read(folder / name).hu for name in ("imaging.nii.gz", "segmentation.nii.gz"))
+        found, notes = split_sides(truth.astype(np.uint8), hu)
+        columns = [np.nonzero(found == value)[2].mean() for value in (KIDNEY, LEFT_KIDNEY)]
+        assert columns[0] < columns[1]
+        assert notes == ()
+    hu = files.read(data / "ct_3mm" / "imaging.nii.gz").hu
+    machine = files.read(data / "ct_3mm" / "machine_segmentation.nii.gz").hu  # 2 right, 3 left
+    found, _ = split_sides(np.isin(machine, (2, 3)).astype(np.uint8), hu)
+    assert np.array_equal(found == KIDNEY, machine == 2)
+    assert np.array_equal(found == LEFT_KIDNEY, machine == 3)
