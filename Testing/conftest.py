@@ -43,3 +43,19 @@ def make_weights(tmp_path):
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def segmenter():
+    """The shipped network on this machine's processor."""
+    from wpunet.segment import Segmenter
+
+    return Segmenter(device="cpu")
+
+
+@pytest.fixture(scope="session")
+def abdomen():
+    """A phantom with two kidneys and a tumor, small enough to segment in a second."""
+    from Testing import phantom
+
+    return phantom.make(seed=3, shape=(30, 116, 144), spacing=(8.0, 2.8, 2.8))

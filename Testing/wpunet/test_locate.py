@@ -1,0 +1,56 @@
+"""The quick pass leaves nothing out that the close look would find."""
+
+import numpy as np
+import pytest
+from wpunet import files, locate
+from wpunet.volume import from_array
+
+from Testing import phantom
+from Testing.wpunet.oracle import Oracle, Recorder, volume_with_ball
+
+
+def found(volume, runtime=None):
+    return locate.locate(volume, runtime or Oracle(), 1.6, Recorder())
+
+
+@pytest.mark.parametrize("spacing", [(0.5, 2.0, 2.0), (2.0, 2.0, 2.0), (5.0, 2.0, 2.0), (12.0, 2.0, 2.0)])
+def test_the_box_holds_the_ball_with_32_mm_to_spare(spacing):
+    shape = (int(300 / spacing[0]), 120, 140)
+    centre = (shape[0] // 2, 60, 70)
+    region = found(volume_with_ball(shape, spacing, centre, 24))
+    for side, middle, step in zip(region.box, centre, spacing, strict=True):
+        assert (middle - side.start) * step >= 24 + 32 - 8 - step
+        assert (side.stop - middle) * step >= 24 + 32 - 8 - step
+        assert (side.stop - side.start) * step < 2 * (24 + 32) + 3 * max(8, step)
+
+
+def test_a_quick_pass_looks_every_8_mm():
+    runtime = Oracle()
+    found(volume_with_ball((400, 40, 40), (0.5, 2.0, 2.0), (200, 20, 20)), runtime)
+    assert runtime.slices == 25
+
+
+def test_the_box_ends_with_the_scan():
+    region = found(volume_with_ball(centre=(0, 5, 99)))
+    assert (region.slices.start, region.rows.start, region.columns.stop) == (0, 0, 100)
+
+
+def test_where_nothing_is_seen_all_is_looked_at():
+    volume = volume_with_ball(radius_mm=0, hu=30)
+    assert found(volume) == locate.whole(volume)
+
+
+@pytest.mark.parametrize("case", ["case_00000", "case_00166"])
+def test_no_kidney_of_a_real_patient_is_left_out(segmenter, data, case):
+    folder = data / "kits19" / "data" / case
+    volume, truth = files.read(folder / "imaging.nii.gz"), files.read(folder / "segmentation.nii.gz").hu
+    region = found(volume, segmenter.runtime)
+    assert np.count_nonzero(truth[region.box]) == np.count_nonzero(truth)
+    assert np.prod(region.shape) < 0.8 * truth.size
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_kidney_of_a_phantom_is_left_out(segmenter, seed):
+    made = phantom.make(seed=seed, shape=(80, 128, 144), spacing=(6.0, 2.8, 2.8), phase=list(phantom.PHASES)[seed])
+    region = found(from_array(made.hu, made.affine), segmenter.runtime)
+    assert np.count_nonzero(made.labels[region.box]) == np.count_nonzero(made.labels)

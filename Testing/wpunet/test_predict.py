@@ -1,0 +1,101 @@
+"""From logits to decisions: edges where they are, mirrored answers averaged, doubt where it is."""
+
+import numpy as np
+import pytest
+from wpunet.labels import KIDNEY, TUMOR
+from wpunet.locate import Region, whole
+from wpunet.predict import decide, predict
+
+from Testing.wpunet.oracle import TUMOR_HU, Oracle, Recorder, volume_with_ball
+
+
+def run(volume, runtime=None, region=None, flips=False, temperature=1.0, pixel_mm=1.6):
+    monitor = Recorder()
+    maps = predict(volume, region or whole(volume), runtime or Oracle(), pixel_mm, temperature, flips, monitor)
+    return (*decide(maps, volume.hu.shape, monitor), monitor)
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [
+        ((60, 80, 100), (2.0, 2.0, 2.0)),
+        ((160, 150, 170), (0.7, 1.0, 0.9)),
+        ((30, 200, 120), (5.0, 0.7, 1.3)),
+        ((121, 60, 60), (1.0, 3.0, 3.0)),
+    ],
+)
+def test_a_ball_is_found_where_it_is_on_any_grid(shape, spacing):
+    centre = [n // 2 for n in shape]
+    volume = volume_with_ball(shape, spacing, centre, 40 if spacing[0] < 4 else 50)
+    labels, entropy, _ = run(volume)
+    truth = volume.hu > 90
+    assert dice(labels == KIDNEY, truth) > 0.97
+    assert labels.shape == entropy.shape == volume.hu.shape
+    assert (labels > 0).sum() == pytest.approx(truth.sum(), rel=0.03)
+
+
+def test_tumor_and_kidney_are_told_apart():
+    labels, _, _ = run(volume_with_ball(hu=TUMOR_HU))
+    assert labels[30, 40, 50] == TUMOR
+    assert (labels == TUMOR).sum() > 0.8 * (labels > 0).sum()  # the blurred rim passes through kidney's HU
+
+
+def test_doubt_is_at_the_edge():
+    volume = volume_with_ball()
+    labels, entropy, _ = run(volume)
+    assert entropy[30, 40, 50] < 30
+    assert entropy[0, 0, 0] < 8
+    edge = (labels[30] > 0) != np.roll(labels[30] > 0, 1, axis=0)
+    assert entropy[30][edge].mean() > 3 * entropy[30][labels[30] > 0].mean()
+
+
+def test_temperature_adds_doubt_and_changes_no_decision():
+    cold, warm = (run(volume_with_ball(), temperature=t) for t in (1.0, 3.0))
+    assert np.array_equal(cold[0], warm[0])
+    assert warm[1].sum(dtype=int) > 1.5 * cold[1].sum(dtype=int)
+
+
+class OneSided(Oracle):
+    """Believes more in the right of the picture."""
+
+    def __call__(self, slices):
+        logits = super().__call__(slices)
+        logits[:, 0] -= np.linspace(-15, 15, slices.shape[-1])
+        return logits
+
+
+def test_mirrored_slices_take_a_lean_to_one_side_away():
+    volume = volume_with_ball(shape=(60, 80, 101))
+    exact = run(volume)[0]
+    assert not np.array_equal(run(volume, OneSided())[0], exact)
+    leaning = run(volume, OneSided(), flips=True)[0]
+    assert dice(leaning > 0, exact > 0) > 0.99
+    runtime = OneSided()
+    run(volume, runtime, flips=True)
+    assert runtime.slices == 2 * 60
+
+
+def test_only_the_region_is_looked_at():
+    volume = volume_with_ball()
+    region = Region(slice(10, 50), slice(8, 60), slice(20, 90))
+    labels, _, _ = run(volume, region=region)
+    assert np.array_equal(labels[region.box], run(volume)[0][region.box])
+    labels[region.box] = 0
+    assert not labels.any()
+
+
+def test_thin_slices_are_averaged_before_the_network():
+    volume = volume_with_ball((100, 60, 60), (0.5, 2.0, 2.0), (50, 30, 30), 15)
+    runtime = Oracle()
+    run(volume, runtime)
+    assert runtime.slices == 34  # 3 slices of 0.5 mm each, the last slab holds one
+
+
+def test_progress_rises():
+    told = [(done, total) for stage, done, total in run(volume_with_ball())[2].told if stage == "predict"]
+    assert told == sorted(told)
+    assert {total for _, total in told} == {60}

@@ -1,0 +1,79 @@
+"""The report says what was measured, with units, and warns of what a reader must know."""
+
+import json
+
+import numpy as np
+import pytest
+from wpunet import bundle, report
+from wpunet.measure import measure
+from wpunet.sides import split_sides
+from wpunet.volume import from_array
+
+from Testing.wpunet.anatomy import AFFINE, RIGHT, body, empty, kidneys, put
+
+
+def warnings_of(labels, kidney_hu=180):
+    labels, _ = split_sides(labels, body())
+    hu = body()
+    hu[labels > 0] = kidney_hu
+    return report.warnings_from(measure(labels, hu, AFFINE), hu, labels)
+
+
+def test_two_kidneys_with_contrast_need_no_warning():
+    assert warnings_of(kidneys()) == ()
+
+
+def cut_off():
+    return put(empty(), 1, (2, 60, 45), (28, 13, 13)) | put(empty(), 1, (45, 60, 115), (28, 13, 13))
+
+
+@pytest.mark.parametrize(
+    ("labels", "kidney_hu", "says"),
+    [
+        (kidneys(), 35, "Probably without contrast (kidney tissue 35 HU)"),
+        (kidneys(left=False), 180, "Only the right kidney was found."),
+        (cut_off(), 180, "The right kidney is cut by the edge of the scan"),
+        (put(kidneys(), 1, RIGHT, (40, 28, 28)), 180, "ml is unusual for a kidney (right kidney)"),
+        (put(empty(), 2, RIGHT, (20, 20, 20)), 180, "Tumor but no kidney"),
+        (empty(), 180, "No kidney was found"),
+    ],
+)
+def test_each_warning(labels, kidney_hu, says):
+    warnings = warnings_of(labels, kidney_hu)
+    assert len(warnings) == 1
+    assert says in warnings[0]
+
+
+@pytest.fixture(scope="module")
+def told():
+    labels, _ = split_sides(put(kidneys(), 2, (45, 47, 115), (5, 5, 5)), body())
+    structures = measure(labels, body(), AFFINE, np.full(labels.shape, 25, np.uint8))
+    return report.Report.of(
+        from_array(body(), AFFINE, "case 7"),
+        structures,
+        warnings=("A warning.",),
+        notes=("A note.",),
+        weights=bundle.load(),
+        runtime="OpenVINO",
+        seconds={"read": 0.51234, "predict": 2.0},
+    )
+
+
+def test_json_has_units_versions_and_plain_numbers(told):
+    values = json.loads(json.dumps(told.to_json_dict()))
+    assert [one["kind"] for one in values["structures"]] == ["kidney", "kidney", "tumor"]
+    assert {"volume_ml", "mean_hu", "extent_mm", "axial_diameter_mm", "centre_ras_mm"} <= values["structures"][0].keys()
+    assert values["input"] == {"shape": [90, 100, 160], "spacing_mm": {"slices": 2.0, "rows": 2.0, "columns": 2.0}}
+    assert len(values["versions"]["network_sha256"]) == 64
+    assert values["seconds"] == {"read": 0.512, "predict": 2.0}
+    assert values["warnings"] == ["A warning."]
+    assert "not a medical device" in values["intended_use"]
+
+
+def test_the_table_fits_a_terminal(told):
+    text = told.table()
+    assert "left tumor" in text
+    assert "! A warning." in text
+    assert "- A note." in text
+    assert "2.5 s" in text
+    assert max(map(len, text.splitlines())) < 110

@@ -1,0 +1,150 @@
+"""The whole way of a CT with the shipped network: any orientation, any runtime, cancel, memory."""
+
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from itertools import permutations, product
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from wpunet import clean, files, volume
+from wpunet.errors import Cancelled
+from wpunet.runtime import OpenVINORuntime, TorchRuntime
+from wpunet.segment import Options, Segmenter
+
+from Testing import phantom
+from Testing.wpunet.oracle import Recorder
+
+CODES = ["".join(c) for axes in permutations(("RL", "AP", "SI")) for c in product(*axes)]
+QUICK = Options(full=True, flips=False)
+TOLERANCE = 0.005  # share of the foreground's voxels that may differ between runtimes
+
+
+def dice(a, b):
+    return 2 * np.count_nonzero(a & b) / max(1, np.count_nonzero(a) + np.count_nonzero(b))
+
+
+@pytest.fixture(scope="module")
+def upright(segmenter, abdomen):
+    return segmenter.segment(volume.from_array(abdomen.hu, abdomen.affine, "phantom"))
+
+
+@pytest.fixture(scope="module")
+def quick(segmenter, abdomen):
+    return segmenter.segment(volume.from_array(abdomen.hu, abdomen.affine), QUICK).labels
+
+
+def test_the_phantom_is_segmented(upright, abdomen):
+    assert dice(upright.labels > 0, abdomen.labels > 0) > 0.85
+    assert [one.name for one in upright.report.structures[:2]] == ["right kidney", "left kidney"]
+
+
+@pytest.mark.parametrize("codes", CODES)
+def test_every_orientation_gives_the_same_segmentation(segmenter, abdomen, quick, codes):
+    """All 48 ways to store the voxels; labels are compared on the phantom's own grid."""
+    image = nib.Nifti1Image(abdomen.hu, abdomen.affine)
+    now, wanted = nib.orientations.io_orientation(image.affine), nib.orientations.axcodes2ornt(tuple(codes))
+    turned = image.as_reoriented(nib.orientations.ornt_transform(now, wanted))
+    result = segmenter.segment(volume.from_array(np.asarray(turned.dataobj), turned.affine), QUICK)
+    labels = nib.Nifti1Image(volume.to_source(result.labels, result.volume), turned.affine)
+    assert labels.shape == turned.shape
+    back = labels.as_reoriented(nib.orientations.ornt_transform(wanted, now))
+    assert np.allclose(back.affine, abdomen.affine)
+    assert np.array_equal(np.asarray(back.dataobj), quick)
+
+
+@pytest.mark.parametrize(("axis", "degrees"), [((0, 0, 1), 25), ((1, 0, 0), 15), ((1, 1, 1), 40)])
+def test_an_oblique_ct_gives_the_same_segmentation(segmenter, abdomen, upright, axis, degrees):
+    """The scan is resampled to a turned grid, segmented there, and the labels are brought back."""
+    ct = volume._image(abdomen.hu, abdomen.affine)
+    turn = sitk.VersorTransform(axis, np.radians(degrees))
+    turned = np.array(turn.GetMatrix()).reshape(3, 3)
+    grid = sitk.Image([170, 170, 110], sitk.sitkInt16)
+    grid.SetSpacing([2.6, 2.6, 4.0])
+    grid.SetDirection(turned.ravel())
+    middle = np.array(ct.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in ct.GetSize()]))
+    grid.SetOrigin(middle - turned @ (np.array([169, 169, 109]) / 2 * [2.6, 2.6, 4.0]))
+    oblique = sitk.Resample(ct, grid, sitk.Transform(), sitk.sitkLinear, -1024)
+    result = segmenter.segment(files.from_itk(oblique, "oblique"))
+    assert not result.volume.grid.upright
+    labels = volume.to_source(result.labels, result.volume)
+    assert labels.shape == oblique.GetSize()
+    found = sitk.GetImageFromArray(np.ascontiguousarray(labels.T))
+    found.CopyInformation(oblique)
+    back = sitk.GetArrayFromImage(sitk.Resample(found, ct, sitk.Transform(), sitk.sitkNearestNeighbor, 0))
+    assert dice(back > 0, upright.labels > 0) > 0.9
+    assert dice(back == 3, upright.labels == 3) > 0.85
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("f32", TOLERANCE / 10), (None, TOLERANCE)])
+def test_openvino_and_pytorch_give_the_same_labels(segmenter, abdomen, precision, allowed):
+    labels = []
+    for runtime in (OpenVINORuntime(segmenter.weights, precision=precision), TorchRuntime(segmenter.weights)):
+        other = Segmenter(device="cpu")
+        other.runtime = runtime
+        options = replace(QUICK, rules=clean.CleanRules().without(["all"]))
+        labels.append(other.segment(volume.from_array(abdomen.hu, abdomen.affine), options).labels)
+    assert np.count_nonzero(labels[0] != labels[1]) <= allowed * np.count_nonzero(labels[0])
+
+
+def test_the_quick_pass_changes_nothing(segmenter, abdomen, upright):
+    """But for the rims: the network's grid begins at the region's border, so it is shifted by part of a pixel."""
+    full = segmenter.segment(volume.from_array(abdomen.hu, abdomen.affine), Options(full=True))
+    assert dice(full.labels > 0, upright.labels > 0) > 0.98
+
+
+def test_cancel_is_obeyed_at_once_wherever_the_run_is(segmenter, abdomen):
+    ct = volume.from_array(abdomen.hu, abdomen.affine)
+    complete = Recorder()
+    segmenter.segment(ct, monitor=complete)
+    assert {stage for stage, _, _ in complete.told} == {"check", "locate", "predict", "decide", "clean", "measure"}
+    for at in range(0, len(complete.told), len(complete.told) // 8):
+        monitor = Recorder(cancel_at=at)
+        with pytest.raises(Cancelled):
+            segmenter.segment(ct, monitor=monitor)
+        assert len(monitor.told) == at
+
+
+def test_2000_slices(segmenter):
+    made = phantom.make(seed=4, shape=(250, 72, 84), spacing=(4.0, 4.8, 4.8))
+    long = np.repeat(made.hu, 8, axis=0)
+    affine = made.affine.copy()
+    affine[:3, 0] /= 8
+    result = segmenter.segment(volume.from_array(long, affine))
+    assert result.labels.shape == (2000, 72, 84)
+    assert result.labels.any()
+
+
+def test_memory_for_a_large_ct_stays_below_2_gb():
+    """In a process of its own; the whole field of view, so that no luck with the region helps."""
+    program = textwrap.dedent("""
+        import resource, sys
+        import numpy as np
+        from Testing import phantom
+        from wpunet import volume
+        from wpunet.segment import Options, Segmenter
+
+        made = phantom.make(seed=1, shape=(77, 128, 128), spacing=(4.0, 3.7, 3.7))
+        hu = made.hu.repeat(8, axis=0)[:611].repeat(4, axis=1).repeat(4, axis=2)
+        affine = made.affine @ np.diag([1 / 8, 1 / 4, 1 / 4, 1])
+        ct = volume.from_array(hu, affine)
+        segmenter = Segmenter(device="cpu")
+        now = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+        segmenter.segment(ct, Options(full=True, flips=False))
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - now) / 1e9)
+    """)
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the peak is read from Linux' /proc")
+    root = phantom.__file__.rsplit("/", 2)[0]
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, check=False)
+    assert run.returncode == 0, run.stderr
+    assert 0 < float(run.stdout) < 2.0
+
+
+def test_real_ct_without_contrast_run_through_with_a_warning(segmenter, data):
+    for path in (data / "dicom" / "abdomen_noncontrast", data / "ct_3mm" / "imaging.nii.gz"):
+        result = segmenter.segment_file(path)
+        assert any("without contrast" in warning for warning in result.report.warnings), result.report.table()
