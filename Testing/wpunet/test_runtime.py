@@ -49,13 +49,13 @@ def test_devices_that_are_not_here_are_refused(make_weights, device, says):
 class FullGPU(torch.nn.Module):
     """Stands for a network on a GPU with room for ``room`` slices."""
 
-    def __init__(self, room):
+    def __init__(self, room, error=torch.OutOfMemoryError("full")):
         super().__init__()
-        self.room = room
+        self.room, self.error = room, error
 
     def forward(self, x):
         if len(x) > self.room:
-            raise torch.OutOfMemoryError("full")
+            raise self.error
         return x * 2
 
 
@@ -67,8 +67,10 @@ def gpu_with_room(weights, room):
     return subject
 
 
-def test_a_full_gpu_gets_smaller_batches_and_loses_nothing(make_weights, monkeypatch):
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("full"), RuntimeError("MPS backend out of memory")])
+def test_a_full_gpu_gets_smaller_batches_and_loses_nothing(make_weights, monkeypatch, error):
     subject = gpu_with_room(bundle.load(make_weights()), room=3)
+    subject._network.error = error
     monkeypatch.setattr(subject, "device", torch.device("cpu"))
     monkeypatch.setattr(subject, "_make_room", lambda: setattr(subject, "batch", subject.batch // 2))
     slices = np.arange(20 * 16 * 16, dtype=np.float32).reshape(20, 1, 16, 16)
@@ -84,3 +86,15 @@ def test_a_gpu_without_room_hands_over_to_the_cpu(make_weights):
         subject._make_room()
     assert subject.device.type == "cpu"
     assert "ran out of memory" in subject.warnings[0]
+
+
+def test_other_errors_of_the_network_are_not_taken_for_a_full_gpu(make_weights):
+    subject = gpu_with_room(bundle.load(make_weights()), room=0)
+    subject._network.error = RuntimeError("shapes do not fit")
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        subject(np.zeros((1, 1, 16, 16), np.float32))
+
+
+def test_a_cpu_without_memory_says_so(make_weights):
+    with pytest.raises(MemoryError):
+        gpu_with_room(bundle.load(make_weights()), room=0)(np.zeros((1, 1, 16, 16), np.float32))

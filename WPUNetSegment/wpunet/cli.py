@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .progress import Cancel, Reporter
 
 EXIT_BAD_INPUT, EXIT_CANCELLED = 2, 130
+NO_MEMORY = "Not enough memory for this CT; close other programs or crop the CT."
 FORMATS = ("nii.gz", "seg.nrrd")
 
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         except MemoryError:
             if debug:
                 raise
-            talk.error("Not enough memory for this CT; close other programs or crop the CT.", EXIT_BAD_INPUT)
+            talk.error(NO_MEMORY, EXIT_BAD_INPUT)
             return EXIT_BAD_INPUT
 
 
@@ -102,10 +103,10 @@ def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> i
             talk.result(job, job.run(segmenter, options, talk.monitor(cancel)))
         except Cancelled:
             raise
-        except WpunetError as error:
+        except (WpunetError, MemoryError) as error:
             if not several:
                 raise
-            talk.error(str(error), EXIT_BAD_INPUT)
+            talk.error(str(error) if isinstance(error, WpunetError) else NO_MEMORY, EXIT_BAD_INPUT)
             status = EXIT_BAD_INPUT
     return status
 

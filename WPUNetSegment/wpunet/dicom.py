@@ -123,9 +123,11 @@ def _normal(header: dict[str, str]) -> np.ndarray:
 def _unreadable(folder: Path, found: list[Series]) -> list[str]:
     """A warning where files call themselves DICOM but are in no series: a slice cut short would else vanish unseen."""
     known = {Path(name).name for series in found for name in series.files}
-    lost = [path.name for path in sorted(folder.iterdir()) if path.name not in known and _is_dicom(path)]
-    lost = [name for name in lost if name != "DICOMDIR"]
-    return [f"{len(lost)} DICOM file(s) could not be read and were left out ({lost[0]}); copy them again."] if lost else []
+    others = (path for path in sorted(folder.iterdir()) if path.name not in known | {"DICOMDIR"})
+    lost = [path.name for path in others if _is_dicom(path)]
+    if not lost:
+        return []
+    return [f"{len(lost)} DICOM file(s) could not be read and were left out ({lost[0]}); copy them again."]
 
 
 def _check_stack(folder: Path, series: Series) -> list[str]:

@@ -151,7 +151,9 @@ class TorchRuntime:
             try:
                 done.append(self._run(slices[start : start + self.batch]))
                 start += len(done[-1])
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:  # on an Apple GPU it has no class of its own
+                if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error):
+                    raise
                 self._make_room()
         return np.concatenate(done)
 
