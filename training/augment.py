@@ -1,172 +1,303 @@
-"""One random training sample from the material: what a scanner, a patient or a protocol could have made different."""
+"""Training samples from the prepared set: what a scanner, a patient or a protocol could have made different.
+
+Sample ``i`` of step ``s`` is a function of (seed, s, i) alone. So a resumed run sees what an unbroken one would have
+seen, and each of several processes draws just its share of a batch. Pictures are turned, scaled and blended on the
+device that trains.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 from wpunet.preprocess import AIR_HU, normalise
 
-from training.data import Slice
+from training.data import HU_A_GREY, LOWEST_HU, Case
 
 SOFT_TISSUE_HU = 45.0
 
 
-@dataclass
-class Sampler:
-    """Draws samples for the network: float32 (size, size) normalised, and labels uint8.
+@dataclass(frozen=True)
+class Mixture:
+    """What is drawn and how far it is varied. Shares are probabilities.
 
-    Patients are drawn evenly, those with small tumors more often, because these are what networks miss.
+    kidney_free, generated: of samples from levels without kidney, and from phantoms
+    healthy:     the half with the tumor replaced by the mirrored other one, where that one has a healthy kidney
+    no_contrast: the contrast agent taken away
+    composite:   the frame around a crop filled from a kidney-free level
+    zoom, turn_degrees, shift_mm, noise_hu: how far at most
+    small_tumors: how much more often patients with tumors under 25 mm are drawn (those under 40 mm: half of that)
     """
 
-    slices: list[Slice]
-    kidney_free: list[Slice]
-    generated: list[Slice] = field(default_factory=list)
-    pixel_mm: float = 1.6
-    size: int = 160
-    negatives: float = 0.18  # share of samples from kidney-free levels
-    phantoms: float = 0.08  # share of samples from generated abdomens, where there are any
-    no_contrast: float = 0.16  # share with the contrast agent taken away
-    healthy: float = 0.14  # share with the tumor-free half mirrored onto the other
-    composite: float = 0.4  # of the labelled: the frame around the crop filled from a kidney-free level
-    generator: np.random.Generator = field(default_factory=np.random.default_rng)
+    kidney_free: float = 0.18
+    generated: float = 0.08
+    healthy: float = 0.14
+    no_contrast: float = 0.16
+    composite: float = 0.4
+    zoom: float = 1.25
+    turn_degrees: float = 15.0
+    shift_mm: float = 40.0
+    noise_hu: float = 25.0
+    contrast_hu: float = 60.0
+    small_tumors: float = 2.5
+
+
+PLAIN = Mixture(0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)  # slices as they are
+
+
+@dataclass
+class Shelf:
+    """The cases of one group on the device: a list of uint8 pictures (grey, labels) a case."""
+
+    cases: list[Case]
+    device: torch.device
 
     def __post_init__(self) -> None:
-        self._by_case: dict[int, list[Slice]] = {}
-        for item in self.slices:
-            self._by_case.setdefault(item.case, []).append(item)
-        self._cases = sorted(self._by_case)
-        weights = np.array([self._weight(case) for case in self._cases])
-        self._weights = weights / weights.sum()
+        self.grey = [torch.from_numpy(case.grey).to(self.device) for case in self.cases]
+        self.labels = [torch.from_numpy(case.labels).to(self.device) for case in self.cases]
+        self.marked = [np.flatnonzero(case.labels.reshape(len(case.labels), -1).any(1)) for case in self.cases]
 
-    def _weight(self, case: int) -> float:
-        diameter = 2 * math.sqrt(max(item.tumor_mm2 for item in self._by_case[case]) / math.pi)
-        return 2.5 if diameter < 25 else 1.5 if diameter < 40 else 1.0
+    def __len__(self) -> int:
+        return len(self.cases)
 
-    def batch(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs (count, 1, size, size) float32 and labels (count, size, size) int64."""
-        samples = [self.sample() for _ in range(count)]
-        return np.stack([x for x, _ in samples])[:, None], np.stack([y for _, y in samples]).astype(np.int64)
 
-    def sample(self) -> tuple[np.ndarray, np.ndarray]:
-        g = self.generator
-        if g.random() < self.negatives:
-            item = self.kidney_free[g.integers(len(self.kidney_free))]
-            hu, labels = item.hu.astype(np.float32), item.labels
-            frame, shift_mm, outside = None, 80.0, AIR_HU
-        elif self.generated and g.random() < self.phantoms:
-            item = self.generated[g.integers(len(self.generated))]
-            hu, labels = item.hu.astype(np.float32), item.labels
-            frame, shift_mm, outside = None, 60.0, AIR_HU
-        else:
-            of_case = self._by_case[int(g.choice(self._cases, p=self._weights))]
-            item = of_case[g.integers(len(of_case))]
-            hu, labels = self._anatomy(item)
-            frame = self.kidney_free[g.integers(len(self.kidney_free))] if g.random() < self.composite else None
-            shift_mm, outside = 40.0, float(g.choice([AIR_HU, AIR_HU, -110.0]))
-        hu, labels = self._place(hu, labels, item.pixel_mm, frame, shift_mm, outside)
-        return normalise(self._scanner(hu)), labels
+@dataclass
+class Plan:
+    """Everything drawn for one sample; ``matrix`` (2, 3) takes an output position in mm to the slice's, in mm."""
 
-    def _anatomy(self, item: Slice) -> tuple[np.ndarray, np.ndarray]:
-        """The labelled slice with a healthy kidney instead of the tumor, without contrast, or enhanced otherwise."""
-        g = self.generator
-        hu, labels = item.hu.astype(np.float32), item.labels
-        if g.random() < self.healthy:
-            hu, labels = mirror_healthy_half(hu, labels)
-        if g.random() < self.no_contrast:
-            return take_contrast_away(hu, labels, g), labels
-        if g.random() < 0.5:
-            hu = hu + cv2.GaussianBlur((labels == 1).astype(np.float32), (0, 0), 1.5) * g.uniform(-40, 60)
-        if g.random() < 0.3:
-            hu = hu + cv2.GaussianBlur((labels == 2).astype(np.float32), (0, 0), 1.5) * g.uniform(-25, 25)
-        return hu, labels
+    shelf: str
+    case: int
+    level: int
+    matrix: np.ndarray
+    frame: tuple[int, int] | None
+    outside: float
+    healthy: bool
+    squeeze: float
+    plain_hu: float
+    kidney_hu: float
+    tumor_hu: float
+    gain: float
+    offset: float
+    noise_hu: float
+    noise_coarse: bool
+    blur: float
+    noise_seed: int
 
-    def _place(
+
+class Sampler:
+    """Batches for the network: normalised slices (n, 1, size, size) float32 and labels (n, size, size) int64."""
+
+    def __init__(
         self,
-        hu: np.ndarray,
-        labels: np.ndarray,
+        cases: dict[str, list[Case]],
+        mixture: Mixture,
         pixel_mm: float,
-        frame: Slice | None,
-        shift_mm: float,
-        outside: float,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Scale, turn, mirror and shift onto the network's pixels."""
-        g = self.generator
-        scale, angle = g.uniform(0.78, 1.25), g.uniform(-0.26, 0.26)
-        mirror = -1.0 if g.random() < 0.5 else 1.0
-        shift = g.uniform(-shift_mm, shift_mm, 2)
-        to_slice = _matrix(self.size, self.pixel_mm * scale, angle, mirror, shift, hu.shape, pixel_mm)
-        side = (self.size, self.size)
-        coarsening = self.pixel_mm * scale / pixel_mm
-        if coarsening > 1.3:  # what the triangle filter of the preprocessing does
-            hu = cv2.GaussianBlur(hu, (0, 0), 0.4 * coarsening)
-        linear = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        x = cv2.warpAffine(hu, to_slice, side, flags=linear, borderValue=outside)
-        y = cv2.warpAffine(labels, to_slice, side, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-        if frame is not None:
-            to_frame = _matrix(self.size, self.pixel_mm * scale, angle, mirror, shift, frame.hu.shape, frame.pixel_mm)
-            around = cv2.warpAffine(frame.hu.astype(np.float32), to_frame, side, flags=linear, borderValue=AIR_HU)
-            inside = np.zeros(hu.shape, np.float32)
-            inside[6:-6, 6:-6] = 1.0
-            weight = cv2.GaussianBlur(cv2.warpAffine(inside, to_slice, side, flags=linear), (0, 0), 2)
-            x = x * weight + around * (1 - weight)
-        return x, y
+        size: int,
+        seed: int,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.mixture, self.pixel_mm, self.size, self.seed = mixture, pixel_mm, size, seed
+        self.device = torch.device(device)
+        self.shelves = {
+            group: Shelf(cases.get(group, []), self.device) for group in ("labelled", "kidney_free", "generated")
+        }
+        weights = np.array([_weight(case, mixture.small_tumors) for case in cases["labelled"]])
+        self._patients = weights / weights.sum()
 
-    def _scanner(self, hu: np.ndarray) -> np.ndarray:
-        """Calibration, noise and sharpness."""
-        g = self.generator
-        hu = hu * g.uniform(0.9, 1.1) + g.uniform(-15, 15)
-        if g.random() < 0.5:
-            noise = g.normal(0, g.uniform(3, 25), hu.shape).astype(np.float32)
-            hu = hu + (noise if g.random() < 0.5 else cv2.GaussianBlur(noise, (0, 0), 0.7) * 2)
-        if g.random() < 0.15:
-            hu = cv2.GaussianBlur(hu.astype(np.float32), (0, 0), g.uniform(0.4, 1.0))
+    def batch(self, step: int, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Samples ``first`` to ``last`` (not included) of a step."""
+        plans = [self._plan(np.random.default_rng([self.seed, step, index])) for index in range(first, last)]
+        placed = [self._place(plan) for plan in plans]
+        hu, labels = torch.stack([x for x, _ in placed]), torch.stack([y for _, y in placed])
+        hu = self._tissue(hu, labels, plans)
+        hu = self._scanner(hu, plans)
+        return normalise(hu)[:, None], labels.long()
+
+    def _plan(self, g: np.random.Generator) -> Plan:
+        """Draw a sample; every number is drawn whether it is used or not, so that one choice does not move others."""
+        m = self.mixture
+        group_draw, frame_draw, healthy, plain, tint, doubt = g.random(6)
+        shelf = "labelled"
+        if group_draw < m.kidney_free and self.shelves["kidney_free"].cases:
+            shelf = "kidney_free"
+        elif group_draw > 1 - m.generated and self.shelves["generated"].cases:
+            shelf = "generated"
+        labelled = shelf == "labelled"
+        patient = int(g.choice(len(self._patients), p=self._patients))
+        case = patient if labelled else int(g.integers(len(self.shelves[shelf])))
+        level = self._level(shelf, case, g)
+        frame = self._frame(g) if labelled and frame_draw < m.composite else None
+        reach = m.shift_mm if labelled else 2 * m.shift_mm
+        return Plan(
+            shelf=shelf,
+            case=case,
+            level=level,
+            matrix=_matrix(g, m, reach),
+            frame=frame,
+            outside=float(g.choice([AIR_HU, AIR_HU, -110.0])) if m.shift_mm else AIR_HU,
+            healthy=labelled and healthy < m.healthy,
+            squeeze=float(g.uniform(0.08, 0.25)) if labelled and plain < m.no_contrast else 1.0,
+            plain_hu=float(g.uniform(22, 42)),
+            kidney_hu=float(g.uniform(-0.65, 1)) * m.contrast_hu * (tint < 0.5),
+            tumor_hu=float(g.uniform(-0.4, 0.4)) * m.contrast_hu * (0.35 < tint < 0.65),
+            gain=float(g.uniform(0.9, 1.1)) if m.noise_hu else 1.0,
+            offset=float(g.uniform(-15, 15)) if m.noise_hu else 0.0,
+            noise_hu=float(g.uniform(0.1, 1)) * m.noise_hu * (doubt < 0.5),
+            noise_coarse=bool(doubt < 0.25),
+            blur=float(g.uniform(0.4, 1.0)) * (doubt > 0.85) * bool(m.noise_hu),
+            noise_seed=int(g.integers(2**31)),
+        )
+
+    def _level(self, shelf: str, case: int, g: np.random.Generator) -> int:
+        """Any slice; of whole volumes nine in ten times one with kidney, which are few among many."""
+        marked, count = self.shelves[shelf].marked[case], len(self.shelves[shelf].cases[case].labels)
+        anywhere, among = int(g.integers(count)), g.random()
+        rare = 0 < len(marked) < count
+        return int(marked[int(among * len(marked))]) if rare and g.random() < 0.9 else anywhere
+
+    def _frame(self, g: np.random.Generator) -> tuple[int, int] | None:
+        shelf = self.shelves["kidney_free"]
+        if not len(shelf):
+            return None
+        case = int(g.integers(len(shelf)))
+        return case, int(g.integers(len(shelf.cases[case].labels)))
+
+    def _place(self, plan: Plan) -> tuple[Tensor, Tensor]:
+        """A slice on the network's pixels, the frame around it filled; HU float32 and labels uint8, (size, size)."""
+        shelf = self.shelves[plan.shelf]
+        grey, labels = shelf.grey[plan.case][plan.level], shelf.labels[plan.case][plan.level]
+        if plan.healthy:
+            grey, labels = mirror_healthy_half(grey, labels)
+        pixel_mm = shelf.cases[plan.case].pixel_mm
+        hu = self._sample(_to_hu(grey), plan.matrix, pixel_mm, plan.outside)
+        placed = self._sample(labels.float(), plan.matrix, pixel_mm, 0.0, nearest=True).to(torch.uint8)
+        if plan.frame is not None:
+            kidney_free = self.shelves["kidney_free"]
+            case, level = plan.frame
+            around = _to_hu(kidney_free.grey[case][level])
+            around = self._sample(around, plan.matrix, kidney_free.cases[case].pixel_mm, AIR_HU)
+            inside = F.pad(torch.ones(grey.shape[0] - 12, grey.shape[1] - 12, device=self.device), (6, 6, 6, 6))
+            weight = self._sample(inside, plan.matrix, pixel_mm, 0.0)
+            weight = blur(weight[None], [2.0])[0]
+            hu = hu * weight + around * (1 - weight)
+        return hu, placed
+
+    def _sample(
+        self, picture: Tensor, matrix: np.ndarray, pixel_mm: float, outside: float, *, nearest: bool = False
+    ) -> Tensor:
+        """``picture`` (h, w) at the output's pixels; each the mean of 2x2 points against aliasing."""
+        fine = 1 if nearest else 2
+        height, width = picture.shape
+        # mm from the picture's centre -> grid_sample's -1 to 1 over its width
+        scale = np.array([[2 / (width * pixel_mm)], [2 / (height * pixel_mm)]])
+        half = self.size * self.pixel_mm / 2
+        theta = matrix * scale
+        theta[:, :2] *= half
+        grid = F.affine_grid(
+            torch.tensor(theta[None], dtype=torch.float32, device=self.device),
+            [1, 1, self.size * fine, self.size * fine],
+            align_corners=False,
+        )
+        mode = "nearest" if nearest else "bilinear"
+        moved = F.grid_sample(
+            (picture - outside)[None, None], grid, mode=mode, padding_mode="zeros", align_corners=False
+        )
+        return (F.avg_pool2d(moved, fine) if fine > 1 else moved)[0, 0] + outside
+
+    def _tissue(self, hu: Tensor, labels: Tensor, plans: Sequence[Plan]) -> Tensor:
+        """Contrast: kidneys and tumors brighter or darker than they were, or the agent taken away."""
+        kidney, tumor = blur((labels == 1).float(), [1.0] * len(plans)), blur((labels == 2).float(), [1.0] * len(plans))
+        hu = hu + kidney * self._column(plans, "kidney_hu") + tumor * self._column(plans, "tumor_hu")
+        for k, plan in enumerate(plans):
+            if plan.squeeze < 1:
+                hu[k] = take_contrast_away(hu[k], labels[k], plan.squeeze, plan.plain_hu)
         return hu
 
+    def _scanner(self, hu: Tensor, plans: Sequence[Plan]) -> Tensor:
+        """Calibration, noise and sharpness."""
+        if not self.mixture.noise_hu:
+            return hu
+        hu = hu * self._column(plans, "gain") + self._column(plans, "offset")
+        noise = torch.stack([self._noise(plan) for plan in plans])
+        coarse = torch.tensor([plan.noise_coarse for plan in plans], device=self.device)[:, None, None]
+        noise = torch.where(coarse, blur(noise, [0.7] * len(plans)) * 2, noise)
+        return blur(hu + noise * self._column(plans, "noise_hu"), [plan.blur for plan in plans])
 
-def _matrix(
-    size: int,
-    step_mm: float,
-    angle: float,
-    mirror: float,
-    shift_mm: np.ndarray,
-    shape: tuple[int, ...],
-    pixel_mm: float,
-) -> np.ndarray:
-    """(2, 3): output pixel (x, y) -> pixel of a slice of ``shape``, both centred, then shifted."""
+    def _noise(self, plan: Plan) -> Tensor:
+        generator = torch.Generator(self.device).manual_seed(plan.noise_seed)
+        return torch.randn(self.size, self.size, generator=generator, device=self.device)
+
+    def _column(self, plans: Sequence[Plan], name: str) -> Tensor:
+        """(n, 1, 1): one number of each plan."""
+        return torch.tensor([getattr(plan, name) for plan in plans], device=self.device)[:, None, None]
+
+
+def _weight(case: Case, small_tumors: float) -> float:
+    """How often a patient is drawn, by the largest tumor's diameter in a slice."""
+    largest = max(float((labels == 2).sum()) for labels in case.labels) * case.pixel_mm**2
+    diameter = 2 * math.sqrt(largest / math.pi)
+    return small_tumors if diameter < 25 else (1 + small_tumors) / 2 if diameter < 40 else 1.0
+
+
+def _to_hu(grey: Tensor) -> Tensor:
+    return grey.float() * HU_A_GREY + LOWEST_HU
+
+
+def _matrix(g: np.random.Generator, m: Mixture, reach_mm: float) -> np.ndarray:
+    """(2, 3): turned, scaled, mirrored half the time, shifted; plain where the mixture allows nothing."""
+    scale, angle = math.exp(g.uniform(-1, 1) * math.log(m.zoom)), math.radians(g.uniform(-1, 1) * m.turn_degrees)
+    mirror = -1.0 if g.random() < 0.5 and m.shift_mm else 1.0
+    shift = g.uniform(-reach_mm, reach_mm, 2) if reach_mm else np.zeros(2)
     turn = np.array([[math.cos(angle) * mirror, -math.sin(angle)], [math.sin(angle) * mirror, math.cos(angle)]])
-    linear = turn * step_mm / pixel_mm
-    centre = np.array([(shape[1] - 1) / 2, (shape[0] - 1) / 2]) + shift_mm / pixel_mm
-    return np.column_stack([linear, centre - linear @ np.full(2, (size - 1) / 2)]).astype(np.float32)
+    return np.column_stack([turn * scale, shift])
 
 
-def mirror_healthy_half(hu: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def blur(pictures: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Gaussian blur of each picture (n, h, w) with its own sigma in pixels; 0 leaves it as it is."""
+    if not any(sigmas):
+        return pictures
+    reach = max(1, math.ceil(3 * max(sigmas)))
+    at = torch.arange(-reach, reach + 1, device=pictures.device, dtype=torch.float32)
+    sigma = torch.tensor(sigmas, device=pictures.device).clamp_min(1e-3)[:, None]
+    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    kernel = kernel / kernel.sum(1, keepdim=True)
+    n = len(pictures)
+    x = F.pad(pictures[None], (reach, reach, reach, reach), mode="replicate")
+    x = F.conv2d(x, kernel[:, None, None, :], groups=n)
+    return F.conv2d(x, kernel[:, None, :, None], groups=n)[0]
+
+
+def mirror_healthy_half(grey: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Replace the half with the tumor by the mirrored other half, if that one holds a kidney without tumor.
 
     Nearly every labelled slice has a tumor; healthy kidneys are what such material is short of.
     """
-    half = hu.shape[1] // 2
-    tumors = [(labels[:, :half] == 2).sum(), (labels[:, -half:] == 2).sum()]
-    for good, source in ((0, slice(0, half)), (1, slice(hu.shape[1] - half, None))):
-        if tumors[good] == 0 and tumors[1 - good] > 0 and (labels[:, source] == 1).sum() > 200:
-            hu, labels = hu.copy(), labels.copy()
-            target = slice(hu.shape[1] - half, None) if good == 0 else slice(0, half)
-            hu[:, target], labels[:, target] = hu[:, source][:, ::-1], labels[:, source][:, ::-1]
+    width = grey.shape[1]
+    half = width // 2
+    left, right = slice(0, half), slice(width - half, None)
+    for good, bad in ((left, right), (right, left)):
+        healthy = not bool((labels[:, good] == 2).any()) and int((labels[:, good] == 1).sum()) > 200
+        if healthy and bool((labels[:, bad] == 2).any()):
+            grey, labels = grey.clone(), labels.clone()
+            grey[:, bad], labels[:, bad] = grey[:, good].flip(1), labels[:, good].flip(1)
             break
-    return hu, labels
+    return grey, labels
 
 
-def take_contrast_away(hu: np.ndarray, labels: np.ndarray, g: np.random.Generator) -> np.ndarray:
-    """The slice as if no contrast agent had been given: vessels and organs near 45 HU, kidneys 22 to 42."""
-    squeeze = g.uniform(0.08, 0.25)
-    bone = SOFT_TISSUE_HU + squeeze * 175
-    enhanced = np.interp(hu, [SOFT_TISSUE_HU, 220.0, 330.0], [SOFT_TISSUE_HU, bone, 330.0])
-    plain = np.where((hu > SOFT_TISSUE_HU) & (hu < 330), enhanced, hu).astype(np.float32)
-    kidney = labels > 0
-    if kidney.any():
-        soft = cv2.GaussianBlur(kidney.astype(np.float32), (0, 0), 1.2)
-        plain = plain - soft * np.clip(np.median(plain[kidney]) - g.uniform(22, 42), -10, 60)
-        plain = plain + cv2.GaussianBlur((labels == 2).astype(np.float32), (0, 0), 1.2) * g.uniform(-8, 12)
+def take_contrast_away(hu: Tensor, labels: Tensor, squeeze: float, kidney_hu: float) -> Tensor:
+    """A slice (h, w) as if without contrast agent: vessels and organs near 45 HU, kidneys at ``kidney_hu``."""
+    enhanced = SOFT_TISSUE_HU + (hu - SOFT_TISSUE_HU) * squeeze
+    to_bone = SOFT_TISSUE_HU + 175 * squeeze
+    between = to_bone + (hu - 220) * (330 - to_bone) / 110
+    plain = torch.where(hu > 330, hu, torch.where(hu > 220, between, torch.where(hu > SOFT_TISSUE_HU, enhanced, hu)))
+    marked = labels > 0
+    if bool(marked.any()):
+        soft = blur(marked.float()[None], [1.0])[0]
+        drop = float(plain[marked].median()) - kidney_hu
+        plain = plain - soft * min(max(drop, -10.0), 60.0)
     return plain

@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -20,6 +19,8 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         save_file(contiguous, temporary, metadata={key: json.dumps(value) for key, value in facts.items()})
         temporary.replace(path)
+    except SafetensorError as error:  # how its writer tells of a full disk
+        raise OSError(f"{path} cannot be written ({error})") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -29,6 +30,15 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         return tensors, {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """The facts of a file that ``save`` wrote, without its tensors; raises ValueError when it is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -48,13 +58,3 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
             _, number, name = key.split(".", 2)
             state.setdefault(int(number), {})[name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def generator_state(generator: np.random.Generator) -> str:
-    """A numpy generator's state as text."""
-    return json.dumps(generator.bit_generator.state)
-
-
-def restore_generator(generator: np.random.Generator, text: str) -> None:
-    """Put back what ``generator_state`` gave."""
-    generator.bit_generator.state = json.loads(text)

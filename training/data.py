@@ -1,74 +1,136 @@
-"""The training material in memory: single slices with truth, and levels that surely hold no kidney."""
+"""The prepared set: one file a patient with its slices and their truth, and who is trained on and who is held out."""
 
 from __future__ import annotations
 
-import csv
+import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from wpunet import files
+import torch
+from safetensors import SafetensorError
+from wpunet.errors import InputError
 
-# Levels of the unlabelled CT without kidney, by eye, counted from the head (see the data's own README). The other
-# unlabelled CT are kept for counting what a network invents.
-KIDNEY_FREE = {
-    "noncontrast_neck_to_thigh": ((0, 108), (164, 10_000)),
-    "contrast_chest_oral_contrast": ((0, 10_000),),
-}
-HELD_OUT_VOLUMES = (0, 166)
+from training import checkpoint
+
+LOWEST_HU, HU_A_GREY = -500, 4  # what the network's window clips anyway is not kept
+GROUPS = ("labelled", "kidney_free", "generated")
 
 
 @dataclass(frozen=True)
-class Slice:
-    """One axial slice: HU int16 and labels uint8, (row, column), square pixels of ``pixel_mm``."""
+class Case:
+    """Slices of one patient.
 
-    case: int
-    hu: np.ndarray
-    labels: np.ndarray
+    group:  "labelled", "kidney_free" (labels are all 0) or "generated" (a phantom)
+    grey:   uint8 (slice, row, column), HU = -500 + 4 * grey; head to feet, to the back, to the patient's left
+    labels: uint8, same shape: 0, 1 kidney, 2 tumor
+    """
+
+    name: str
+    group: str
     pixel_mm: float
+    grey: np.ndarray
+    labels: np.ndarray
 
     @property
-    def tumor_mm2(self) -> float:
-        return float((self.labels == 2).sum()) * self.pixel_mm**2
+    def hu(self) -> np.ndarray:
+        """float32, same shape."""
+        return self.grey.astype(np.float32) * HU_A_GREY + LOWEST_HU
+
+    @property
+    def digest(self) -> str:
+        """Of the picture: equal for two copies of one scan, whatever their names."""
+        return hashlib.sha256(self.grey.tobytes()).hexdigest()
 
 
-def read_slices(folder: Path) -> list[Slice]:
-    """All slices of a folder with ``slices.csv``, ``images/`` (8-bit grey with the HU of 0 and 255) and ``masks/``."""
-    from PIL import Image
-
-    slices = []
-    with (folder / "slices.csv").open(newline="") as table:
-        for row in csv.DictReader(table):
-            grey = np.asarray(Image.open(folder / "images" / f"{row['name']}.jp2"), np.float32)
-            low, high = float(row["hu_at_0"]), float(row["hu_at_255"])
-            hu = np.round(low + grey * (high - low) / 255).astype(np.int16)
-            labels = np.asarray(Image.open(folder / "masks" / f"{row['name']}.png"), np.uint8)
-            slices.append(Slice(int(row["case"]), hu, labels, float(row["pixel_mm"])))
-    return slices
+def to_grey(hu: np.ndarray) -> np.ndarray:
+    """HU of any number type -> uint8."""
+    return np.clip(np.rint((hu.astype(np.float32) - LOWEST_HU) / HU_A_GREY), 0, 255).astype(np.uint8)
 
 
-def read_kidney_free(folder: Path) -> list[Slice]:
-    """The kidney-free levels of the unlabelled CT in ``folder``, one Slice each."""
-    slices = []
-    for name, ranges in KIDNEY_FREE.items():
-        volume = files.read(folder / f"{name}.nii.gz")
-        for first, last in ranges:
-            levels = np.ascontiguousarray(volume.hu[first:last])
-            slices += [Slice(-1, hu, np.zeros(hu.shape, np.uint8), volume.spacing[1]) for hu in levels]
-    return slices
+def write_case(case: Case, path: Path, facts: dict[str, str]) -> None:
+    """Write a case, whole or not at all; ``facts`` tell where it came from."""
+    tensors = {"grey": torch.from_numpy(case.grey), "labels": torch.from_numpy(case.labels)}
+    about = {"name": case.name, "group": case.group, "pixel_mm": case.pixel_mm, "digest": case.digest}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(path, tensors, about | facts)
 
 
-def split_patients(cases: set[int], held_out: int, seed: int = 7) -> tuple[list[int], list[int]]:
-    """Patients for training and patients held out, drawn at random; those with whole volumes are in neither."""
-    free = sorted(cases - set(HELD_OUT_VOLUMES))
-    drawn = sorted(int(case) for case in np.random.default_rng(seed).choice(free, held_out, replace=False))
-    return [case for case in free if case not in drawn], drawn
+def read_case(path: Path) -> Case:
+    """Read what ``write_case`` wrote; raises InputError when the file is damaged."""
+    try:
+        tensors, about = checkpoint.load(path)
+        case = Case(
+            about["name"], about["group"], float(about["pixel_mm"]), tensors["grey"].numpy(), tensors["labels"].numpy()
+        )
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); delete it and run training.prepare again.") from error
+    if case.grey.shape != case.labels.shape:
+        raise InputError(f"{path} is damaged (shapes differ); delete it and run training.prepare again.")
+    return case
 
 
-def write_split(path: Path, training: list[int], held_out: list[int]) -> None:
-    """Keep who was trained on and who was not; raises ValueError where a patient is on both sides."""
-    both = set(training) & set(held_out)
+def read_prepared(folder: Path, group: str, names: Iterable[str] | None = None) -> list[Case]:
+    """The cases of a group, all or those named, in the order of their names; raises InputError when one is missing."""
+    paths = {path.stem: path for path in sorted((folder / group).glob("*.safetensors"))}
+    wanted = sorted(paths if names is None else names)
+    missing = [name for name in wanted if name not in paths]
+    if missing:
+        raise InputError(f"{folder / group} has no case {missing[0]}; run training.prepare with its source.")
+    return [read_case(paths[name]) for name in wanted]
+
+
+def case_names(folder: Path, group: str) -> list[str]:
+    """The names of the prepared cases of a group; raises InputError where there is no prepared set."""
+    if not (folder / "prepared.json").exists():
+        raise InputError(f"{folder} holds no prepared set; make one with training.prepare.")
+    return sorted(path.stem for path in (folder / group).glob("*.safetensors"))
+
+
+def split_patients(
+    names: Iterable[str], held_out: int, fold: int = 0, sealed: Iterable[str] = (), seed: int = 7
+) -> tuple[list[str], list[str]]:
+    """Patients for training and patients held out, drawn at random; the sealed ones are in neither.
+
+    Fold 0 holds out ``held_out`` patients; the further folds divide the others evenly, so that over all folds every
+    patient is held out once.
+    """
+    free = sorted(set(names) - set(sealed))
+    if not 0 < held_out < len(free):
+        raise InputError(f"{held_out} patients cannot be held out of {len(free)}; change held_out in the config.")
+    draw = np.random.default_rng(seed)
+    first = sorted(str(name) for name in draw.choice(free, held_out, replace=False))
+    rest = [str(name) for name in draw.permutation([name for name in free if name not in first])]
+    folds = [first, *(sorted(part) for part in np.array_split(rest, max(1, round(len(rest) / held_out))))]
+    if not 0 <= fold < len(folds):
+        raise InputError(f"There is no fold {fold}; with {held_out} held out there are folds 0 to {len(folds) - 1}.")
+    held = [str(name) for name in folds[fold]]
+    return [name for name in free if name not in held], held
+
+
+def write_split(path: Path, training: list[str], held_out: list[str]) -> None:
+    """Keep who is trained on and who is not; refuses a split with a patient on both sides (InputError)."""
+    check_split(training, held_out)
+    path.write_text(json.dumps({"training": training, "held_out": held_out}, indent=1) + "\n", "utf-8")
+
+
+def read_split(path: Path) -> tuple[list[str], list[str]]:
+    """Training and held-out patients of a file that ``write_split`` or a person wrote."""
+    try:
+        split = json.loads(path.read_text("utf-8"))
+        training, held_out = list(map(str, split["training"])), list(map(str, split["held_out"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"The split {path} cannot be read ({error}); give a file with training and held_out."
+        ) from error
+    check_split(training, held_out)
+    return training, held_out
+
+
+def check_split(training: list[str], held_out: list[str]) -> None:
+    """Raises InputError where a patient is on both sides."""
+    both = sorted(set(training) & set(held_out))
     if both:
-        raise ValueError(f"Patients {sorted(both)} are on both sides of the split.")
-    path.write_text(json.dumps({"training": training, "held_out": held_out}, indent=1) + "\n")
+        raise InputError(f"The split has patients on both sides ({', '.join(both)}); a patient belongs to one.")

@@ -1,69 +1,97 @@
-"""Measure weights on patients they have not seen: python -m training.evaluate --weights W --data DATA --output FOLDER
+"""Measure weights on patients they have not seen: python -m training.evaluate --output FOLDER [--data PREPARED] ...
 
-Writes ``evaluation.json`` and ``evaluation.md``: Dice per held-out patient on single slices, Dice on whole held-out
-volumes through the whole engine, and what is found in CT where there is no tumor.
+Single slices of held-out patients (straight from the network), whole volumes with truth in KiTS19's layout, and CT
+that hold no kidney tumor (both through the whole engine). Writes ``evaluation.json``, ``.md`` and ``.csv``, and
+pictures of the worst patients.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from wpunet import bundle, files, runtime
-from wpunet.errors import InputError
-from wpunet.labels import TUMOR
+from wpunet import files, runtime
+from wpunet.bundle import Weights
+from wpunet.errors import InputError, WpunetError
+from wpunet.labels import KIDNEY, LEFT_KIDNEY, TUMOR
 from wpunet.locate import whole
 from wpunet.monitor import Monitor
 from wpunet.predict import decide, predict
-from wpunet.segment import Options, Result, Segmenter
+from wpunet.segment import Result, Segmenter
 from wpunet.volume import AXES_RAS, from_array
 
-from training.data import HELD_OUT_VOLUMES, Slice, read_slices
-from training.metrics import kits_dice, summary
+from training import metrics
+from training.data import Case, read_prepared, read_split
+from training.pictures import plot_worst
 
-# CT without kidney tumor, never trained on (the first two have kidneys).
-TUMOR_FREE = (
-    "test_only/portal_pelvis_to_neck.nii.gz",
-    "ct_3mm/imaging.nii.gz",
-    "dicom/abdomen_noncontrast",
-    "unlabelled/noncontrast_lungbase_to_thigh.nii.gz",
-    "unlabelled/arterial_chest_to_midkidney.nii.gz",
-    "unlabelled/noncontrast_pelvis.nii.gz",
-)
 Figures = dict[str, Any]
+IN_DOUBT = 8.0  # logit; beyond it calibration would only count the easy background
 
 
-def evaluate_slices(slices: list[Slice], network: runtime.Runtime, weights: bundle.Weights) -> list[Figures]:
-    """Dice of each patient, pooled over the patient's slices at their own pixels; straight from the network."""
-    patients: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for item in slices:
-        patients.setdefault(item.case, []).append((_segment_slice(item, network, weights), item.labels))
-    return [
-        {"case": case, "slices": len(pairs)}
-        | kits_dice(np.concatenate([f.ravel() for f, _ in pairs]), np.concatenate([t.ravel() for _, t in pairs]))
-        for case, pairs in sorted(patients.items())
-    ]
-
-
-def _segment_slice(item: Slice, network: runtime.Runtime, weights: bundle.Weights) -> np.ndarray:
+def segment_slices(case: Case, network: runtime.Runtime, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
+    """Labels uint8 and kidney-or-tumor logits float32 of every slice at its own pixels, (slice, row, column)."""
     affine = np.eye(4)
-    affine[:3, :3] = AXES_RAS.T * (5.0, item.pixel_mm, item.pixel_mm)
-    volume = from_array(item.hu[None], affine)
+    affine[:3, :3] = AXES_RAS.T * (5.0, case.pixel_mm, case.pixel_mm)  # thick enough that each slice stays alone
+    volume = from_array(case.hu, affine)
     monitor = Monitor()
     maps = predict(volume, whole(volume), network, weights.pixel_mm, weights.temperature, True, monitor)
-    return decide(maps, volume.hu.shape, monitor)[0][0]
+    logits = np.stack([maps.grid.to_ct(one.astype(np.float32)) for one in maps.foreground])
+    return decide(maps, volume.hu.shape, monitor)[0], logits
 
 
-def evaluate_volume(folder: Path, segmenter: Segmenter, options: Options) -> Figures:
-    """Dice, volumes in ml and seconds of one case in KiTS19's layout, through the whole engine."""
-    result = segmenter.segment_file(folder / "imaging.nii.gz", options)
+def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weights) -> Figures:
+    """Dice of each patient pooled over its slices, the paper's slice-wise figures, calibration."""
+    patients: list[Figures] = []
+    found, truth, certainty, right = [], [], [], []
+    for case in cases:
+        labels, logits = segment_slices(case, network, weights)
+        pixel_ml = case.pixel_mm**2 / 1000  # per mm of height
+        tumor_mm2 = float((case.labels == TUMOR).reshape(len(case.labels), -1).sum(1).max()) * pixel_ml * 1000
+        diameter = 2 * float(np.sqrt(tumor_mm2 / np.pi))
+        patients.append(
+            {"case": case.name, "slices": len(case.labels), "tumor_mm": round(diameter, 1)}
+            | metrics.kits_dice(labels, case.labels)
+        )
+        found.append(labels.ravel())
+        truth.append(case.labels.ravel())
+        close = np.abs(logits) < IN_DOUBT
+        certainty.append(1 / (1 + np.exp(-np.abs(logits[close]))))
+        right.append((logits[close] > 0) == (case.labels[close] > 0))
+    return {
+        "patients": len(cases),
+        "slices": sum(len(case.labels) for case in cases),
+        **{key: metrics.summary([one[key] for one in patients]) for key in ("kidney_or_tumor", "tumor", "composite")},
+        "tumor_by_size": {
+            name: metrics.summary([one["tumor"] for one in patients if low <= one["tumor_mm"] < high])
+            for name, low, high in (("under 25 mm", 0, 25), ("25 to 40 mm", 25, 40), ("above 40 mm", 40, 1e9))
+        },
+        "paper": metrics.slice_scores(np.concatenate(found), np.concatenate(truth)),
+        "calibration": metrics.calibration(np.concatenate(certainty), np.concatenate(right)),
+        "per_patient": patients,
+    }
+
+
+def evaluate_volume(folder: Path, segmenter: Segmenter) -> Figures:
+    """Every figure of one case in KiTS19's layout, through the whole engine."""
+    result = segmenter.segment_file(folder / "imaging.nii.gz")
+    labels = np.where(result.labels == LEFT_KIDNEY, KIDNEY, result.labels)
     truth = files.read(folder / "segmentation.nii.gz").hu
+    spacing = result.volume.spacing
+    surfaces = {
+        f"{name}_{key}": value
+        for name, f, t in (("kidney", labels > 0, truth > 0), ("tumor", labels == TUMOR, truth == TUMOR))
+        for key, value in metrics.surface(f, t, spacing).items()
+    }
     return {
         "case": folder.name,
-        **kits_dice(result.labels, truth),
+        **metrics.kits_dice(labels, truth),
+        **surfaces,
+        "lesions": metrics.lesions(labels == TUMOR, truth == TUMOR, result.volume.voxel_ml),
         **_volumes(result),
         "true_tumor_ml": round(float((truth == TUMOR).sum() * result.volume.voxel_ml), 1),
         "true_kidney_or_tumor_ml": round(float((truth > 0).sum() * result.volume.voxel_ml), 1),
@@ -78,93 +106,134 @@ def _volumes(result: Result) -> Figures:
     }
 
 
-def evaluate_tumor_free(path: Path, segmenter: Segmenter, options: Options) -> Figures:
+def evaluate_tumor_free(path: Path, segmenter: Segmenter) -> Figures:
     """What is found in a CT that holds no kidney tumor."""
-    result = segmenter.segment_file(path, options)
-    return {"case": files.case_name(path), **_volumes(result), "warnings": len(result.report.warnings)}
+    result = segmenter.segment_file(path)
+    return {"case": files.case_name(path), **_volumes(result), "warnings": list(result.report.warnings)}
 
 
-def evaluate(weights_file: Path | None, data: Path, held_out: set[int] | None = None) -> Figures:
-    """All figures of a bundle; patients held out are those that its card names, unless given."""
-    segmenter = Segmenter(weights_file)
-    weights = segmenter.weights
-    held_out = held_out or set(weights.card.get("held_out_patients", []))
-    if not held_out:
-        raise InputError(f"The card of {weights.path} names no held_out_patients; say with --split who they are.")
-    slices = [item for item in read_slices(data / "slices") if item.case in held_out]
-    patients = evaluate_slices(slices, segmenter.runtime, weights)
-    volumes = [
-        evaluate_volume(data / "kits19" / "data" / f"case_{case:05}", segmenter, Options()) for case in HELD_OUT_VOLUMES
-    ]
-    return {
-        "weights": weights.name,
-        "sha256": weights.sha256,
+def evaluate(segmenter: Segmenter, cases: list[Case], volumes: list[Path], tumor_free: list[Path]) -> Figures:
+    """All that was asked for."""
+    figures: Figures = {
+        "weights": segmenter.weights.name,
+        "sha256": segmenter.weights.sha256,
         "runtime": segmenter.runtime.description,
-        "slices": {
-            "patients": len(patients),
-            "slices": len(slices),
-            "kidney_or_tumor": summary([one["kidney_or_tumor"] for one in patients]),
-            "tumor": summary([one["tumor"] for one in patients]),
-        },
-        "volumes": volumes,
-        "tumor_free": [evaluate_tumor_free(data / name, segmenter, Options()) for name in TUMOR_FREE],
-        "per_patient": patients,
     }
+    if cases:
+        figures["slices"] = evaluate_slices(cases, segmenter.runtime, segmenter.weights)
+    figures["volumes"] = [evaluate_volume(folder, segmenter) for folder in volumes]
+    figures["tumor_free"] = [evaluate_tumor_free(path, segmenter) for path in tumor_free]
+    return figures
+
+
+def draw_worst(figures: Figures, cases: list[Case], segmenter: Segmenter, picture: Path, count: int = 4) -> None:
+    """The slice with most wrong pixels of each of the patients with the lowest figures."""
+    worst = sorted(figures["slices"]["per_patient"], key=lambda one: one["composite"] or one["kidney_or_tumor"] or 0)
+    by_name = {case.name: case for case in cases}
+    shown = []
+    for one in worst[:count]:
+        case = by_name[one["case"]]
+        labels, _ = segment_slices(case, segmenter.runtime, segmenter.weights)
+        at = int((labels != case.labels).reshape(len(labels), -1).sum(1).argmax())
+        shown.append((case.name, case.hu[at], labels[at], case.labels[at]))
+    plot_worst(shown, picture)
 
 
 def markdown(figures: Figures) -> str:
     """The figures as tables for a model card."""
-    slices = figures["slices"]
+    lines = [f"{figures['weights']}, SHA-256 `{figures['sha256'][:16]}…`, {figures['runtime']}", ""]
+    if "slices" in figures:
+        lines += _slice_table(figures["slices"])
+    if figures["volumes"]:
+        columns = ("kidney_or_tumor", "tumor", "kidney_surface_dice", "kidney_hd95_mm", "tumor_ml", "true_tumor_ml")
+        lines += ["Whole volumes held out, through the whole engine:", "", *_table(figures["volumes"], columns)]
+        lines += ["Tumors found, missed, invented:", ""]
+        lines += [f"- {v['case']}: " + ", ".join(str(v["lesions"][k]) for k in _LESIONS) for v in figures["volumes"]]
+        lines.append("")
+    if figures["tumor_free"]:
+        lines += ["CT without kidney tumor; what is found there:", ""]
+        lines += _table(figures["tumor_free"], ("tumor_ml", "kidney_or_tumor_ml"))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+_LESIONS = ("found", "missed", "false")
+
+
+def _slice_table(slices: Figures) -> list[str]:
     lines = [
-        f"{figures['weights']}, SHA-256 `{figures['sha256'][:16]}…`, {figures['runtime']}",
-        "",
         f"Single slices of {slices['patients']} patients held out ({slices['slices']} slices); Dice per patient:",
         "",
-        "| | mean | SD | median | worst |",
-        "|---|---|---|---|---|",
+        "| | patients | mean | SD | median | worst |",
+        "|---|---|---|---|---|---|",
     ]
-    for key in ("kidney_or_tumor", "tumor"):
-        one = slices[key]
-        lines.append(f"| {key} | {one['mean']:.3f} | {one['sd']:.3f} | {one['median']:.3f} | {one['worst']:.3f} |")
+    rows = {"kidney or tumor": slices["kidney_or_tumor"], "tumor": slices["tumor"], "composite": slices["composite"]}
+    rows |= {f"tumor, {size}": one for size, one in slices["tumor_by_size"].items()}
+    for name, one in rows.items():
+        if one["n"]:
+            numbers = " | ".join(f"{one[key]:.3f}" for key in ("mean", "sd", "median", "worst"))
+            lines.append(f"| {name} | {one['n']} | {numbers} |")
+    paper = slices["paper"]
     lines += [
         "",
-        "Whole volumes held out, through the whole engine:",
+        f"Slice-wise, as in the paper: accuracy {paper['accuracy']:.4f}, mean IoU {paper['mean_iou']:.3f}, mean Dice "
+        f"{paper['mean_dice']:.3f}. Expected calibration error {slices['calibration']['error']:.3f}.",
         "",
-        "| | kidney-or-tumor | tumor | tumor ml (true) | kidney-or-tumor ml (true) |",
-        "|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {one['case']} | {one['kidney_or_tumor']:.3f} | {one['tumor']:.3f} | {one['tumor_ml']} "
-        f"({one['true_tumor_ml']}) | {one['kidney_or_tumor_ml']} ({one['true_kidney_or_tumor_ml']}) |"
-        for one in figures["volumes"]
-    ]
-    lines += [
-        "",
-        "CT without kidney tumor, not trained on; what is found there:",
-        "",
-        "| | tumor ml | kidney-or-tumor ml |",
-        "|---|---|---|",
-    ]
-    lines += [f"| {one['case']} | {one['tumor_ml']} | {one['kidney_or_tumor_ml']} |" for one in figures["tumor_free"]]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--weights", type=Path, help="default: the bundled ones")
-    arguments.add_argument(
-        "--data", type=Path, required=True, help="folder with slices/, kits19/ and the tumor-free CT"
-    )
-    arguments.add_argument("--split", type=Path, help="split.json of a run, where the card names no held-out patients")
-    arguments.add_argument("--output", type=Path, required=True)
+def _table(rows: list[Figures], columns: tuple[str, ...]) -> list[str]:
+    def text(value: float | None) -> str:
+        return "" if value is None else f"{value:.3f}" if value < 1 else f"{value:.1f}"
+
+    head = " | ".join(name.replace("_", " ") for name in columns)
+    body = [f"| {one['case']} | " + " | ".join(text(one[name]) for name in columns) + " |" for one in rows]
+    return [f"| | {head} |", "|---" * (len(columns) + 1) + "|", *body, ""]
+
+
+def write(figures: Figures, folder: Path) -> None:
+    """JSON with everything, Markdown for reading, CSV of the patients."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    (folder / "evaluation.md").write_text(markdown(figures), "utf-8")
+    rows = figures["slices"]["per_patient"] if "slices" in figures else figures["volumes"]
+    if rows:
+        with (folder / "evaluation.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, [key for key, value in rows[0].items() if not isinstance(value, dict)])
+            table.writeheader()
+            table.writerows({key: one[key] for key in table.fieldnames} for one in rows)
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = arguments.add_argument
+    add("--weights", type=Path, help="default: the bundled ones")
+    add("--data", type=Path, help="prepared set, for the held-out patients' slices")
+    add("--split", type=Path, help="split.json of the run; default: the held_out_patients of the weights' card")
+    add("--volumes", type=Path, nargs="*", default=[], help="cases in KiTS19's layout")
+    add("--tumor-free", type=Path, nargs="*", default=[], help="CT without kidney tumor")
+    add("--output", type=Path, required=True)
     given = arguments.parse_args()
-    held_out = set(json.loads(given.split.read_text())["held_out"]) if given.split else None
-    figures = evaluate(given.weights, given.data, held_out)
-    given.output.mkdir(parents=True, exist_ok=True)
-    (given.output / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    (given.output / "evaluation.md").write_text(markdown(figures), "utf-8")
+    try:
+        segmenter = Segmenter(given.weights)
+        cases = _held_out(given.data, given.split, segmenter.weights) if given.data else []
+        figures = evaluate(segmenter, cases, given.volumes, given.tumor_free)
+    except WpunetError as error:
+        print(f"evaluate: {error}", file=sys.stderr)
+        return 2
+    write(figures, given.output)
+    if cases:
+        draw_worst(figures, cases, segmenter, given.output / "worst.png")
     print(markdown(figures))
+    return 0
+
+
+def _held_out(data: Path, split: Path | None, weights: Weights) -> list[Case]:
+    names = read_split(split)[1] if split else weights.card.get("held_out_patients", [])
+    if not names:
+        raise InputError(f"The card of {weights.path} names no held_out_patients; say with --split who they are.")
+    return read_prepared(data, "labelled", names)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Make the bundle that the engine ships: python -m training.export --run RUN --name NAME --version V
+"""Make the bundle that the engine ships: python -m training.export --run RUN --name NAME --version V [--output FILE]
 
 Takes the averaged weights of a run, stores them in half precision, writes the card with their hash, and proves that the
 engine's answer with the bundle is the training network's.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,67 +17,87 @@ import numpy as np
 import torch
 from wpunet import bundle
 from wpunet.bundle import NetworkSpec
+from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet, cost
 from wpunet.runtime import OpenVINORuntime
 
 from training import checkpoint
+from training.data import read_split
 
 LICENCE = "CC BY-NC-SA 4.0 (non-commercial, share-alike; credit: Heller et al., KiTS19)"
 TOLERANCE = 0.02  # of the largest logit: half precision of the weights, float32 arithmetic
 
 
-def export(weights: Path, output: Path, card: dict[str, Any]) -> dict[str, Any]:
-    """Write ``output`` and its card; returns the card. Raises ValueError when the engine would answer otherwise."""
-    tensors, facts = checkpoint.load(weights)
-    spec = NetworkSpec.from_dict(facts["spec"])
-    network = WPUNet(spec)
-    network.load_state_dict(tensors)
-    halves = {name: t.half().contiguous() for name, t in tensors.items() if "num_batches" not in name}
-    checkpoint.save(output, halves, {"spec": spec.as_dict(), "pixel_mm": facts["pixel_mm"], "temperature": 1.0})
+def as_bundle(network: WPUNet, pixel_mm: float, output: Path, temperature: float = 1.0) -> Path:
+    """Write a network's numbers in half precision, without a card."""
+    halves = {name: t.half() for name, t in network.state_dict().items() if "num_batches" not in name}
+    about = {"spec": network.spec.as_dict(), "pixel_mm": pixel_mm, "temperature": temperature}
     output.with_suffix(".json").unlink(missing_ok=True)
-    _prove(network, output)
+    checkpoint.save(output, halves, about)
+    return output
+
+
+def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1.0) -> dict[str, Any]:
+    """Write the bundle of a run and its card; returns the card.
+
+    Raises InputError when the run has no weights of a WP-UNet, or the engine would answer otherwise than the network.
+    """
+    try:
+        tensors, facts = checkpoint.load(run / "average.safetensors")
+        network = WPUNet(NetworkSpec.from_dict(facts["spec"]))
+        network.load_state_dict(tensors)
+    except (OSError, KeyError, RuntimeError, checkpoint.SafetensorError) as error:
+        raise InputError(f"{run} holds no trained WP-UNet ({error}).") from error
+    training, held_out = read_split(run / "split.json")
+    as_bundle(network, facts["pixel_mm"], output, temperature)
+    difference = _difference(network, output)
     counted = cost(network)
     card = {
         **card,
+        "trained_on": f"{len(training)} labelled patients",
+        "held_out_patients": held_out,
         "sha256": hashlib.sha256(output.read_bytes()).hexdigest(),
         "licence": LICENCE,
         "weights": counted.weights,
         "nonzero_weights": counted.nonzero,
         "multiply_adds_256x256": counted.multiply_adds,
         "steps": facts.get("step"),
+        "largest_difference_of_logits": f"{difference:.2g} of the largest",
     }
     output.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", "utf-8")
     return card
 
 
-def _prove(network: WPUNet, output: Path) -> None:
+def _difference(network: WPUNet, output: Path) -> float:
+    """The largest difference between the engine's and the network's logits, as a share of the largest logit."""
     slices = np.random.default_rng(0).uniform(-1, 1, (1, network.spec.inputs, 96, 128)).astype(np.float32)
     with torch.no_grad():
         expected = network.eval()(torch.from_numpy(slices)).numpy()
-    difference = float(np.abs(OpenVINORuntime(bundle.load(output), precision="f32")(slices) - expected).max())
-    if difference > TOLERANCE * np.abs(expected).max():
+    found = OpenVINORuntime(bundle.load(output), precision="f32")(slices)
+    difference = float(np.abs(found - expected).max() / np.abs(expected).max())
+    if difference > TOLERANCE:
         output.unlink()
-        raise ValueError(
-            f"The engine's logits differ by {difference:.3g} from the training network's; nothing exported."
-        )
+        raise InputError(f"The engine's logits differ by {difference:.2g} from the network's; nothing was exported.")
+    return difference
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--run", type=Path, required=True)
-    arguments.add_argument("--output", type=Path, default=bundle.BUNDLED)
-    arguments.add_argument("--name", default="WP-UNet")
-    arguments.add_argument("--version", required=True)
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = arguments.add_argument
+    add("--run", type=Path, required=True)
+    add("--output", type=Path, default=bundle.BUNDLED)
+    add("--name", default="WP-UNet")
+    add("--version", required=True)
+    add("--temperature", type=float, default=1.0, help="divides the logits before they become probabilities")
     given = arguments.parse_args()
-    split = json.loads((given.run / "split.json").read_text())
-    card = {
-        "name": given.name,
-        "version": given.version,
-        "trained_on": f"KiTS19: single slices of {len(split['training'])} patients; kidney-free levels of two other CT",
-        "held_out_patients": split["held_out"],
-    }
-    print(json.dumps(export(given.run / "average.safetensors", given.output, card), indent=2))
+    card = {"name": given.name, "version": given.version}
+    try:
+        print(json.dumps(export(given.run, given.output, card, given.temperature), indent=2))
+    except WpunetError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,7 @@
-"""Train WP-UNet on single slices: python -m training.train --config training/configs/first.toml --data DATA --run RUN
+"""Train on the prepared set: python -m training.train --config CONFIG.toml --data PREPARED --run RUN
 
-Stop it at any time; the same command goes on where it stopped.
+Stop it at any time; the same command goes on where it stopped and ends with the same weights. On several GPUs or
+machines: torchrun --nproc-per-node N -m training.train ... with the same arguments.
 """
 
 from __future__ import annotations
@@ -15,106 +16,130 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
-from wpunet.bundle import NetworkSpec
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 
-from training import checkpoint
-from training.augment import Sampler
-from training.data import read_kidney_free, read_slices, split_patients, write_split
-from training.phantoms import phantom_slices
+from training import checkpoint, distributed
+from training.augment import PLAIN, Sampler
+from training.config import Config
+from training.data import case_names, read_prepared, read_split, split_patients, write_split
+from training.losses import LOSSES
+from training.metrics import dice
+from training.pictures import plot_log
+from training.unet import UNet
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy and half of the soft Dice losses of kidney-or-tumor and of tumor; logits (n, 3, h, w)."""
-    probabilities = logits.softmax(1)
-    loss = F.cross_entropy(logits, labels)
-    pairs = ((probabilities[:, 1] + probabilities[:, 2], labels > 0), (probabilities[:, 2], labels == 2))
-    for predicted, truth in pairs:
-        both = (predicted * truth).sum()
-        loss = loss + 0.5 * (1 - (2 * both + 50) / (predicted.sum() + truth.sum() + 50))
-    return loss
+ARCHITECTURES = {"wpunet": WPUNet, "unet": UNet}
+COLUMNS = ("step", "loss", "learning_rate", "kidney_or_tumor", "tumor", "seconds")
 
 
-def learning_rate_at(step: int, config: dict[str, Any]) -> float:
-    """A short warm-up, then half a cosine down to almost nothing."""
-    warm = min(1.0, (step + 1) / 300)
-    return config["learning_rate"] * warm * (0.5 * (1 + math.cos(math.pi * step / config["steps"])) + 0.005)
+class TrainingError(WpunetError):
+    """Training cannot go on; the message says what is left."""
 
 
 class Run:
-    """A training run in a folder: networks, optimizer, sampler, and where it stands."""
+    """A training run in a folder: networks, optimizer, samples, and where it stands."""
 
-    def __init__(self, config: dict[str, Any], data: Path, folder: Path) -> None:
-        self.config, self.folder = config, folder
+    def __init__(
+        self, config: Config, data: Path, folder: Path, device: torch.device, split: Path | None = None
+    ) -> None:
+        self.config, self.folder, self.device = config, folder, device
         folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(config["seed"])
-        self.spec = NetworkSpec(tuple(config["widths"]), norms=config["norms"])
-        self.network = WPUNet(self.spec, config["dropout"])
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = WPUNet(self.spec)
+        torch.manual_seed(config.seed)
+        self.training, self.held_out = self._split(data, split)
+        architecture = ARCHITECTURES[config.architecture]
+        self.network: nn.Module = architecture(config.spec, config.dropout).to(device)
+        self.network.to(memory_format=torch.channels_last)
+        self.average: nn.Module = architecture(config.spec).to(device)
         self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), config["learning_rate"], weight_decay=config["weight_decay"]
-        )
-        slices = read_slices(data / "slices")
-        training, held_out = split_patients({item.case for item in slices}, config["held_out"])
-        write_split(folder / "split.json", training, held_out)
-        self.sampler = Sampler(
-            [item for item in slices if item.case in set(training)],
-            read_kidney_free(data / "unlabelled"),
-            phantom_slices(config["phantoms"], seed=1000),
-            config["pixel_mm"],
-            config["size"],
-            generator=np.random.default_rng(config["seed"]),
-        )
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+        self.optimizer = optimizer(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        cases = {"labelled": read_prepared(data, "labelled", self.training)}
+        if config.augment:
+            cases |= {group: read_prepared(data, group) for group in ("kidney_free", "generated")}
+        self.sampler = Sampler(cases, config.drawn, config.pixel_mm, config.size, config.seed, device)
+        self.seen = read_prepared(data, "labelled", self.held_out)
         self.step = 0
         if self.checkpoint.exists():
             self._resume()
+        distributed.share_statistics(self.network)
+        self._parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
+
+    def _split(self, data: Path, given: Path | None) -> tuple[list[str], list[str]]:
+        """The split of the run's folder, of a file, or drawn; kept in the folder."""
+        own = self.folder / "split.json"
+        if own.exists() or given:
+            training, held_out = read_split(given or own)
+        else:
+            c = self.config
+            training, held_out = split_patients(case_names(data, "labelled"), c.held_out, c.fold, c.sealed)
+        if distributed.rank() == 0:
+            write_split(own, training, held_out)
+        return training, held_out
 
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
 
     def save(self) -> None:
-        """The checkpoint, and beside it the averaged weights alone."""
+        """The checkpoint, and beside it the averaged weights alone; raises TrainingError when there is no room."""
+        if distributed.rank():
+            return
         networks = {"network": self.network, "average": self.average}
         tensors = {f"{key}.{name}": t for key, net in networks.items() for name, t in net.state_dict().items()}
         tensors |= checkpoint.optimizer_tensors(self.optimizer) | {"random": torch.get_rng_state()}
-        facts = {"step": self.step, "sampler": checkpoint.generator_state(self.sampler.generator)}
-        checkpoint.save(self.checkpoint, tensors, facts)
-        about = {"spec": self.spec.as_dict(), "pixel_mm": self.config["pixel_mm"], "step": self.step}
-        checkpoint.save(self.folder / "average.safetensors", dict(self.average.state_dict()), about)
+        spec = self.config.spec.as_dict()
+        about = {"spec": spec, "pixel_mm": self.config.pixel_mm, "step": self.step}
+        about |= {"architecture": self.config.architecture}
+        try:
+            checkpoint.save(self.checkpoint, tensors, about)
+            checkpoint.save(self.folder / "average.safetensors", dict(self.average.state_dict()), about)
+        except OSError as error:
+            raise TrainingError(
+                f"The checkpoint of step {self.step} cannot be written ({error}); the one before it is whole. "
+                "Make room and start the same command again."
+            ) from error
 
     def _resume(self) -> None:
-        tensors, facts = checkpoint.load(self.checkpoint)
-        for key, network in (("network.", self.network), ("average.", self.average)):
-            network.load_state_dict({k.removeprefix(key): v for k, v in tensors.items() if k.startswith(key)})
+        try:
+            tensors, facts = checkpoint.load(self.checkpoint)
+            for key, network in (("network.", self.network), ("average.", self.average)):
+                network.load_state_dict({k.removeprefix(key): v for k, v in tensors.items() if k.startswith(key)})
+        except (RuntimeError, ValueError, OSError, checkpoint.SafetensorError) as error:
+            raise TrainingError(f"{self.checkpoint} does not fit this config or is damaged ({error}).") from error
         checkpoint.restore_optimizer(self.optimizer, tensors)
         torch.set_rng_state(tensors["random"])
-        checkpoint.restore_generator(self.sampler.generator, facts["sampler"])
         self.step = facts["step"]
 
+    def learning_rate(self) -> float:
+        """A short warm-up, then half a cosine down to almost nothing; or constant."""
+        c = self.config
+        if c.schedule == "constant":
+            return c.learning_rate
+        warm = min(1.0, (self.step + 1) / min(300, c.steps / 10))
+        return c.learning_rate * warm * (0.5 * (1 + math.cos(math.pi * self.step / c.steps)) + 0.005)
+
     def one_step(self) -> float:
+        """One step of the optimizer on this process's share of the batch; raises TrainingError when it diverges."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate_at(self.step, self.config)
-        inputs, labels = self.sampler.batch(self.config["batch"])
+            group["lr"] = self.learning_rate()
+        share = self.config.batch // distributed.world()
+        first = share * distributed.rank()
+        x, labels = self.sampler.batch(self.step, first, first + share)
         self.network.train()
-        x = torch.from_numpy(inputs).to(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self.network(x)
-        loss = loss_of(logits.float(), torch.from_numpy(labels))
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self._parallel(x.to(memory_format=torch.channels_last))
+        loss = LOSSES[self.config.loss](logits.float(), labels)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"The loss is {float(loss)} at step {self.step}; the last checkpoint is good.")
+            raise TrainingError(
+                f"The loss is {float(loss)} at step {self.step}; the last checkpoint is good. Start again from it with "
+                "a lower learning_rate."
+            )
         self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5)
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5)
         self.optimizer.step()
         self._average_weights()
         self.step += 1
@@ -122,41 +147,122 @@ class Run:
 
     @torch.no_grad()
     def _average_weights(self) -> None:
-        """Moving average over about the last thousand steps."""
-        keep = min(0.999, (self.step + 1) / (self.step + 10))
+        c = self.config
+        keep = min(1 - 1 / c.average, (self.step + 1) / (self.step + 10)) if c.average else 0.0
         for mean, now in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(now, 1 - keep)
             else:
                 mean.copy_(now)
 
+    @torch.no_grad()
+    def look(self, at_most: int = 120) -> dict[str, float]:
+        """Dice of the averaged weights, pooled over some held-out slices at the network's pixels."""
+        sampler = Sampler({"labelled": self.seen}, PLAIN, self.config.pixel_mm, self.config.size, 0, self.device)
+        self.average.eval()
+        found, truth = [], []
+        for first in range(0, at_most, 8):
+            x, labels = sampler.batch(0, first, first + 8)
+            with torch.autocast(self.device.type, torch.bfloat16):
+                found.append(self.average(x).argmax(1).cpu().numpy())
+            truth.append(labels.cpu().numpy())
+        f, t = np.concatenate(found), np.concatenate(truth)
+        return {"kidney_or_tumor": dice(f > 0, t > 0) or 0.0, "tumor": dice(f == 2, t == 2) or 0.0}
 
-def train(config: dict[str, Any], data: Path, folder: Path) -> None:
-    """Run or go on to the end of the schedule."""
-    run = Run(config, data, folder)
-    saved, start, losses = time.monotonic(), time.monotonic(), []
-    with (folder / "log.csv").open("a", newline="") as log:
-        table = csv.writer(log)
-        while run.step < config["steps"]:
+
+class Log:
+    """``log.csv``, TensorBoard and ``curves.png`` of a run; rows beyond the resumed step are taken out."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path, self.folder = folder / "log.csv", folder
+        rows: list[list[str]] = []
+        if self.path.exists():
+            with self.path.open(newline="") as file:
+                rows = [row for row in list(csv.reader(file))[1:] if int(row[0]) <= step]
+        with self.path.open("w", newline="") as file:
+            csv.writer(file).writerows([list(COLUMNS), *rows])
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+
+    def row(self, values: dict[str, float]) -> None:
+        with self.path.open("a", newline="") as file:
+            row = [values.get(name, "") for name in COLUMNS]
+            csv.writer(file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
+        for name in COLUMNS[1:]:
+            if name in values:
+                self.board.add_scalar(name, values[name], int(values["step"]))
+
+    def close(self) -> None:
+        self.board.close()
+        plot_log(self.path, self.folder / "curves.png")
+
+
+def train(run: Run, until: int | None = None) -> None:
+    """Go on to the end of the schedule, or to the step ``until``."""
+    config, chief = run.config, distributed.rank() == 0
+    stop = min(config.steps, until or config.steps)
+    log = Log(run.folder, run.step) if chief else None
+    saved = start = time.monotonic()
+    losses: list[float] = []
+    try:
+        for _ in tqdm(range(run.step, stop), initial=run.step, total=config.steps, disable=not sys.stderr.isatty()):
             losses.append(run.one_step())
-            if run.step % 100 == 0:
-                table.writerow([run.step, f"{np.mean(losses):.4f}", f"{time.monotonic() - start:.0f}"])
-                log.flush()
+            looked = run.step % config.look_every == 0 or run.step == stop
+            if log and (run.step % 50 == 0 or looked):
+                values: dict[str, Any] = {"step": run.step, "loss": float(np.mean(losses))}
+                values |= {"learning_rate": run.learning_rate(), "seconds": time.monotonic() - start}
+                log.row(values | (run.look() if looked else {}))
                 losses.clear()
-            if time.monotonic() - saved > config["checkpoint_minutes"] * 60:
+            if time.monotonic() - saved > config.checkpoint_minutes * 60:
                 run.save()
                 saved = time.monotonic()
-    run.save()
+        run.save()
+    finally:
+        if log:
+            log.close()
 
 
-def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--config", type=Path, required=True)
-    arguments.add_argument("--data", type=Path, required=True, help="folder with slices/ and unlabelled/")
-    arguments.add_argument("--run", type=Path, required=True, help="folder for checkpoints and logs")
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = arguments.add_argument
+    add("--config", type=Path, required=True)
+    add("--data", type=Path, required=True, help="the prepared set")
+    add("--run", type=Path, required=True, help="folder for checkpoints and logs")
+    add("--split", type=Path, help="who is trained on and who is held out, instead of drawing it")
+    add("--fold", type=int, help="another fold of the cross-validation than the config's")
+    add("--steps", type=int, help="another length of the schedule than the config's")
+    add("--until", type=int, help="stop at this step; the schedule stays")
+    add("--weights", type=Path, help="start from these (average.safetensors of a run, or a bundle)")
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = arguments.parse_args()
-    train(tomllib.loads(given.config.read_text()), given.data, given.run)
+    try:
+        config = Config.read(given.config, fold=given.fold, steps=given.steps)
+        with distributed.processes(given.device) as device:
+            if config.batch % distributed.world():
+                raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")
+            run = Run(config, given.data, given.run, device, given.split)
+            if given.weights and run.step == 0:
+                start_from(run, given.weights)
+            train(run, given.until)
+    except WpunetError as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def start_from(run: Run, weights: Path) -> None:
+    """Give a fresh run the numbers of other weights of the same network; raises TrainingError when they do not fit."""
+    try:
+        tensors, _ = checkpoint.load(weights)
+        tensors = {name: tensor.float() for name, tensor in tensors.items() if "num_batches" not in name}
+        for network in (run.network, run.average):
+            missing, unexpected = network.load_state_dict(tensors, strict=False)
+            if unexpected or any("num_batches" not in name for name in missing):
+                raise ValueError("they are of another network")
+    except (OSError, ValueError, RuntimeError, checkpoint.SafetensorError) as error:
+        raise TrainingError(f"Training cannot start from {weights} ({error}).") from error
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -64,7 +64,7 @@ def predict(
         last = min(first + runtime.batch, slabs)
         start = region.slices.start + first * step
         stop = min(region.slices.start + last * step, region.slices.stop)
-        x = grid.to_network(_slabs(volume.hu[start:stop, region.rows, region.columns], step))
+        x = grid.to_network(mean_slabs(volume.hu[start:stop, region.rows, region.columns], step))
         logits = runtime(x)
         if flips:
             logits = (logits + runtime(np.ascontiguousarray(x[..., ::-1]))[..., ::-1]) / 2
@@ -74,7 +74,7 @@ def predict(
     return Maps(region, grid, step, foreground, tumor)
 
 
-def _slabs(hu: np.ndarray, step: int) -> np.ndarray:
+def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:
     """Means of every ``step`` slices (n, row, column); the last slab may hold fewer."""
     if step == 1:
         return hu

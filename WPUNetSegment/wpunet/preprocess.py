@@ -10,18 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
+from typing import Any, TypeVar
 
 import numpy as np
 
+Numbers = TypeVar("Numbers", bound=Any)
 WINDOW_HU = (-160.0, 340.0)  # fat to contrast-filled vessels; what lies outside is clipped
 AIR_HU = -1000.0
 MULTIPLE = 16  # the network halves its input four times
 
 
-def normalise(hu: np.ndarray) -> np.ndarray:
-    """HU of any shape -> float32 from -1 (fat and below) to 1 (bone and above), the network's input values."""
+def normalise(hu: Numbers) -> Numbers:
+    """HU -> from -1 (fat and below) to 1 (bone and above), the network's input values.
+
+    hu: floats of any shape, a NumPy array or a PyTorch tensor; the answer is of the same kind.
+    """
     low, high = WINDOW_HU
-    return np.clip((hu - (low + high) / 2) / ((high - low) / 2), -1.0, 1.0).astype(np.float32, copy=False)
+    return ((hu - (low + high) / 2) / ((high - low) / 2)).clip(-1.0, 1.0)
 
 
 def resampling_matrix(

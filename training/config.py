@@ -1,0 +1,102 @@
+"""The settings of a run, from a TOML file; unknown or missing ones are told by name."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from wpunet.bundle import NetworkSpec
+from wpunet.errors import InputError
+
+from training.augment import PLAIN, Mixture
+from training.losses import LOSSES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Config:
+    """A recipe.
+
+    architecture:  "wpunet" or "unet" (to compare with)
+    widths, norms: of the network (see NetworkSpec)
+    pixel_mm, size: of the network's input; 1.6 and 256 are a whole slice at the paper's 256x256
+    loss:          "paper" or "dice_ce"
+    optimizer:     "adam" or "adamw"; schedule: "constant" or "cosine"
+    batch:         over all processes; steps: of the optimizer
+    average:       weights that ship are a moving average over about this many steps; 0: the last weights
+    held_out, fold, sealed: who is not trained on
+    look_every:    steps between looks at the held-out slices
+    augment:       True: ``mixture``; False: slices as they are
+    """
+
+    widths: tuple[int, ...]
+    steps: int
+    architecture: str = "wpunet"
+    norms: int = 2
+    dropout: float = 0.1
+    pixel_mm: float = 1.6
+    size: int = 160
+    loss: str = "dice_ce"
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    batch: int = 8
+    average: int = 1000
+    seed: int = 1
+    held_out: int = 30
+    fold: int = 0
+    sealed: tuple[str, ...] = ("case_00000", "case_00166")
+    look_every: int = 500
+    checkpoint_minutes: float = 3.0
+    augment: bool = True
+    mixture: Mixture = field(default_factory=Mixture)
+
+    @property
+    def spec(self) -> NetworkSpec:
+        return NetworkSpec(self.widths, norms=self.norms)
+
+    @property
+    def drawn(self) -> Mixture:
+        """What the sampler is to draw."""
+        return self.mixture if self.augment else PLAIN
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def read(cls, path: Path, **changes: Any) -> Config:
+        """Read a TOML file; ``changes`` that are not None take the place of its values. Raises InputError."""
+        try:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"The config {path} cannot be read ({error}).") from error
+        return cls.of(values | {key: value for key, value in changes.items() if value is not None}, str(path))
+
+    @classmethod
+    def of(cls, values: dict[str, Any], path: str) -> Config:
+        """Check the values of a config; ``path`` is for the message."""
+        known = {one.name for one in fields(cls)}
+        mixture = values.get("mixture", {})
+        unknown = sorted(set(values) - known) + sorted(set(mixture) - {one.name for one in fields(Mixture)})
+        if unknown:
+            raise InputError(f"{path} has the unknown setting {unknown[0]}; known are {', '.join(sorted(known))}.")
+        missing = {"widths", "steps"} - set(values)
+        if missing:
+            raise InputError(f"{path} says nothing of {', '.join(sorted(missing))}.")
+        choices = {"loss": LOSSES, "optimizer": ("adam", "adamw"), "schedule": ("constant", "cosine")}
+        choices["architecture"] = ("wpunet", "unet")
+        for key, allowed in choices.items():
+            if values.get(key, next(iter(allowed))) not in allowed:
+                raise InputError(f"{path}: {key} is '{values[key]}'; it can be {', '.join(allowed)}.")
+        tuples: dict[str, Any] = {key: tuple(values[key]) for key in ("widths", "sealed") if key in values}
+        config = cls(**(values | tuples | {"mixture": Mixture(**mixture)}))
+        if config.size % 16:
+            raise InputError(f"{path}: size is {config.size}; it must be a multiple of 16.")
+        return config

@@ -1,0 +1,224 @@
+"""Make the prepared set: python -m training.prepare --output PREPARED [--kits FOLDER]... [--slices FOLDER] ...
+
+Sources: cases in KiTS19's layout (KiTS19 itself, or one's own corrected in 3D Slicer), a folder of single slices,
+unlabelled CT with levels that surely hold no kidney, phantoms. Every case is checked; what is left out is told with the
+reason, in ``prepared.json`` too. Stop it at any time: the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+from wpunet import check, files
+from wpunet.errors import InputError
+from wpunet.labels import KIDNEY, LEFT_KIDNEY
+from wpunet.predict import SLAB_MM, mean_slabs
+
+from training import checkpoint
+from training.data import Case, to_grey, write_case
+from training.phantoms import phantom_case
+
+# Levels without kidney of known CT, by eye, counted from the head; others of such a folder are left alone.
+KIDNEY_FREE = {
+    "noncontrast_neck_to_thigh": ((0, 108), (164, 10_000)),
+    "contrast_chest_oral_contrast": ((0, 10_000),),
+}
+BODY_HU = -300
+
+
+@dataclass(frozen=True)
+class Source:
+    """A case to be: its name, group, the files it is made of, and how."""
+
+    name: str
+    group: str
+    paths: tuple[Path, ...]
+    load: Callable[[], Case]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a file does."""
+        return ";".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in self.paths if p.exists())
+
+
+def kits_sources(folder: Path) -> Iterator[Source]:
+    """Cases in KiTS19's layout: ``case_XXXXX/{imaging,segmentation}.nii.gz``; a case is called as its folder."""
+    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    if not any(list(path.glob("*.nii.gz")) for path in folders):
+        raise InputError(
+            f"{folder} holds no case in KiTS19's layout (case_00000/imaging.nii.gz and segmentation.nii.gz)."
+        )
+    for path in folders:
+        pair = (path / "imaging.nii.gz", path / "segmentation.nii.gz")
+        if any(one.exists() for one in pair):
+            yield Source(path.name, "labelled", pair, lambda path=path, pair=pair: kits_case(path.name, *pair))  # type: ignore[misc]
+
+
+def kits_case(name: str, imaging: Path, segmentation: Path) -> Case:
+    """A CT and its mask: slabs of at most 1.6 mm as in inference, without the air around the body."""
+    for path, what in ((imaging, "image"), (segmentation, "mask")):
+        if not path.exists():
+            raise InputError(f"{path} does not exist: a case needs its {what}.")
+    volume, mask = files.read(imaging), files.read(segmentation)
+    if volume.hu.shape != mask.hu.shape:
+        shapes = " and ".join("x".join(map(str, one.hu.shape)) for one in (volume, mask))
+        raise InputError(f"{segmentation} does not fit its image ({shapes}).")
+    if not np.allclose(volume.affine, mask.affine, atol=0.05):
+        raise InputError(f"{segmentation} lies elsewhere than its image (their affines differ).")
+    values = np.unique(mask.hu)
+    if not set(values.tolist()) <= {0, KIDNEY, 2, LEFT_KIDNEY}:
+        raise InputError(
+            f"{segmentation} holds labels {values.tolist()[:8]}; give 0, 1 kidney, 2 tumor (3 left kidney)."
+        )
+    if values.max() == 0:
+        raise InputError(f"{segmentation} is empty: no kidney is marked.")
+    volume, _ = check.check(volume)
+    step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
+    hu = mean_slabs(volume.hu, step)
+    middle = np.minimum(np.arange(len(hu)) * step + step // 2, len(mask.hu) - 1)
+    labels = np.where(mask.hu[middle] == LEFT_KIDNEY, KIDNEY, mask.hu[middle]).astype(np.uint8)
+    body = np.any(hu > BODY_HU, axis=0)
+    rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
+    box = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    return Case(name, "labelled", volume.spacing[1], to_grey(hu[box]), np.ascontiguousarray(labels[box]))
+
+
+def slice_sources(folder: Path) -> Iterator[Source]:
+    """Single slices with ``slices.csv``, ``images/`` (8-bit grey) and ``masks/``, gathered by patient."""
+    try:
+        with (folder / "slices.csv").open(newline="", encoding="utf-8") as table:
+            rows = list(csv.DictReader(table))
+        patients = sorted({int(row["case"]) for row in rows})
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{folder / 'slices.csv'} cannot be read ({error}).") from error
+    for patient in patients:
+        name, own = f"case_{patient:05}", [row for row in rows if int(row["case"]) == patient]
+        paths = tuple(folder / part / f"{row['name']}.{end}" for row in own for part, end in _SLICE_FILES)
+        yield Source(name, "labelled", paths, lambda name=name, own=own: slice_case(name, folder, own))  # type: ignore[misc]
+
+
+_SLICE_FILES = (("images", "jp2"), ("masks", "png"))
+
+
+def slice_case(name: str, folder: Path, rows: list[dict[str, str]]) -> Case:
+    """One patient's slices, brought to one shape by the pixels at their ends where they differ."""
+    pictures = []
+    for row in rows:
+        grey, labels = (_picture(folder / part / f"{row['name']}.{end}") for part, end in _SLICE_FILES)
+        if grey.shape != labels.shape:
+            raise InputError(f"{folder / 'masks' / row['name']}.png does not fit its image.")
+        if labels.max() > 2:
+            raise InputError(f"{folder / 'masks' / row['name']}.png holds labels above 2.")
+        low, high = float(row["hu_at_0"]), float(row["hu_at_255"])
+        pictures.append((to_grey(low + grey.astype(np.float32) * (high - low) / 255), labels))
+    if len({grey.shape for grey, _ in pictures}) > 1:
+        raise InputError(f"The slices of {name} in {folder} are of several sizes.")
+    grey, labels = (np.stack(stack) for stack in zip(*pictures, strict=True))
+    return Case(name, "labelled", float(rows[0]["pixel_mm"]), grey, labels)
+
+
+def _picture(path: Path) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return np.asarray(Image.open(path), np.uint8)
+    except (OSError, UnidentifiedImageError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}).") from error
+
+
+def kidney_free_sources(folder: Path) -> Iterator[Source]:
+    """The CT of ``KIDNEY_FREE`` that ``folder`` holds."""
+    for name, ranges in KIDNEY_FREE.items():
+        path = folder / f"{name}.nii.gz"
+        if path.exists():
+            yield Source(name, "kidney_free", (path,), lambda n=name, p=path, r=ranges: kidney_free_case(n, p, r))  # type: ignore[misc]
+
+
+def kidney_free_case(name: str, path: Path, ranges: tuple[tuple[int, int], ...]) -> Case:
+    """The levels of a CT that hold no kidney."""
+    volume, _ = check.check(files.read(path))
+    grey = to_grey(np.concatenate([volume.hu[first:last] for first, last in ranges]))
+    return Case(name, "kidney_free", volume.spacing[1], grey, np.zeros_like(grey))
+
+
+def phantom_sources(count: int) -> Iterator[Source]:
+    """Phantoms, each another patient."""
+    for number in range(count):
+        yield Source(f"phantom_{number:03}", "generated", (), lambda number=number: phantom_case(number))  # type: ignore[misc]
+
+
+def prepare(sources: list[Source], output: Path) -> dict[str, dict[str, str]]:
+    """Write each source's case; returns {"prepared": {name: group}, "left_out": {name: reason}}."""
+    prepared: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    output.mkdir(parents=True, exist_ok=True)
+    for source in tqdm(sources, unit="case", disable=not sys.stderr.isatty()):
+        path = output / source.group / f"{source.name}.safetensors"
+        try:
+            if source.name in prepared:
+                raise InputError(f"{source.paths[0].parent}: the case {source.name} comes twice; the first one stays.")
+            digest = _prepare_one(source, path, digests)
+        except InputError as error:
+            left_out[f"{source.name} ({source.paths[0].parent if source.paths else 'phantom'})"] = str(error)
+            continue
+        prepared[source.name] = source.group
+        digests[digest] = source.name
+    report = {"prepared": prepared, "left_out": left_out}
+    (output / "prepared.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    return report
+
+
+def _prepare_one(source: Source, path: Path, digests: dict[str, str]) -> str:
+    """Write a case unless it is there already; returns the digest of its picture."""
+    if path.exists():
+        try:
+            about = checkpoint.facts(path)
+        except (OSError, ValueError):
+            about = {}
+        if about.get("fingerprint") == source.fingerprint:
+            return about["digest"]
+    case = source.load()
+    if case.digest in digests:
+        path.unlink(missing_ok=True)
+        raise InputError(f"{source.name} is the same scan as {digests[case.digest]}.")
+    write_case(case, path, {"fingerprint": source.fingerprint})
+    return case.digest
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = arguments.add_argument
+    add("--output", type=Path, required=True)
+    add("--kits", type=Path, action="append", default=[], help="folder of cases in KiTS19's layout; may come often")
+    add("--slices", type=Path, help="folder with slices.csv, images/ and masks/")
+    add("--unlabelled", type=Path, help="folder of the CT whose kidney-free levels are known")
+    add("--phantoms", type=int, default=0, help="how many to generate")
+    given = arguments.parse_args()
+    try:
+        sources = [source for folder in given.kits for source in kits_sources(folder)]
+        sources += slice_sources(given.slices) if given.slices else []
+        sources += kidney_free_sources(given.unlabelled) if given.unlabelled else []
+        sources += phantom_sources(given.phantoms)
+        if not sources:
+            raise InputError("There is nothing to prepare; name a source (--kits, --slices, --unlabelled, --phantoms).")
+        report = prepare(sources, given.output)
+    except (InputError, OSError) as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        return 2
+    for name, reason in report["left_out"].items():
+        print(f"left out {name}: {reason}")
+    print(f"{len(report['prepared'])} cases prepared in {given.output}, {len(report['left_out'])} left out")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

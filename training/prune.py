@@ -1,0 +1,223 @@
+"""Prune a trained run: python -m training.prune --run RUN --data PREPARED --output PRUNED --config CONFIG.toml ...
+
+Methods: ``layer`` sets the smallest weights of each weight matrix to zero (the paper's), ``global`` the smallest of
+all, ``channels`` takes whole channels out, so that the network is smaller and faster. ``--weights 1297441`` leaves as
+many as the paper. Done in rounds with fine-tuning after each; PRUNED is a run like any other. With ``--curve`` it writes
+accuracy against sparsity for each method instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.utils import prune as torch_prune
+from wpunet.bundle import NetworkSpec
+from wpunet.errors import InputError, WpunetError
+from wpunet.network import WPUNet
+
+from training import checkpoint
+from training.config import Config
+from training.data import Case, read_prepared, read_split
+from training.evaluate import evaluate_slices
+from training.export import as_bundle
+from training.narrow import narrow, widths_for
+from training.pictures import plot_curve
+from training.train import Run, train
+
+METHODS = ("layer", "global", "channels")
+
+
+def matrices(network: nn.Module) -> Iterator[tuple[nn.Conv2d | nn.ConvTranspose2d, str]]:
+    """The weight matrices that may lose weights: all convolutions' kernels. Biases and normalisations stay."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            yield module, "weight"
+
+
+def remaining(network: nn.Module) -> int:
+    """Weights that are not zero, biases and normalisations included."""
+    return sum(int(torch.count_nonzero(p)) for p in network.parameters())
+
+
+def prune_weights(network: nn.Module, method: str, weights: int) -> None:
+    """Set the smallest weights to zero until ``weights`` are left in the whole network, exactly.
+
+    Raises InputError when biases and normalisations alone are more.
+    """
+    parts = list(matrices(network))
+    of_matrices = sum(module.weight.numel() for module, _ in parts)
+    rest = sum(p.numel() for p in network.parameters()) - of_matrices
+    if not rest < weights <= rest + of_matrices:
+        raise InputError(f"{weights} weights cannot be left; choose between {rest + 1} and {rest + of_matrices}.")
+    remove = of_matrices - (weights - rest)
+    if method == "global":
+        torch_prune.global_unstructured(parts, torch_prune.L1Unstructured, amount=remove)
+    else:
+        left = remove
+        for k, (module, name) in enumerate(parts):  # the same share of each, to the last weight
+            size = module.weight.numel()
+            behind = sum(m.weight.numel() for m, _ in parts[k:])
+            share = round(left * size / behind)
+            torch_prune.l1_unstructured(module, name, amount=share)
+            left -= share
+
+
+def make_permanent(network: nn.Module) -> None:
+    """Take the masks away; the zeros stay."""
+    for module, name in matrices(network):
+        if torch_prune.is_pruned(module):
+            torch_prune.remove(module, name)
+
+
+class PrunedRun(Run):
+    """Fine-tuning that keeps the zeros: masks lie over the network's weights and over the average's."""
+
+    masks: dict[str, torch.Tensor]
+
+    def one_step(self) -> float:
+        loss = super().one_step()
+        self.apply_masks()
+        return loss
+
+    @torch.no_grad()
+    def apply_masks(self) -> None:
+        for network in (self.network, self.average):
+            for name, parameter in network.named_parameters():
+                if name in self.masks:
+                    parameter.mul_(self.masks[name])
+
+
+def load_network(run: Path) -> tuple[nn.Module, NetworkSpec, dict]:
+    """The averaged network of a run, what it is and its facts; raises InputError when there is none."""
+    try:
+        tensors, facts = checkpoint.load(run / "average.safetensors")
+        spec = NetworkSpec.from_dict(facts["spec"])
+        network = WPUNet(spec)
+        network.load_state_dict(tensors)
+    except (OSError, KeyError, RuntimeError, checkpoint.SafetensorError) as error:
+        raise InputError(f"{run} holds no trained WP-UNet ({error}).") from error
+    return network, spec, facts
+
+
+def prune(run: Path, data: Path, output: Path, config: Config, method: str, weights: int, rounds: int) -> Run:
+    """Prune the averaged network of ``run`` in ``rounds``, training ``config.steps`` steps after each."""
+    network, spec, _ = load_network(run)
+    total = sum(p.numel() for p in network.parameters())
+    fine: Run | None = None
+    for number in range(1, rounds + 1):
+        target = round(total - (total - weights) * (1 - (1 - number / rounds) ** 3))  # much at first, little at the end
+        masks: dict[str, torch.Tensor] = {}
+        if method == "channels":
+            assert isinstance(network, WPUNet)
+            network = narrow(network, widths_for(target, spec))
+        else:
+            prune_weights(network, method, target)
+            make_permanent(network)
+            masks = {name: (p != 0).float() for name, p in network.named_parameters() if p.ndim == 4}
+        widths = network.spec.widths if isinstance(network, WPUNet) else spec.widths
+        folder = output if number == rounds else output / f"round_{number}"
+        recipe = replace(config, widths=tuple(widths), norms=spec.norms)
+        fine = PrunedRun(
+            recipe, data, folder, torch.device("cpu" if not torch.cuda.is_available() else "cuda"), run / "split.json"
+        )
+        fine.masks = {name: mask.to(fine.device) for name, mask in masks.items()}
+        if fine.step == 0:
+            for one in (fine.network, fine.average):
+                one.load_state_dict(network.state_dict())
+            fine.apply_masks()
+        train(fine)
+        network = fine.average.cpu()
+    assert fine is not None
+    return fine
+
+
+def curve(run: Path, data: Path, output: Path, sparsities: list[float], at_most: int) -> list[dict]:
+    """Held-out Dice against the share of weights removed, for each method, without fine-tuning; CSV and PNG."""
+    _, held_out = read_split(run / "split.json")
+    cases = read_prepared(data, "labelled", held_out[:at_most])
+    rows = []
+    for method in METHODS:
+        for sparsity in sparsities:
+            network, spec, facts = load_network(run)
+            total = sum(p.numel() for p in network.parameters())
+            if sparsity:
+                target = round(total * (1 - sparsity))
+                if method == "channels":
+                    assert isinstance(network, WPUNet)
+                    network = narrow(network, widths_for(target, spec))
+                else:
+                    prune_weights(network, method, target)
+                    make_permanent(network)
+            figures = _measure(network, facts["pixel_mm"], cases)
+            left = remaining(network)
+            rows.append({"method": method, "sparsity": round(1 - left / total, 4), "weights": left, **figures})
+            print(rows[-1], flush=True)
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / "sparsity.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    points: dict[str, list] = {method: [] for method in METHODS}
+    for row in rows:
+        points[str(row["method"])].append((row["sparsity"], row["kidney_or_tumor"], row["tumor"]))
+    plot_curve(points, output / "sparsity.png")
+    return rows
+
+
+def _measure(network: nn.Module, pixel_mm: float, cases: list[Case]) -> dict[str, float]:
+    """Mean Dice over patients, through the engine."""
+    from wpunet import bundle, runtime
+
+    assert isinstance(network, WPUNet)
+    with tempfile.TemporaryDirectory() as folder:
+        weights = bundle.load(as_bundle(network, pixel_mm, Path(folder) / "pruned.safetensors"))
+        figures = evaluate_slices(cases, runtime.create(weights, "auto"), weights)
+    return {key: figures[key].get("mean", 0.0) for key in ("kidney_or_tumor", "tumor")}
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = arguments.add_argument
+    add("--run", type=Path, required=True, help="the trained run")
+    add("--data", type=Path, required=True, help="the prepared set")
+    add("--output", type=Path, required=True)
+    add("--config", type=Path, help="recipe of the fine-tuning")
+    add("--method", choices=METHODS, default="layer")
+    add("--weights", type=int, help="how many weights are left; 1297441 is the paper's")
+    add("--sparsity", type=float, help="which share is removed, instead of --weights")
+    add("--rounds", type=int, default=4)
+    add("--steps", type=int, help="of fine-tuning after each round, instead of the config's")
+    add("--curve", action="store_true", help="accuracy against sparsity for each method, without fine-tuning")
+    add("--patients", type=int, default=1000, help="at most so many held-out patients for the curve")
+    given = arguments.parse_args()
+    try:
+        if given.curve:
+            curve(given.run, given.data, given.output, [0, 0.2, 0.4, 0.5, 0.6, 0.669, 0.75, 0.85, 0.92], given.patients)
+            return 0
+        network, _, _ = load_network(given.run)
+        total = sum(p.numel() for p in network.parameters())
+        weights = given.weights or (round(total * (1 - given.sparsity)) if given.sparsity else None)
+        if weights is None or given.config is None:
+            raise InputError("Say how much to prune (--weights or --sparsity) and how to fine-tune (--config).")
+        config = Config.read(given.config, steps=given.steps)
+        fine = prune(given.run, given.data, given.output, config, given.method, weights, given.rounds)
+        figures = {"method": given.method, "weights_before": total, "weights_left": remaining(fine.average)}
+        (given.output / "pruned.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+        print(json.dumps(figures))
+    except WpunetError as error:
+        print(f"prune: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
