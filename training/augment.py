@@ -234,7 +234,8 @@ class Sampler:
 
     def _column(self, plans: Sequence[Plan], name: str) -> Tensor:
         """(n, 1, 1): one number of each plan."""
-        return torch.tensor([getattr(plan, name) for plan in plans], device=self.device)[:, None, None]
+        values = [float(getattr(plan, name)) for plan in plans]
+        return torch.tensor(values, dtype=torch.float32, device=self.device)[:, None, None]
 
 
 def _weight(case: Case, small_tumors: float) -> float:
@@ -263,7 +264,7 @@ def blur(pictures: Tensor, sigmas: Sequence[float]) -> Tensor:
         return pictures
     reach = max(1, math.ceil(3 * max(sigmas)))
     at = torch.arange(-reach, reach + 1, device=pictures.device, dtype=torch.float32)
-    sigma = torch.tensor(sigmas, device=pictures.device).clamp_min(1e-3)[:, None]
+    sigma = torch.tensor([float(s) for s in sigmas], device=pictures.device).clamp_min(1e-3)[:, None]
     kernel = torch.exp(-0.5 * (at / sigma) ** 2)
     kernel = kernel / kernel.sum(1, keepdim=True)
     n = len(pictures)

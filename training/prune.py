@@ -2,8 +2,8 @@
 
 Methods: ``layer`` sets the smallest weights of each weight matrix to zero (the paper's), ``global`` the smallest of
 all, ``channels`` takes whole channels out, so that the network is smaller and faster. ``--weights 1297441`` leaves as
-many as the paper. Done in rounds with fine-tuning after each; PRUNED is a run like any other. With ``--curve`` it writes
-accuracy against sparsity for each method instead.
+many as the paper. Done in rounds with fine-tuning after each; PRUNED is a run like any other. With ``--curve`` it
+writes accuracy against sparsity for each method instead.
 """
 
 from __future__ import annotations
