@@ -117,7 +117,7 @@ def networks(weights_file: Path | None, peers: Path | None, rounds: int = 9) -> 
     from wpunet.network import WPUNet, cost
     from wpunet.openvino_graph import build
 
-    from training.unet import UNet
+    from training.networks import UNet
 
     core, weights = ov.Core(), bundle.load(weights_file)
     bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -12,6 +12,7 @@ from wpunet.errors import InputError
 
 from training.augment import PLAIN, Mixture
 from training.losses import LOSSES
+from training.networks import ARCHITECTURES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,7 +24,7 @@ else:
 class Config:
     """A recipe.
 
-    architecture:  "wpunet" or "unet" (to compare with)
+    architecture:  "wpunet", or "unet", "basic_unet", "nnunet_2d" to compare with
     widths, norms: of the network (see NetworkSpec)
     pixel_mm, size: of the network's input; 1.6 and 256 are a whole slice at the paper's 256x256
     loss:          "paper" or "dice_ce"
@@ -90,8 +91,8 @@ class Config:
         missing = {"widths", "steps"} - set(values)
         if missing:
             raise InputError(f"{path} says nothing of {', '.join(sorted(missing))}.")
-        choices = {"loss": LOSSES, "optimizer": ("adam", "adamw"), "schedule": ("constant", "cosine")}
-        choices["architecture"] = ("wpunet", "unet")
+        choices: dict[str, Any] = {"loss": LOSSES, "optimizer": ("adam", "adamw"), "schedule": ("constant", "cosine")}
+        choices["architecture"] = ARCHITECTURES
         for key, allowed in choices.items():
             if values.get(key, next(iter(allowed))) not in allowed:
                 raise InputError(f"{path}: {key} is '{values[key]}'; it can be {', '.join(allowed)}.")

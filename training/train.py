@@ -20,7 +20,6 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from wpunet.errors import InputError, WpunetError
-from wpunet.network import WPUNet
 
 from training import checkpoint, distributed
 from training.augment import PLAIN, Sampler
@@ -28,10 +27,9 @@ from training.config import Config
 from training.data import case_names, read_prepared, read_split, split_patients, write_split
 from training.losses import LOSSES
 from training.metrics import dice
+from training.networks import ARCHITECTURES
 from training.pictures import plot_log
-from training.unet import UNet
 
-ARCHITECTURES = {"wpunet": WPUNet, "unet": UNet}
 COLUMNS = ("step", "loss", "learning_rate", "kidney_or_tumor", "tumor", "seconds")
 
 

@@ -1,11 +1,14 @@
-"""The U-Net that WP-UNet is measured against (Ronneberger et al. 2015): the same plan with dense convolutions."""
+"""The networks that can be trained here: WP-UNet, and those it is measured against."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from wpunet.bundle import NetworkSpec
+from wpunet.network import WPUNet
 
 
 def _block(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -21,7 +24,10 @@ def _block(channels_in: int, channels_out: int) -> nn.Sequential:
 
 
 class UNet(nn.Module):
-    """Slices in, logits out: (n, inputs, h, w) -> (n, classes, h, w); 16 divides h and w."""
+    """The U-Net (Ronneberger et al. 2015): WP-UNet's plan with dense convolutions.
+
+    Slices in, logits out: (n, inputs, h, w) -> (n, classes, h, w); 16 divides h and w.
+    """
 
     def __init__(self, spec: NetworkSpec | None = None, dropout: float = 0.5) -> None:
         super().__init__()
@@ -45,3 +51,41 @@ class UNet(nn.Module):
         for up, block in zip(self.up, self.decoder, strict=True):
             x = block(torch.cat([up(x), skips.pop()], dim=1))
         return self.head(x)
+
+
+def basic_unet(spec: NetworkSpec, dropout: float = 0.0) -> nn.Module:
+    """MONAI's BasicUNet."""
+    from monai.networks.nets import BasicUNet
+
+    return BasicUNet(spatial_dims=2, in_channels=spec.inputs, out_channels=spec.classes, dropout=dropout)
+
+
+def nnunet_2d(spec: NetworkSpec, dropout: float = 0.0) -> nn.Module:  # noqa: ARG001
+    """nnU-Net's 2D plan for slices of 256x256: seven stages, two convolutions each, instance normalisation."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+    features = [32, 64, 128, 256, 512, 512, 512]
+    return PlainConvUNet(
+        input_channels=spec.inputs,
+        n_stages=len(features),
+        features_per_stage=features,
+        conv_op=nn.Conv2d,
+        kernel_sizes=3,
+        strides=[1] + [2] * (len(features) - 1),
+        n_conv_per_stage=2,
+        num_classes=spec.classes,
+        n_conv_per_stage_decoder=2,
+        conv_bias=True,
+        norm_op=nn.InstanceNorm2d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+    )
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "wpunet": WPUNet,
+    "unet": UNet,
+    "basic_unet": basic_unet,
+    "nnunet_2d": nnunet_2d,
+}

@@ -1,0 +1,202 @@
+"""Fetch KiTS19: python -m training.download --output data/kits19 --accept-licence [--cases 0-209]
+
+Masks come from the challenge's repository, images from where its own script fetches them. Goes on where it stopped,
+tries again when a connection drops, checks what the services publish (git hash, MD5) and that each file can be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from tqdm import tqdm
+from wpunet import files
+from wpunet.errors import InputError, WpunetError
+
+LICENCE = """KiTS19 (Heller et al., The KiTS19 Challenge Data, arXiv 1904.00445, and Med Image Anal 2021;67:101821)
+is published under CC BY-NC-SA 4.0: credit its authors, no commercial use, and what you derive from it, trained weights
+included, under the same licence. Say --accept-licence to go on."""
+IMAGES = "https://kits19.sfo2.digitaloceanspaces.com/master_{case:05}.nii.gz"
+MASKS = "https://raw.githubusercontent.com/neheller/kits19/master/data/case_{case:05}/segmentation.nii.gz"
+MASK_HASHES = "https://api.github.com/repos/neheller/kits19/git/trees/master?recursive=1"
+CHUNK, TIMEOUT_S = 1 << 20, 30
+
+
+class DownloadError(WpunetError):
+    """A file cannot be fetched; the message says which, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where files are, and how patient to be."""
+
+    images: str = IMAGES
+    masks: str = MASKS
+    mask_hashes: str = MASK_HASHES
+    tries: int = 8
+    wait_s: float = 2.0
+
+
+def fetch(url: str, path: Path, service: Service, git_hash: str | None = None) -> None:
+    """Fetch a file to ``path``, whole and checked, going on with what is there of it in ``path``.partial.
+
+    Raises DownloadError after ``service.tries`` tries that brought nothing new.
+    """
+    partial = path.with_name(path.name + ".partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    failures, reason = 0, ""
+    while failures < service.tries:
+        if failures:
+            time.sleep(min(60.0, service.wait_s * 2 ** (failures - 1)))
+        before = partial.stat().st_size if partial.exists() else 0
+        try:
+            etag = _continue(url, partial)
+            _verify(partial, etag, git_hash)
+        except _BrokenError as error:  # all is there but wrong: begin anew
+            partial.unlink(missing_ok=True)
+            failures, reason = failures + 1, str(error)
+            continue
+        except requests.RequestException as error:
+            status = error.response.status_code if error.response is not None else 0
+            if 400 <= status < 500 and status not in (408, 416, 429):
+                raise DownloadError(f"{url} cannot be fetched (status {status}); check the address.") from error
+            if status == 416:
+                partial.unlink(missing_ok=True)
+            after = partial.stat().st_size if partial.exists() else 0
+            failures, reason = (1 if after > before else failures + 1), " ".join(str(error).split())[:160]
+            continue
+        partial.replace(path)
+        return
+    raise DownloadError(f"{url} cannot be fetched ({reason}); start again later: it goes on where it stopped.")
+
+
+class _BrokenError(Exception):
+    """What came is not what was sent."""
+
+
+def _continue(url: str, partial: Path) -> str:
+    """Append what is missing of ``url`` to ``partial``; returns the service's ETag."""
+    have = partial.stat().st_size if partial.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    headers["Accept-Encoding"] = "identity"
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
+        answer.raise_for_status()
+        resumed = answer.status_code == 206
+        expected = int(answer.headers.get("Content-Length", -1)) + (have if resumed else 0)
+        with partial.open("ab" if resumed else "wb") as file:
+            for chunk in answer.iter_content(CHUNK):
+                file.write(chunk)
+        size = partial.stat().st_size
+        if "Content-Length" in answer.headers and size < expected:
+            raise requests.ConnectionError(f"the connection ended after {size} of {expected} bytes")
+        return answer.headers.get("ETag", "").strip('"')
+
+
+def _verify(path: Path, etag: str, git_hash: str | None) -> None:
+    content = path.read_bytes()
+    if git_hash and hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() != git_hash:
+        raise _BrokenError("the git hash is wrong")
+    is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")  # uploaded in one part
+    if is_md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != etag:
+        raise _BrokenError("the MD5 is wrong")
+    named = path.with_name("check-" + path.name.removesuffix(".partial"))
+    path.rename(named)
+    try:
+        files.read(named)
+    except InputError as error:
+        raise _BrokenError("it is no NIfTI image") from error
+    finally:
+        named.rename(path)
+
+
+def mask_hashes(service: Service) -> dict[str, str]:
+    """Git hash of each mask by its path in the repository; {} where the service does not answer."""
+    try:
+        answer = requests.get(service.mask_hashes, timeout=TIMEOUT_S)
+        answer.raise_for_status()
+        return {entry["path"]: entry["sha"] for entry in answer.json()["tree"] if entry["type"] == "blob"}
+    except (requests.RequestException, KeyError, ValueError):
+        return {}
+
+
+def missing_bytes(jobs: list[tuple[str, Path]]) -> int:
+    """How much is still to come, as far as the services say."""
+    total = 0
+    for url, path in jobs:
+        try:
+            answer = requests.head(url, timeout=TIMEOUT_S, allow_redirects=True)
+            total += int(answer.headers.get("Content-Length", 0)) if answer.ok else 0
+        except requests.RequestException:
+            continue
+        partial = path.with_name(path.name + ".partial")
+        total -= partial.stat().st_size if partial.exists() else 0
+    return total
+
+
+def download(
+    output: Path, cases: list[int], service: Service = Service(), say: Callable[[str], None] = print
+) -> dict[int, str]:
+    """Fetch cases into ``output`` in KiTS19's layout; returns what failed and why; DownloadError without room."""
+    jobs: list[tuple[int, str, Path]] = []
+    for case in cases:
+        folder = output / f"case_{case:05}"
+        jobs.append((case, service.masks.format(case=case), folder / "segmentation.nii.gz"))
+        jobs.append((case, service.images.format(case=case), folder / "imaging.nii.gz"))
+    jobs = [job for job in jobs if not job[2].exists()]
+    if not jobs:
+        return {}
+    output.mkdir(parents=True, exist_ok=True)
+    needed, free = missing_bytes([(url, path) for _, url, path in jobs]), shutil.disk_usage(output).free
+    if needed * 1.02 > free:
+        raise DownloadError(
+            f"{output} has room for {free / 1e9:.1f} GB, but {needed / 1e9:.1f} GB are to come; choose another disk."
+        )
+    say(f"{len(jobs)} files, {needed / 1e9:.1f} GB to fetch into {output}")
+    hashes = mask_hashes(service)
+    failed: dict[int, str] = {}
+    for case, url, path in tqdm(jobs, unit="file", disable=not sys.stderr.isatty()):
+        try:
+            fetch(url, path, service, hashes.get(f"data/{path.parent.name}/{path.name}"))
+        except DownloadError as error:
+            failed[case] = str(error)
+            say(str(error))
+    return failed
+
+
+def numbers(text: str) -> list[int]:
+    """``0-3,7`` -> [0, 1, 2, 3, 7]."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = arguments.add_argument
+    add("--output", type=Path, required=True)
+    add("--cases", type=numbers, default=numbers("0-209"), help="0-209 is the training set, with masks")
+    add("--accept-licence", action="store_true", help="you have read KiTS19's licence and agree")
+    given = arguments.parse_args()
+    if not given.accept_licence:
+        print(LICENCE, file=sys.stderr)
+        return 2
+    try:
+        failed = download(given.output, given.cases)
+    except (DownloadError, OSError) as error:
+        print(f"download: {error}", file=sys.stderr)
+        return 2
+    print(f"{2 * len(given.cases) - len(failed)} files are there; {len(failed)} cases have failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
