@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import Cancelled, WpunetError
+from .progress import EXIT_BAD_INPUT, EXIT_CANCELLED
 
 if TYPE_CHECKING:
     from .progress import Cancel, Reporter
 
-EXIT_BAD_INPUT, EXIT_CANCELLED = 2, 130
 NO_MEMORY = "Not enough memory for this CT; close other programs or crop the CT."
 FORMATS = ("nii.gz", "seg.nrrd")
 
@@ -25,6 +25,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     debug = bool(os.environ.get("WPUNET_DEBUG"))
     with reporter(getattr(arguments, "progress", "none")) as talk, Cancel() as cancel:
+        if getattr(arguments, "stop_with_stdin", False):
+            cancel.with_stdin()
         try:
             return arguments.run(arguments, talk, cancel)
         except Cancelled:
@@ -79,6 +81,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch a clean-up rule off: {rules}")
     add("--overwrite", action="store_true", help="with several CTs: do the finished ones again")
     add("--progress", choices=("bar", "json", "none"), default="bar", help="default: bar, where there is a terminal")
+    add("--stop-with-stdin", action="store_true", help="stop when standard input closes: for programs that start this")
     _weights_argument(command)
     command.set_defaults(run=_segment)
 

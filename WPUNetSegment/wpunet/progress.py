@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import threading
+from time import sleep
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .errors import Cancelled
 from .monitor import Monitor
 
 if TYPE_CHECKING:
@@ -18,6 +22,20 @@ if TYPE_CHECKING:
 
 # Share of the whole that each stage takes, as measured on case_00000 with two processor cores.
 STAGES = {"read": 25, "check": 5, "locate": 12, "predict": 40, "decide": 8, "clean": 5, "measure": 3, "write": 2}
+
+# What a person reads while a stage runs.
+WORDS = {
+    "read": "Reading the CT",
+    "check": "Checking the CT",
+    "locate": "Looking for the kidneys",
+    "predict": "Segmenting",
+    "decide": "Bringing the result to the CT's grid",
+    "clean": "Cleaning up",
+    "measure": "Measuring",
+    "write": "Writing the result",
+}
+EXIT_BAD_INPUT, EXIT_CANCELLED = 2, 130
+STOP_SECONDS = 3.0  # a run that does not stop in time when its parent is gone is ended
 
 
 def fraction(stage: str, done: int, total: int) -> float:
@@ -35,6 +53,23 @@ class Cancel:
 
     def __call__(self) -> bool:
         return self.requested
+
+    def with_stdin(self) -> None:
+        """Standard input that closes sets it too: whoever started this run has closed it, or is gone.
+
+        The pipe moves away from descriptor 0: on Windows, libraries that look at it while it is read would wait.
+        """
+        pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        threading.Thread(target=self._follow, args=(pipe,), daemon=True).start()
+
+    def _follow(self, pipe: int) -> None:
+        while os.read(pipe, 1024):
+            pass
+        self.requested = True
+        sleep(STOP_SECONDS)
+        os._exit(EXIT_CANCELLED)
 
     def _request(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.requested = True
@@ -117,8 +152,13 @@ class JsonReporter(Reporter):
     """One JSON object a line, ASCII: progress, result, skipped and error."""
 
     def _line(self, **values: object) -> None:
-        sys.stdout.write(json.dumps(values) + "\n")
-        sys.stdout.flush()
+        """Raises Cancelled when nobody listens any more; what comes after is lost."""
+        try:
+            sys.stdout.write(json.dumps(values) + "\n")
+            sys.stdout.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Cancelled("Nobody listens any more.") from error
 
     def at(self, stage: str, done: int, total: int) -> None:
         at = round(fraction(stage, done, total), 4)
