@@ -29,7 +29,7 @@ style: .venv/.test
 
 .venv/.test: .venv/.engine
 	$(PIP) "$(TORCH)"
-	$(PIP) -e ".[train,test]"
+	$(PIP) -e ".[train,view,test]"
 	touch $@
 
 clean:

@@ -1,0 +1,1 @@
+"""3D Slicer's core in the browser: the page that ``wpunet view`` opens."""
