@@ -28,8 +28,7 @@ style: .venv/.test
 	touch $@
 
 .venv/.test: .venv/.engine
-	$(PIP) "$(TORCH)"
-	$(PIP) -e ".[train,view,test]"
+	$(PIP) "$(TORCH)" -e ".[train,view,test]"
 	touch $@
 
 clean:
