@@ -30,6 +30,7 @@ class Config:
     loss:          "paper" or "dice_ce"
     optimizer:     "adam" or "adamw"; schedule: "constant" or "cosine"
     batch:         over all processes; steps: of the optimizer
+    mixed_precision: bfloat16 where it serves, float32 elsewhere; False: float32 alone
     average:       weights that ship are a moving average over about this many steps; 0: the last weights
     held_out, fold, sealed: who is not trained on
     look_every:    steps between looks at the held-out slices
@@ -49,6 +50,7 @@ class Config:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     batch: int = 8
+    mixed_precision: bool = True
     average: int = 1000
     seed: int = 1
     held_out: int = 30

@@ -74,19 +74,24 @@ def read_case(path: Path) -> Case:
 
 def read_prepared(folder: Path, group: str, names: Iterable[str] | None = None) -> list[Case]:
     """The cases of a group, all or those named, in the order of their names; raises InputError when one is missing."""
-    paths = {path.stem: path for path in sorted((folder / group).glob("*.safetensors"))}
-    wanted = sorted(paths if names is None else names)
-    missing = [name for name in wanted if name not in paths]
+    there = case_names(folder, group)
+    wanted = there if names is None else sorted(names)
+    missing = [name for name in wanted if name not in there]
     if missing:
         raise InputError(f"{folder / group} has no case {missing[0]}; run training.prepare with its source.")
-    return [read_case(paths[name]) for name in wanted]
+    return [read_case(folder / group / f"{name}.safetensors") for name in wanted]
 
 
 def case_names(folder: Path, group: str) -> list[str]:
-    """The names of the prepared cases of a group; raises InputError where there is no prepared set."""
-    if not (folder / "prepared.json").exists():
-        raise InputError(f"{folder} holds no prepared set; make one with training.prepare.")
-    return sorted(path.stem for path in (folder / group).glob("*.safetensors"))
+    """The names of the cases of a group that the last training.prepare stands by, sorted.
+
+    Raises InputError where there is no prepared set, or its preparation was interrupted the first time.
+    """
+    try:
+        prepared = json.loads((folder / "prepared.json").read_text("utf-8"))["prepared"]
+        return sorted(name for name, of_group in prepared.items() if of_group == group)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"{folder} holds no prepared set; make one with training.prepare.") from error
 
 
 def split_patients(
@@ -110,10 +115,20 @@ def split_patients(
     return [name for name in free if name not in held], held
 
 
+def write_json(facts: object, path: Path) -> None:
+    """Write JSON whole or not at all, so that another process never reads half of it."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_split(path: Path, training: list[str], held_out: list[str]) -> None:
     """Keep who is trained on and who is not; refuses a split with a patient on both sides (InputError)."""
     check_split(training, held_out)
-    path.write_text(json.dumps({"training": training, "held_out": held_out}, indent=1) + "\n", "utf-8")
+    write_json({"training": training, "held_out": held_out}, path)
 
 
 def read_split(path: Path) -> tuple[list[str], list[str]]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from wpunet import phantom
 
-from Testing import phantom
 from training.data import Case, to_grey
 
 SPACING_MM = (5.0, 1.7, 1.7)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +23,16 @@ from wpunet.labels import KIDNEY, LEFT_KIDNEY
 from wpunet.predict import SLAB_MM, mean_slabs
 
 from training import checkpoint
-from training.data import Case, to_grey, write_case
+from training.data import Case, to_grey, write_case, write_json
 from training.phantoms import phantom_case
 
 # Levels without kidney of known CT, by eye, counted from the head; others of such a folder are left alone.
 KIDNEY_FREE = {
     "noncontrast_neck_to_thigh": ((0, 108), (164, 10_000)),
+    "noncontrast_lungbase_to_thigh": ((0, 17), (56, 10_000)),
+    "arterial_chest_to_midkidney": ((0, 95),),
     "contrast_chest_oral_contrast": ((0, 10_000),),
+    "noncontrast_pelvis": ((5, 10_000),),
 }
 BODY_HU = -300
 
@@ -80,6 +83,9 @@ def kits_case(name: str, imaging: Path, segmentation: Path) -> Case:
         )
     if values.max() == 0:
         raise InputError(f"{segmentation} is empty: no kidney is marked.")
+    rows_mm, columns_mm = volume.spacing[1:]
+    if abs(rows_mm - columns_mm) > 0.01 * rows_mm:
+        raise InputError(f"{imaging} has pixels of {rows_mm:.2f} x {columns_mm:.2f} mm; resample it to square ones.")
     volume, _ = check.check(volume)
     step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
     hu = mean_slabs(volume.hu, step)
@@ -168,30 +174,31 @@ def prepare(sources: list[Source], output: Path) -> dict[str, dict[str, str]]:
                 raise InputError(f"{source.paths[0].parent}: the case {source.name} comes twice; the first one stays.")
             digest = _prepare_one(source, path, digests)
         except InputError as error:
+            if source.name not in prepared:
+                path.unlink(missing_ok=True)  # of an earlier run, when it was still good
             left_out[f"{source.name} ({source.paths[0].parent if source.paths else 'phantom'})"] = str(error)
             continue
         prepared[source.name] = source.group
         digests[digest] = source.name
     report = {"prepared": prepared, "left_out": left_out}
-    (output / "prepared.json").write_text(json.dumps(report, indent=1) + "\n", "utf-8")
+    write_json(report, output / "prepared.json")
     return report
 
 
 def _prepare_one(source: Source, path: Path, digests: dict[str, str]) -> str:
     """Write a case unless it is there already; returns the digest of its picture."""
+    about: dict[str, str] = {}
     if path.exists():
-        try:
+        with suppress(OSError, ValueError):
             about = checkpoint.facts(path)
-        except (OSError, ValueError):
-            about = {}
-        if about.get("fingerprint") == source.fingerprint:
-            return about["digest"]
-    case = source.load()
-    if case.digest in digests:
-        path.unlink(missing_ok=True)
-        raise InputError(f"{source.name} is the same scan as {digests[case.digest]}.")
-    write_case(case, path, {"fingerprint": source.fingerprint})
-    return case.digest
+    there = about.get("fingerprint") == source.fingerprint
+    case = None if there else source.load()
+    digest = case.digest if case else about["digest"]
+    if digest in digests:
+        raise InputError(f"{source.name} is the same scan as {digests[digest]}.")
+    if case:
+        write_case(case, path, {"fingerprint": source.fingerprint})
+    return digest
 
 
 def main() -> int:

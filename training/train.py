@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import math
 import sys
 import time
@@ -24,12 +25,13 @@ from wpunet.errors import InputError, WpunetError
 from training import checkpoint, distributed
 from training.augment import PLAIN, Sampler
 from training.config import Config
-from training.data import case_names, read_prepared, read_split, split_patients, write_split
+from training.data import case_names, read_prepared, read_split, split_patients, write_json, write_split
 from training.losses import LOSSES
 from training.metrics import dice
 from training.networks import ARCHITECTURES
 from training.pictures import plot_log
 
+FIXED = ("architecture", "widths", "norms", "pixel_mm", "seed", "held_out", "fold", "sealed")  # for a run's life
 COLUMNS = ("step", "loss", "learning_rate", "kidney_or_tumor", "tumor", "seconds")
 
 
@@ -45,6 +47,7 @@ class Run:
     ) -> None:
         self.config, self.folder, self.device = config, folder, device
         folder.mkdir(parents=True, exist_ok=True)
+        self._keep_config()
         torch.manual_seed(config.seed)
         self.training, self.held_out = self._split(data, split)
         architecture = ARCHITECTURES[config.architecture]
@@ -68,6 +71,8 @@ class Run:
     def _split(self, data: Path, given: Path | None) -> tuple[list[str], list[str]]:
         """The split of the run's folder, of a file, or drawn; kept in the folder."""
         own = self.folder / "split.json"
+        if given and own.exists() and read_split(given) != read_split(own):
+            raise InputError(f"{self.folder} was begun with another split than {given}; choose another folder.")
         if own.exists() or given:
             training, held_out = read_split(given or own)
         else:
@@ -76,6 +81,20 @@ class Run:
         if distributed.rank() == 0:
             write_split(own, training, held_out)
         return training, held_out
+
+    def _keep_config(self) -> None:
+        """The recipe beside the weights; raises InputError when the folder was begun with one that cannot go on so."""
+        path, now = self.folder / "config.json", json.loads(json.dumps(self.config.as_dict()))
+        if path.exists():
+            begun = json.loads(path.read_text("utf-8"))
+            changed = [name for name in FIXED if begun.get(name) != now[name]]
+            if changed:
+                raise InputError(
+                    f"{self.folder} was begun with {changed[0]} = {begun.get(changed[0])}, not {now[changed[0]]}; "
+                    "choose another folder."
+                )
+        if distributed.rank() == 0:
+            write_json(now, path)
 
     @property
     def checkpoint(self) -> Path:
@@ -87,7 +106,7 @@ class Run:
             return
         networks = {"network": self.network, "average": self.average}
         tensors = {f"{key}.{name}": t for key, net in networks.items() for name, t in net.state_dict().items()}
-        tensors |= checkpoint.optimizer_tensors(self.optimizer) | {"random": torch.get_rng_state()}
+        tensors |= checkpoint.optimizer_tensors(self.optimizer)
         spec = self.config.spec.as_dict()
         about = {"spec": spec, "pixel_mm": self.config.pixel_mm, "step": self.step}
         about |= {"architecture": self.config.architecture}
@@ -108,7 +127,6 @@ class Run:
         except (RuntimeError, ValueError, OSError, checkpoint.SafetensorError) as error:
             raise TrainingError(f"{self.checkpoint} does not fit this config or is damaged ({error}).") from error
         checkpoint.restore_optimizer(self.optimizer, tensors)
-        torch.set_rng_state(tensors["random"])
         self.step = facts["step"]
 
     def learning_rate(self) -> float:
@@ -125,23 +143,32 @@ class Run:
             group["lr"] = self.learning_rate()
         share = self.config.batch // distributed.world()
         first = share * distributed.rank()
+        # dropout, too, depends on nothing but the step
+        torch.manual_seed(int(np.random.default_rng([self.config.seed, self.step, first]).integers(2**63)))
         x, labels = self.sampler.batch(self.step, first, first + share)
         self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with self._mixed_precision():
             logits = self._parallel(x.to(memory_format=torch.channels_last))
         loss = LOSSES[self.config.loss](logits.float(), labels)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"The loss is {float(loss)} at step {self.step}; the last checkpoint is good. Start again from it with "
-                "a lower learning_rate."
-            )
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 5)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):  # before the weights are touched
+            raise TrainingError(self._diverged(float(loss.detach()), float(norm)))
         self.optimizer.step()
         self._average_weights()
         self.step += 1
         return float(loss.detach())
+
+    def _mixed_precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.mixed_precision)
+
+    def _diverged(self, loss: float, norm: float) -> str:
+        what = f"The loss is {loss} and its gradient {norm} at step {self.step}"
+        if not self.checkpoint.exists():
+            return f"{what}; nothing was saved yet. Start again with a lower learning_rate."
+        step = checkpoint.facts(self.checkpoint)["step"]
+        return f"{what}; the checkpoint of step {step} is good. Start again from it with a lower learning_rate."
 
     @torch.no_grad()
     def _average_weights(self) -> None:
@@ -161,7 +188,7 @@ class Run:
         found, truth = [], []
         for first in range(0, at_most, 8):
             x, labels = sampler.batch(0, first, first + 8)
-            with torch.autocast(self.device.type, torch.bfloat16):
+            with self._mixed_precision():
                 found.append(self.average(x).argmax(1).cpu().numpy())
             truth.append(labels.cpu().numpy())
         f, t = np.concatenate(found), np.concatenate(truth)
@@ -197,7 +224,17 @@ class Log:
 
 
 def train(run: Run, until: int | None = None) -> None:
-    """Go on to the end of the schedule, or to the step ``until``."""
+    """Go on to the end of the schedule, or to the step ``until``; raises TrainingError when that fails."""
+    try:
+        _train(run, until)
+    except OSError as error:
+        raise TrainingError(
+            f"{run.folder} cannot be written ({error}); its last checkpoint is whole. Make room and start the same "
+            "command again."
+        ) from error
+
+
+def _train(run: Run, until: int | None) -> None:
     config, chief = run.config, distributed.rank() == 0
     stop = min(config.steps, until or config.steps)
     log = Log(run.folder, run.step) if chief else None
