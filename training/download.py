@@ -45,35 +45,36 @@ class Service:
 
 
 def fetch(url: str, path: Path, service: Service, git_hash: str | None = None) -> None:
-    """Fetch a file to ``path``, whole and checked, going on with what is there of it in ``path``.partial.
+    """Fetch a file to ``path``, whole and checked, going on with what is there of it in ``partial-<name>``.
 
-    Raises DownloadError after ``service.tries`` tries that brought nothing new.
+    Raises DownloadError after ``service.tries`` tries in a row that brought nothing new, or as many broken files.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name("partial-" + path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    failures, reason = 0, ""
-    while failures < service.tries:
-        if failures:
-            time.sleep(min(60.0, service.wait_s * 2 ** (failures - 1)))
-        before = partial.stat().st_size if partial.exists() else 0
+    failures, broken, reason = 0, 0, ""
+    while max(failures, broken) < service.tries:
+        if failures or broken:
+            time.sleep(min(60.0, service.wait_s * 2 ** (max(failures, broken) - 1)))
+        before = _size(partial)
         try:
             etag = _continue(url, partial)
             _verify(partial, etag, git_hash)
         except _BrokenError as error:  # all is there but wrong: begin anew
             partial.unlink(missing_ok=True)
-            failures, reason = failures + 1, str(error)
-            continue
+            broken, reason = broken + 1, str(error)
         except requests.RequestException as error:
             status = error.response.status_code if error.response is not None else 0
             if 400 <= status < 500 and status not in (408, 416, 429):
                 raise DownloadError(f"{url} cannot be fetched (status {status}); check the address.") from error
-            if status == 416:
+            if status == 416:  # there is nothing beyond what we have, and it was not whole
                 partial.unlink(missing_ok=True)
-            after = partial.stat().st_size if partial.exists() else 0
-            failures, reason = (1 if after > before else failures + 1), " ".join(str(error).split())[:160]
-            continue
-        partial.replace(path)
-        return
+            failures = 1 if _size(partial) > before else failures + 1
+            reason = " ".join(str(error).split())[:160]
+        except OSError as error:
+            raise DownloadError(f"{path} cannot be written ({error}); make room and start again.") from error
+        else:
+            partial.replace(path)
+            return
     raise DownloadError(f"{url} cannot be fetched ({reason}); start again later: it goes on where it stopped.")
 
 
@@ -81,9 +82,13 @@ class _BrokenError(Exception):
     """What came is not what was sent."""
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def _continue(url: str, partial: Path) -> str:
     """Append what is missing of ``url`` to ``partial``; returns the service's ETag."""
-    have = partial.stat().st_size if partial.exists() else 0
+    have = _size(partial)
     headers = {"Range": f"bytes={have}-"} if have else {}
     headers["Accept-Encoding"] = "identity"
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
@@ -93,9 +98,8 @@ def _continue(url: str, partial: Path) -> str:
         with partial.open("ab" if resumed else "wb") as file:
             for chunk in answer.iter_content(CHUNK):
                 file.write(chunk)
-        size = partial.stat().st_size
-        if "Content-Length" in answer.headers and size < expected:
-            raise requests.ConnectionError(f"the connection ended after {size} of {expected} bytes")
+        if "Content-Length" in answer.headers and _size(partial) < expected:
+            raise requests.ConnectionError(f"the connection ended after {_size(partial)} of {expected} bytes")
         return answer.headers.get("ETag", "").strip('"')
 
 
@@ -106,14 +110,10 @@ def _verify(path: Path, etag: str, git_hash: str | None) -> None:
     is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")  # uploaded in one part
     if is_md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != etag:
         raise _BrokenError("the MD5 is wrong")
-    named = path.with_name("check-" + path.name.removesuffix(".partial"))
-    path.rename(named)
     try:
-        files.read(named)
+        files.read(path)
     except InputError as error:
         raise _BrokenError("it is no NIfTI image") from error
-    finally:
-        named.rename(path)
 
 
 def mask_hashes(service: Service) -> dict[str, str]:
@@ -135,9 +135,8 @@ def missing_bytes(jobs: list[tuple[str, Path]]) -> int:
             total += int(answer.headers.get("Content-Length", 0)) if answer.ok else 0
         except requests.RequestException:
             continue
-        partial = path.with_name(path.name + ".partial")
-        total -= partial.stat().st_size if partial.exists() else 0
-    return total
+        total -= _size(path.with_name("partial-" + path.name))
+    return max(0, total)
 
 
 def download(
@@ -160,6 +159,8 @@ def download(
         )
     say(f"{len(jobs)} files, {needed / 1e9:.1f} GB to fetch into {output}")
     hashes = mask_hashes(service)
+    if not hashes:
+        say("the masks' hashes cannot be fetched now: masks are only checked to be readable")
     failed: dict[int, str] = {}
     for case, url, path in tqdm(jobs, unit="file", disable=not sys.stderr.isatty()):
         try:
