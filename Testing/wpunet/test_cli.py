@@ -63,6 +63,38 @@ def test_a_folder_is_worked_through_and_finished_cases_are_left_alone(ct, made, 
     assert (out / "a.nii.gz").stat().st_mtime_ns != before
 
 
+def test_only_the_box_is_looked_at_and_the_report_says_so(ct, tmp_path):
+    out, report = tmp_path / "x.nii.gz", tmp_path / "x.json"
+    assert run(ct, "-o", out, "--report", report, "--box", "0:96,0:96,0:25") == 0
+    whole, boxed = tmp_path / "whole.nii.gz", np.asarray(nib.load(out).dataobj)
+    assert run(ct, "-o", whole) == 0
+    assert boxed[:, :, :25].any()
+    assert not boxed[:, :, 25:].any()
+    assert np.asarray(nib.load(whole).dataobj)[:, :, 25:].any()
+    assert json.loads(report.read_text())["notes"][0] == "Only the box 0:96,0:96,0:25 of the CT was looked at."
+
+
+def test_a_tumor_below_the_least_volume_counts_as_kidney(ct, tmp_path):
+    counts = {}
+    for least in ("0", "1000"):
+        out = tmp_path / f"{least}.nii.gz"
+        assert run(ct, "-o", out, "--min-tumor-ml", least) == 0
+        counts[least] = np.bincount(np.asarray(nib.load(out).dataobj).ravel(), minlength=3)
+    assert counts["0"][2] > 0
+    assert counts["1000"][2] == 0
+    assert counts["1000"][1] == counts["0"][1] + counts["0"][2]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [("--box", "1:2,3:4"), ("--box", "a:b,1:2,3:4"), ("--min-tumor-ml", "-1"), ("--min-tumor-ml", "nan")],
+)
+def test_an_option_that_makes_no_sense_is_refused(ct, wrong, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run(ct, *wrong)
+    assert f"argument {wrong[0]}: '{wrong[1]}' is no" in capsys.readouterr().err
+
+
 def test_the_same_input_gives_the_same_bytes(ct, tmp_path):
     outputs = [tmp_path / f"{k}.seg.nrrd" for k in range(2)]
     for output in outputs:

@@ -1,8 +1,10 @@
 """The quick pass leaves nothing out that the close look would find."""
 
+import nibabel as nib
 import numpy as np
 import pytest
 from wpunet import files, locate
+from wpunet.errors import InputError
 from wpunet.volume import from_array
 
 from Testing import phantom
@@ -54,3 +56,34 @@ def test_no_kidney_of_a_phantom_is_left_out(segmenter, seed):
     made = phantom.make(seed=seed, shape=(80, 128, 144), spacing=(6.0, 2.8, 2.8), phase=list(phantom.PHASES)[seed])
     region = found(from_array(made.hu, made.affine), segmenter.runtime)
     assert np.count_nonzero(made.labels[region.box]) == np.count_nonzero(made.labels)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "SAR", "PIL"])
+def test_a_box_in_the_files_own_voxels_becomes_that_region(codes):
+    array = np.zeros((40, 50, 60), np.int16)
+    array[5:12, 20:33, 41:60] = 100
+    affine = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(tuple(codes)), array.shape) @ np.diag(
+        [2.0, 2.0, 2.0, 1.0]
+    )
+    volume = from_array(array, affine)
+    region = locate.within(volume, ((5, 12), (20, 33), (41, 99)))
+    assert (volume.hu[region.box] == 100).all()
+    assert np.prod(region.shape) == 7 * 13 * 19
+
+
+def test_a_box_in_an_oblique_ct_lies_within_its_region():
+    array = np.zeros((60, 60, 60), np.int16)
+    array[20:30, 25:35, 10:50] = 1000
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]]
+    volume = from_array(array, turn @ np.diag([2.0, 2.0, 2.0, 1.0]))
+    region = locate.within(volume, ((20, 30), (25, 35), (10, 50)))
+    assert np.count_nonzero(volume.hu[region.box] > 500) == np.count_nonzero(volume.hu > 500)
+    assert np.prod(region.shape) < 0.1 * volume.hu.size
+
+
+@pytest.mark.parametrize("box", [((5, 5), (0, 9), (0, 9)), ((0, 9), (0, 9), (200, 300)), ((-9, 0), (0, 9), (0, 9))])
+def test_a_box_beside_the_ct_is_told(box):
+    volume = from_array(np.zeros((40, 50, 60), np.int16), np.eye(4), "the CT")
+    with pytest.raises(InputError, match="holds nothing of the CT"):
+        locate.within(volume, box)

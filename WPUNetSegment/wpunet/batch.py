@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import files, preview
+from . import files
 from .errors import InputError
 from .labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TOGETHER
 
@@ -56,6 +56,8 @@ class Job:
     def write(self, result: Result) -> None:
         """All wanted files of ``result``; the label map last."""
         if self.preview:
+            from . import preview  # needs Pillow, which not everybody has who wants no picture
+
             with files.replacing(self.preview) as temporary:
                 preview.preview(result.volume.hu, result.labels, result.volume.spacing, result.report).save(
                     temporary, "PNG"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,9 +77,11 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--series", metavar="UID", help="which series of a DICOM folder")
     add("--threads", type=int, metavar="N", help="processor threads to use")
     add("--full", action="store_true", help="skip the quick search and look at the whole field of view")
+    add("--box", type=_box, metavar="I:I,J:J,K:K", help="look only there: voxels along the file's own axes, from:to")
     add("--no-flips", dest="flips", action="store_false", help="do not average with the mirrored slices: faster")
     rules = "holes, islands, pair, orphans, specks or all"
     add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch a clean-up rule off: {rules}")
+    add("--min-tumor-ml", type=_millilitres, metavar="ML", help="a tumor smaller than this counts as kidney")
     add("--overwrite", action="store_true", help="with several CTs: do the finished ones again")
     add("--progress", choices=("bar", "json", "none"), default="bar", help="default: bar, where there is a terminal")
     add("--stop-with-stdin", action="store_true", help="stop when standard input closes: for programs that start this")
@@ -94,7 +97,9 @@ def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> i
     from .segment import Options, Segmenter
 
     rules = CleanRules().without(arguments.skip_rule)
-    options = Options(full=arguments.full, flips=arguments.flips, rules=rules)
+    if arguments.min_tumor_ml is not None:
+        rules = replace(rules, min_tumor_ml=arguments.min_tumor_ml)
+    options = Options(full=arguments.full, box=arguments.box, flips=arguments.flips, rules=rules)
     segmenter = Segmenter(arguments.weights, arguments.device, arguments.threads)
     status = 0
     for number, job in enumerate(jobs, 1):
@@ -112,6 +117,27 @@ def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> i
             talk.error(str(error) if isinstance(error, WpunetError) else NO_MEMORY, EXIT_BAD_INPUT)
             status = EXIT_BAD_INPUT
     return status
+
+
+def _box(text: str) -> tuple[tuple[int, int], ...]:
+    """ "0:512,100:400,20:90" -> ((0, 512), (100, 400), (20, 90))."""
+    sides = [side.split(":") for side in text.split(",")]
+    if len(sides) != 3 or any(len(side) != 2 for side in sides):
+        raise argparse.ArgumentTypeError(f"'{text}' is no box; give three ranges of voxels: 0:512,100:400,20:90")
+    try:
+        return tuple((int(first), int(last)) for first, last in sides)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no box of whole numbers; write 0:512,100:400,20:90") from error
+
+
+def _millilitres(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"'{text}' is no volume; give ml, 0 or more")
+    return value
 
 
 def _info(arguments: argparse.Namespace, talk: Reporter, _cancel: Cancel) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from .errors import InputError
 from .monitor import Monitor
 from .predict import foreground_logit
 from .preprocess import InPlaneGrid
@@ -39,6 +41,27 @@ class Region:
 def whole(volume: Volume) -> Region:
     """The region that leaves nothing out."""
     return Region(*(slice(0, size) for size in volume.hu.shape))
+
+
+def within(volume: Volume, box: Sequence[tuple[int, int]]) -> Region:
+    """The region that holds ``box``: first and one past the last index along each axis of the input's own array.
+
+    Raises InputError when the box is empty or lies outside the CT.
+    """
+    inside = [(max(0, first), min(last, size)) for (first, last), size in zip(box, volume.grid.shape, strict=True)]
+    if any(first >= last for first, last in inside):
+        raise InputError(f"The box {box_text(box)} holds nothing of {volume.name}; choose one over the kidneys.")
+    corners = np.array(np.meshgrid(*((first - 0.5, last - 0.5) for first, last in inside), indexing="ij"))
+    to_ours = np.linalg.inv(volume.affine) @ volume.grid.affine
+    ours = to_ours[:3, :3] @ corners.reshape(3, -1) + to_ours[:3, 3:]
+    low, high = np.floor(ours.min(1) + 0.5 + 1e-3), np.ceil(ours.max(1) + 0.5 - 1e-3)
+    sides = zip(low, high, volume.hu.shape, strict=True)
+    return Region(*(slice(max(0, int(first)), min(size, int(last))) for first, last, size in sides))
+
+
+def box_text(box: Sequence[tuple[int, int]]) -> str:
+    """As the command line writes it: "0:512,100:400,20:90"."""
+    return ",".join(f"{first}:{last}" for first, last in box)
 
 
 def locate(volume: Volume, runtime: Runtime, pixel_mm: float, monitor: Monitor) -> Region:

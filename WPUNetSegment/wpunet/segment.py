@@ -17,11 +17,13 @@ class Options:
     """What a user may turn.
 
     full:  look at the whole field of view instead of where the quick pass saw kidneys
+    box:   look only there: first and one past the last index along each axis of the input's own array
     flips: run the network on the mirrored slices too and average (twice the time of the network)
     rules: what is done to the network's answer in 3D
     """
 
     full: bool = False
+    box: tuple[tuple[int, int], ...] | None = None
     flips: bool = True
     rules: clean.CleanRules = field(default_factory=clean.CleanRules)
 
@@ -79,7 +81,7 @@ class Segmenter:
             volume,
             structures,
             warnings=(*warnings, *self.runtime.warnings),
-            notes=(*removed, *anatomy),
+            notes=(*_told(options), *removed, *anatomy),
             weights=self.weights,
             runtime=self.runtime.description,
             seconds=dict(monitor.seconds),
@@ -91,7 +93,9 @@ class Segmenter:
         pixel_mm = self.weights.pixel_mm
         with monitor.stage("locate"):
             region = locate.whole(volume)
-            if not options.full:
+            if options.box:
+                region = locate.within(volume, options.box)
+            elif not options.full:
                 region = locate.locate(volume, self.runtime, pixel_mm, monitor)
         with monitor.stage("predict"):
             maps = predict.predict(
@@ -99,3 +103,8 @@ class Segmenter:
             )
         with monitor.stage("decide"):
             return predict.decide(maps, volume.hu.shape, monitor)
+
+
+def _told(options: Options) -> tuple[str, ...]:
+    """What a reader of the report must know of the options."""
+    return (f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()
