@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import HU_A_GREY, LOWEST_HU, Case
+from training.lesions import Lesion, add_lesion
 
 SOFT_TISSUE_HU = 45.0
 
@@ -32,6 +33,9 @@ class Mixture:
     composite:   the frame around a crop filled from a kidney-free level
     zoom, turn_degrees, shift_mm, noise_hu: how far at most
     small_tumors: how much more often patients with tumors under 25 mm are drawn (those under 40 mm: half of that)
+    lesions: of labelled samples that get a synthetic tumor or cyst
+    focus: of labelled and generated samples centred near a kidney or tumor instead of near the slice's centre: a
+        sample smaller than a slice then costs less and shows as much
     """
 
     kidney_free: float = 0.18
@@ -45,9 +49,11 @@ class Mixture:
     noise_hu: float = 25.0
     contrast_hu: float = 60.0
     small_tumors: float = 2.5
+    focus: float = 0.75
+    lesions: float = 0.2
 
 
-PLAIN = Mixture(0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1)  # slices as they are
+PLAIN = Mixture(0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0)  # slices as they are
 
 
 @dataclass
@@ -87,6 +93,7 @@ class Plan:
     noise_coarse: bool
     blur: float
     noise_seed: int
+    lesion: Lesion | None
 
 
 class Sampler:
@@ -132,12 +139,14 @@ class Sampler:
         case = patient if labelled else int(g.integers(len(self.shelves[shelf])))
         level = self._level(shelf, case, g)
         frame = self._frame(g) if labelled and frame_draw < m.composite else None
-        reach = m.shift_mm if labelled else 2 * m.shift_mm
+        centre, reach = np.zeros(2), m.shift_mm if labelled else 2 * m.shift_mm
+        if g.random() < m.focus and (mark := self._mark(shelf, case, level, g)) is not None:
+            centre, reach = mark, m.shift_mm * 0.75
         return Plan(
             shelf=shelf,
             case=case,
             level=level,
-            matrix=_matrix(g, m, reach),
+            matrix=_matrix(g, m, centre, reach),
             frame=frame,
             outside=float(g.choice([AIR_HU, AIR_HU, -110.0])) if m.shift_mm else AIR_HU,
             healthy=labelled and healthy < m.healthy,
@@ -151,6 +160,7 @@ class Sampler:
             noise_coarse=bool(doubt < 0.25),
             blur=float(g.uniform(0.4, 1.0)) * (doubt > 0.85) * bool(m.noise_hu),
             noise_seed=int(g.integers(2**31)),
+            lesion=Lesion.draw(g) if labelled and g.random() < m.lesions else None,
         )
 
     def _level(self, shelf: str, case: int, g: np.random.Generator) -> int:
@@ -159,6 +169,18 @@ class Sampler:
         anywhere, among = int(g.integers(count)), g.random()
         rare = 0 < len(marked) < count
         return int(marked[int(among * len(marked))]) if rare and g.random() < 0.9 else anywhere
+
+    def _mark(self, shelf: str, case: int, level: int, g: np.random.Generator) -> np.ndarray | None:
+        """A kidney or tumor pixel, as likely one as the other: x, y in mm from the slice's centre; None without any."""
+        labels, pixel_mm = self.shelves[shelf].cases[case].labels[level], self.shelves[shelf].cases[case].pixel_mm
+        wanted, at = 1 + int(g.random() < 0.5), g.random()
+        marked = np.flatnonzero(labels == wanted)
+        if not len(marked):
+            marked = np.flatnonzero(labels)
+        if not len(marked):
+            return None
+        row, column = divmod(int(marked[int(at * len(marked))]), labels.shape[1])
+        return (np.array([column, row]) + 0.5 - np.array(labels.shape[::-1]) / 2) * pixel_mm
 
     def _frame(self, g: np.random.Generator) -> tuple[int, int] | None:
         shelf = self.shelves["kidney_free"]
@@ -185,6 +207,8 @@ class Sampler:
             weight = self._sample(inside, plan.matrix, pixel_mm, 0.0)
             weight = blur(weight[None], [2.0])[0]
             hu = hu * weight + around * (1 - weight)
+        if plan.lesion is not None:
+            hu, placed = add_lesion(hu, placed, plan.lesion, self.pixel_mm)
         return hu, placed
 
     def _sample(
@@ -249,13 +273,13 @@ def _to_hu(grey: Tensor) -> Tensor:
     return grey.float() * HU_A_GREY + LOWEST_HU
 
 
-def _matrix(g: np.random.Generator, m: Mixture, reach_mm: float) -> np.ndarray:
-    """(2, 3): turned, scaled, mirrored half the time, shifted; plain where the mixture allows nothing."""
+def _matrix(g: np.random.Generator, m: Mixture, centre: np.ndarray, reach_mm: float) -> np.ndarray:
+    """(2, 3): turned, scaled, mirrored half the time, about a place near ``centre``; plain if the mixture is."""
     scale, angle = math.exp(g.uniform(-1, 1) * math.log(m.zoom)), math.radians(g.uniform(-1, 1) * m.turn_degrees)
     mirror = -1.0 if g.random() < 0.5 and m.shift_mm else 1.0
     shift = g.uniform(-reach_mm, reach_mm, 2) if reach_mm else np.zeros(2)
     turn = np.array([[math.cos(angle) * mirror, -math.sin(angle)], [math.sin(angle) * mirror, math.cos(angle)]])
-    return np.column_stack([turn * scale, shift])
+    return np.column_stack([turn * scale, centre + shift])
 
 
 def blur(pictures: Tensor, sigmas: Sequence[float]) -> Tensor:

@@ -1,0 +1,94 @@
+"""Synthetic tumors and cysts in labelled kidneys: the material is short of small tumors, and of cysts that are none.
+
+In the spirit of label-free tumor synthesis (Hu et al., "Label-free liver tumor segmentation", CVPR 2023): a blob with a
+wavy outline, plausible HU and grain, partly outside the kidney as most are. KiTS19 counts a cyst as kidney.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from wpunet.labels import KIDNEY, TUMOR
+
+LEAST_KIDNEY_MM2 = 150.0  # in the slice; less is a pole that a lesion would swallow
+SOLID_HU, FLUID_HU = (25.0, 150.0), (-5.0, 22.0)
+CONTRAST_HU = 12.0  # a tumor as bright as its kidney could not be learned
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """What is drawn of one lesion; numbers from 0 to 1 are places and phases yet to be scaled."""
+
+    tumor: bool
+    place: float
+    shift: tuple[float, float]
+    diameter_mm: float
+    stretch: float
+    waves: tuple[float, ...]
+    phases: tuple[float, ...]
+    hu: float
+    core_hu: float
+    grain_hu: float
+    seed: int
+
+    @classmethod
+    def draw(cls, g: np.random.Generator) -> Lesion:
+        tumor = bool(g.random() < 0.6)
+        low, high = SOLID_HU if tumor else FLUID_HU
+        return cls(
+            tumor=tumor,
+            place=float(g.random()),
+            shift=(float(g.uniform(-1, 1)), float(g.uniform(-1, 1))),
+            diameter_mm=float(math.exp(g.uniform(math.log(8), math.log(38)))),
+            stretch=float(g.uniform(0.75, 1.0)),
+            waves=tuple(float(v) for v in g.uniform(0, (0.10, 0.07, 0.05) if tumor else (0.04, 0.02, 0.0))),
+            phases=tuple(float(v) for v in g.uniform(0, 2 * math.pi, 4)),
+            hu=float(g.uniform(low, high)),
+            core_hu=-float(g.uniform(10, 60)) * (tumor and g.random() < 0.4),
+            grain_hu=float(g.uniform(3, 20)) if tumor else float(g.uniform(2, 8)),
+            seed=int(g.integers(2**31)),
+        )
+
+
+def add_lesion(hu: Tensor, labels: Tensor, lesion: Lesion, pixel_mm: float) -> tuple[Tensor, Tensor]:
+    """A slice and its labels (h, w) with a lesion at a kidney, as new tensors; as they were where none fits."""
+    kidney = torch.nonzero(labels == KIDNEY)
+    if len(kidney) * pixel_mm**2 < LEAST_KIDNEY_MM2:
+        return hu, labels
+    radius = lesion.diameter_mm / 2 / pixel_mm
+    seat = kidney[int(lesion.place * len(kidney))]
+    depth = _depth(labels.shape, seat, radius, lesion, hu.device)
+    inside = (depth > 0) & (hu > -250) & (hu < 300) & (labels != TUMOR)
+    count = int(inside.sum())
+    if count < 6 or int((inside & (labels == KIDNEY)).sum()) < 0.3 * count:
+        return hu, labels
+    value = lesion.hu
+    around = float(hu[labels == KIDNEY].median())
+    if lesion.tumor and abs(value - around) < CONTRAST_HU:
+        value = around - 3 * CONTRAST_HU
+    core = lesion.core_hu * ((depth - 0.4) / 0.2).clamp(0, 1)
+    generator = torch.Generator(hu.device).manual_seed(lesion.seed)
+    grain = lesion.grain_hu * torch.randn(hu.shape, generator=generator, device=hu.device)
+    cover = (depth * radius + 0.5).clamp(0, 1) * ((hu > -250) & (hu < 300))
+    return (
+        hu + cover * (value + core + grain - hu),
+        torch.where(inside, TUMOR if lesion.tumor else KIDNEY, labels).to(labels.dtype),
+    )
+
+
+def _depth(shape: torch.Size, seat: Tensor, radius: float, lesion: Lesion, device: torch.device) -> Tensor:
+    """How deep each pixel lies in the blob: 1 at its centre, 0 on its outline, negative outside."""
+    y = torch.arange(shape[0], device=device)[:, None] - float(seat[0]) - lesion.shift[0] * 0.5 * radius
+    x = torch.arange(shape[1], device=device)[None, :] - float(seat[1]) - lesion.shift[1] * 0.5 * radius
+    turn, *phases = lesion.phases
+    across = x * math.cos(turn) + y * math.sin(turn)
+    along = (y * math.cos(turn) - x * math.sin(turn)) / lesion.stretch
+    angle = torch.atan2(along, across)
+    outline = 1 + sum(
+        a * torch.cos((k + 2) * angle + p) for k, (a, p) in enumerate(zip(lesion.waves, phases, strict=True))
+    )
+    return 1 - torch.sqrt(across**2 + along**2) / (radius * outline)
