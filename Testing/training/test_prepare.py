@@ -1,0 +1,295 @@
+"""Every source becomes cases of one kind; every bad case is left out with its reason, and only that one."""
+
+import csv
+import json
+import os
+
+import nibabel as nib
+import numpy as np
+import pytest
+from PIL import Image
+from wpunet import phantom
+from wpunet.errors import InputError
+
+from training import prepare
+from training.data import LOWEST_HU, case_names, read_case, read_prepared
+from training.phantoms import phantom_case
+
+from .conftest import save_case
+
+
+def run(folder, output):
+    return prepare.prepare(list(prepare.kits_sources(folder)), output)
+
+
+def rewrite(path, change):
+    """Store what ``change`` makes of the array and the affine of a NIfTI file."""
+    image = nib.load(path)
+    array, affine = change(np.asarray(image.dataobj).copy(), image.affine.copy())
+    nib.save(nib.Nifti1Image(array, affine), path)
+
+
+def test_a_case_keeps_its_hu_and_its_truth(tmp_path):
+    made = save_case(tmp_path / "kits" / "case_00004", seed=4)
+    run(tmp_path / "kits", tmp_path / "out")
+    (case,) = read_prepared(tmp_path / "out", "labelled")
+    assert (case.name, case.group, case.pixel_mm) == ("case_00004", "labelled", pytest.approx(4.0))
+    body = np.any(made.hu > -300, axis=0)
+    rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
+    box = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    assert np.array_equal(case.labels, made.labels[box])
+    assert np.abs(case.hu - np.clip(made.hu[box], LOWEST_HU, LOWEST_HU + 1020)).max() <= 2
+
+
+@pytest.mark.parametrize("axes", ["RAS", "IPL"])
+def test_the_orientation_of_the_files_does_not_matter(tmp_path, axes):
+    made = save_case(tmp_path / "kits" / "a", seed=4)
+    for name, values in (("imaging", made.hu), ("segmentation", made.labels)):
+        phantom.save_nifti(values, made.affine, tmp_path / "kits" / "a" / f"{name}.nii.gz", axes)
+    save_case(tmp_path / "plain" / "a", seed=4)
+    for folder in ("kits", "plain"):
+        run(tmp_path / folder, tmp_path / f"of-{folder}")
+    turned, plain = (read_prepared(tmp_path / f"of-{folder}", "labelled")[0] for folder in ("kits", "plain"))
+    assert np.array_equal(turned.grey, plain.grey)
+    assert np.array_equal(turned.labels, plain.labels)
+
+
+def test_thin_slices_become_slabs_as_in_inference(tmp_path):
+    made = save_case(tmp_path / "kits" / "thin", seed=1, shape=(41, 60, 80), spacing=(0.8, 5.0, 5.0))
+    run(tmp_path / "kits", tmp_path / "out")
+    (case,) = read_prepared(tmp_path / "out", "labelled")
+    assert len(case.grey) == 21  # two slices of 0.8 mm a slab, the last alone
+    body = made.hu[:40].reshape(20, 2, 60, 80).mean(1)
+    assert np.abs(case.hu[:20, 30, 40] - body[:, 30, 40]).max() < 60  # cropping shifts by pixels of one tissue
+
+
+def test_a_case_corrected_in_slicer_may_tell_left_from_right(tmp_path):
+    save_case(tmp_path / "kits" / "corrected", seed=4)
+
+    def by_side(labels, affine):
+        labels[50:][labels[50:] == 1] = 3
+        return labels, affine
+
+    rewrite(tmp_path / "kits" / "corrected" / "segmentation.nii.gz", by_side)
+    assert run(tmp_path / "kits", tmp_path / "out")["left_out"] == {}
+    (case,) = read_prepared(tmp_path / "out", "labelled")
+    assert set(np.unique(case.labels)) == {0, 1, 2}
+
+
+def _shorter(labels, affine):
+    return labels[:-1], affine
+
+
+def _elsewhere(labels, affine):
+    affine[2, 3] += 20
+    return labels, affine
+
+
+def _other_labels(labels, affine):
+    labels[labels == 2] = 7
+    return labels, affine
+
+
+def _empty(labels, affine):
+    return labels * 0, affine
+
+
+def _grey_values(hu, affine):
+    return np.clip(hu, 0, 255).astype(np.uint8), affine
+
+
+def _oblong(array, affine):
+    affine[:, 1] *= 1.5
+    return array, affine
+
+
+BAD = {
+    "no mask": ("segmentation", lambda path: path.unlink(), "does not exist: a case needs its mask"),
+    "no image": ("imaging", lambda path: path.unlink(), "does not exist: a case needs its image"),
+    "other shape": ("segmentation", lambda path: rewrite(path, _shorter), "does not fit its image"),
+    "elsewhere": ("segmentation", lambda path: rewrite(path, _elsewhere), "affines differ"),
+    "other labels": ("segmentation", lambda path: rewrite(path, _other_labels), "holds labels [0, 1, 7]"),
+    "empty mask": ("segmentation", lambda path: rewrite(path, _empty), "no kidney is marked"),
+    "not HU": ("imaging", lambda path: rewrite(path, _grey_values), "not HU"),
+    "cut short": ("imaging", lambda path: path.write_bytes(path.read_bytes()[:5000]), "cut short or damaged"),
+    "no bytes": ("segmentation", lambda path: path.write_bytes(b""), "is empty (0 bytes)"),
+    "text": ("imaging", lambda path: path.write_text("not found"), "is not a NIfTI image"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_case_in_the_middle_is_left_out_with_its_reason(tmp_path, kind):
+    name, spoil, reason = BAD[kind]
+    for number in range(3):
+        save_case(tmp_path / "kits" / f"case_{number:05}", seed=number)
+    spoil(tmp_path / "kits" / "case_00001" / f"{name}.nii.gz")
+    report = run(tmp_path / "kits", tmp_path / "out")
+    assert list(report["prepared"]) == ["case_00000", "case_00002"]
+    ((which, why),) = report["left_out"].items()
+    assert "case_00001" in which
+    assert reason in why
+    assert json.loads((tmp_path / "out" / "prepared.json").read_text()) == report
+    assert case_names(tmp_path / "out", "labelled") == ["case_00000", "case_00002"]
+
+
+def test_oblong_pixels_are_refused(tmp_path):
+    save_case(tmp_path / "kits" / "oblong", seed=1)
+    for name in ("imaging", "segmentation"):
+        rewrite(tmp_path / "kits" / "oblong" / f"{name}.nii.gz", _oblong)
+    (why,) = run(tmp_path / "kits", tmp_path / "out")["left_out"].values()
+    assert "pixels of 6.00 x 4.00 mm" in why
+
+
+def test_a_case_that_comes_twice_is_taken_once(tmp_path, kits):
+    own = tmp_path / "own"
+    save_case(own / "case_00003", seed=77)  # the same name, another scan: named first, it stays
+    save_case(own / "copy_of_2", seed=2, tumor_mm=60)  # another name, the same scan
+    sources = [*prepare.kits_sources(own), *prepare.kits_sources(kits)]
+    report = prepare.prepare(sources, tmp_path / "out")
+    reasons = " ".join(report["left_out"].values())
+    assert "the case case_00003 comes twice; the first one stays" in reasons
+    assert "case_00002 is the same scan as copy_of_2." in reasons
+    assert len(report["prepared"]) == 6
+    assert prepare.prepare(sources, tmp_path / "out") == report  # also when all is there already
+    assert prepare.prepare(sources[::-1], tmp_path / "out")["left_out"].keys() != report["left_out"].keys()
+    assert len(case_names(tmp_path / "out", "labelled")) == 6  # the other one of the twins now, not both
+
+
+def test_it_goes_on_where_it_stopped(tmp_path, kits, monkeypatch):
+    sources = list(prepare.kits_sources(kits))
+    load, seen = prepare.kits_case, []
+
+    def interrupted(name, *paths):
+        if name == "case_00003" and len(seen) == 3:
+            raise KeyboardInterrupt
+        seen.append(name)
+        return load(name, *paths)
+
+    monkeypatch.setattr(prepare, "kits_case", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.prepare(sources, tmp_path / "out")
+    assert seen == ["case_00000", "case_00001", "case_00002"]
+    seen.append("a second start")
+    prepare.prepare(sources, tmp_path / "out")
+    assert seen[4:] == ["case_00003", "case_00004", "case_00005"]
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "labelled").iterdir()}
+    prepare.prepare(sources, tmp_path / "out")
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "labelled").iterdir()}
+
+
+def test_a_changed_file_is_prepared_again_and_a_spoilt_one_leaves_nothing_behind(tmp_path):
+    save_case(tmp_path / "kits" / "case_00001", seed=1)
+    mask = tmp_path / "kits" / "case_00001" / "segmentation.nii.gz"
+    run(tmp_path / "kits", tmp_path / "out")
+    before = read_prepared(tmp_path / "out", "labelled")[0].labels
+    rewrite(mask, lambda labels, affine: (np.minimum(labels, 1), affine))
+    run(tmp_path / "kits", tmp_path / "out")
+    assert before.max() == 2
+    assert read_prepared(tmp_path / "out", "labelled")[0].labels.max() == 1
+    mask.write_bytes(b"spoilt")
+    run(tmp_path / "kits", tmp_path / "out")
+    assert case_names(tmp_path / "out", "labelled") == []
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+def test_a_prepared_file_that_was_damaged_is_made_again(tmp_path):
+    save_case(tmp_path / "kits" / "case_00001", seed=1)
+    run(tmp_path / "kits", tmp_path / "out")
+    path = tmp_path / "out" / "labelled" / "case_00001.safetensors"
+    whole = read_case(path)
+    path.write_bytes(path.read_bytes()[:4000])
+    with pytest.raises(InputError, match="is damaged"):
+        read_case(path)
+    run(tmp_path / "kits", tmp_path / "out")
+    assert np.array_equal(read_case(path).grey, whole.grey)
+
+
+@pytest.fixture
+def slices(tmp_path):
+    """A folder of single slices of two patients, as the training data come."""
+    folder = tmp_path / "slices"
+    g = np.random.default_rng(0)
+    rows = []
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for case, z in ((3, 10), (3, 20), (8, 5)):
+        name = f"{case}_{z}"
+        grey = g.integers(0, 256, (48, 48), dtype=np.uint8)
+        labels = np.zeros((48, 48), np.uint8)
+        labels[10:20, 8:18], labels[12:15, 10:14] = 1, 2
+        Image.fromarray(grey).save(folder / "images" / f"{name}.jp2", irreversible=False)
+        Image.fromarray(labels).save(folder / "masks" / f"{name}.png")
+        rows.append({"name": name, "case": case, "z": z, "hu_at_0": -400, "hu_at_255": 365, "pixel_mm": 0.75})
+    with (folder / "slices.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    return folder
+
+
+def test_single_slices_are_gathered_by_patient(slices, tmp_path):
+    prepare.prepare(list(prepare.slice_sources(slices)), tmp_path / "out")
+    three, eight = read_prepared(tmp_path / "out", "labelled")
+    assert (three.name, len(three.grey), eight.name, len(eight.grey)) == ("case_00003", 2, "case_00008", 1)
+    grey = np.asarray(Image.open(slices / "images" / "3_20.jp2")).astype(float)
+    assert np.abs(three.hu[1] - (-400 + grey * 3)).max() <= 2
+    assert np.array_equal(three.labels[1], np.asarray(Image.open(slices / "masks" / "3_20.png")))
+    assert three.pixel_mm == 0.75
+
+
+SPOILT_SLICES = {
+    "no mask": (lambda f: (f / "masks" / "3_20.png").unlink(), "cannot be read"),
+    "other shape": (lambda f: Image.new("L", (40, 48)).save(f / "masks" / "3_20.png"), "does not fit its image"),
+    "other labels": (lambda f: Image.new("L", (48, 48), 9).save(f / "masks" / "3_20.png"), "labels above 2"),
+    "no picture": (lambda f: (f / "images" / "3_10.jp2").write_text("no picture"), "cannot be read"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT_SLICES)
+def test_a_patient_with_a_bad_slice_is_left_out(slices, tmp_path, kind):
+    spoil, reason = SPOILT_SLICES[kind]
+    spoil(slices)
+    report = prepare.prepare(list(prepare.slice_sources(slices)), tmp_path / "out")
+    assert list(report["prepared"]) == ["case_00008"]
+    assert reason in next(iter(report["left_out"].values()))
+
+
+def test_phantoms_and_kidney_free_levels(tmp_path, unlabelled):
+    case = phantom_case(0, (16, 60, 70), (10.0, 5.0, 5.0))
+    assert (case.group, case.pixel_mm) == ("generated", 5.0)
+    assert np.array_equal(case.grey, phantom_case(0, (16, 60, 70), (10.0, 5.0, 5.0)).grey)
+    assert not np.array_equal(case.grey, phantom_case(1, (16, 60, 70), (10.0, 5.0, 5.0)).grey)
+    prepare.prepare(list(prepare.kidney_free_sources(unlabelled)), tmp_path)
+    (free,) = read_prepared(tmp_path, "kidney_free")
+    assert not free.labels.any()
+    assert len(free.grey) == 12
+
+
+def test_the_command_says_what_it_left_out_and_what_is_missing(tmp_path, kits, command, capsys):
+    save_case(tmp_path / "own" / "mine", seed=30)
+    (tmp_path / "own" / "mine" / "segmentation.nii.gz").unlink()
+    assert command(prepare, "--output", tmp_path / "out", "--kits", tmp_path / "own", "--kits", kits) == 0
+    said = capsys.readouterr().out
+    assert "left out mine" in said
+    assert "6 cases prepared" in said
+    assert "1 left out" in said
+    (tmp_path / "empty").mkdir()
+    assert command(prepare, "--output", tmp_path / "out", "--kits", tmp_path / "empty") == 2
+    assert "holds no case in KiTS19's layout" in capsys.readouterr().err
+    assert command(prepare, "--output", tmp_path / "out") == 2
+    assert "name a source" in capsys.readouterr().err
+    assert command(prepare, "--output", tmp_path / "out", "--slices", tmp_path) == 2
+    assert "slices.csv cannot be read" in capsys.readouterr().err
+
+
+def test_real_slices_and_volumes(data, tmp_path):
+    sources = [s for s in prepare.slice_sources(data / "slices") if s.name in ("case_00002", "case_00003")]
+    volumes = [s for s in prepare.kits_sources(data / "kits19" / "data") if s.name == "case_00166"]
+    report = prepare.prepare([*volumes, *sources], tmp_path)
+    assert report["left_out"] == {}
+    for case in read_prepared(tmp_path, "labelled"):
+        kidney = case.hu[case.labels == 1]
+        assert 20 < np.median(kidney) < 300, case.name
+        assert (case.labels == 2).any()
+    assert os.stat(tmp_path / "labelled" / "case_00166.safetensors").st_size < 16e6
+    assert read_case(tmp_path / "labelled" / "case_00166.safetensors").grey.shape[0] == 103
