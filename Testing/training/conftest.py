@@ -1,5 +1,6 @@
 """What the tests of the training share: phantoms in KiTS19's layout, a prepared set of them, a recipe of seconds."""
 
+import json
 import resource
 import sys
 from contextlib import contextmanager
@@ -75,11 +76,9 @@ def recipe(tmp_path):
 
     def write(**changes):
         lines = dict(line.split(" = ", 1) for line in RECIPE.splitlines())
-        lines |= {
-            name: str(value).lower() if isinstance(value, bool) else repr(value) for name, value in changes.items()
-        }
+        lines |= {name: json.dumps(value) for name, value in changes.items()}  # TOML's own spelling, too
         path = tmp_path / "recipe.toml"
-        path.write_text("".join(f"{name} = {value}\n".replace("'", '"') for name, value in lines.items()))
+        path.write_text("".join(f"{name} = {value}\n" for name, value in lines.items()))
         return path
 
     return write

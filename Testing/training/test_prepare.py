@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 
 import nibabel as nib
 import numpy as np
@@ -291,5 +290,5 @@ def test_real_slices_and_volumes(data, tmp_path):
         kidney = case.hu[case.labels == 1]
         assert 20 < np.median(kidney) < 300, case.name
         assert (case.labels == 2).any()
-    assert os.stat(tmp_path / "labelled" / "case_00166.safetensors").st_size < 16e6
+    assert (tmp_path / "labelled" / "case_00166.safetensors").stat().st_size < 16e6
     assert read_case(tmp_path / "labelled" / "case_00166.safetensors").grey.shape[0] == 103
