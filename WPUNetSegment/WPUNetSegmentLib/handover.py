@@ -1,0 +1,95 @@
+"""The CT from the scene into a file that the engine reads, and the engine's files back into arrays."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from wpunet.errors import InputError, OutputError
+
+Box = tuple[tuple[int, int], ...]  # first and one past the last voxel along i, j, k
+
+
+def require_ct(volume: Any) -> None:
+    """Raises InputError when a node is no scalar volume with an image in it."""
+    if volume is None:
+        raise InputError("No CT is chosen; load one and choose it.")
+    if not volume.IsA("vtkMRMLScalarVolumeNode") or volume.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise InputError(f"{volume.GetName()} is no CT but a label map or another kind of node; choose the CT itself.")
+    image = volume.GetImageData()
+    if image is None or not image.GetPointData().GetScalars():
+        raise InputError(f"{volume.GetName()} holds no image; load it again.")
+
+
+def case_name(volume: Any) -> str:
+    """What the CT is called; of a sequence with the frame that is shown: "CT (frame 3 of 8)"."""
+    browser = _browser_of(volume)
+    if browser is None:
+        return str(volume.GetName())
+    frame, count = browser.GetSelectedItemNumber() + 1, browser.GetNumberOfItems()
+    return f"{volume.GetName()} (frame {frame} of {count})"
+
+
+def _browser_of(volume: Any) -> Any:
+    """The sequence browser that shows its frames through this volume, or None."""
+    for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
+        if browser.IsProxyNode(volume) and browser.GetNumberOfItems() > 1:
+            return browser
+    return None
+
+
+def ijk_to_ras(volume: Any) -> np.ndarray:
+    """(4, 4): (i, j, k, 1) -> RAS mm in the volume's own coordinates, before any transform that it lies under."""
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def write_ct(volume: Any, path: Path) -> None:
+    """The volume as NRRD, not compressed, without any transform that it lies under.
+
+    Raises OutputError when it cannot be written.
+    """
+    bare = slicer.vtkMRMLScalarVolumeNode()  # without the node's attributes, which may name the patient
+    bare.SetAndObserveImageData(volume.GetImageData())
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    bare.SetIJKToRASMatrix(matrix)
+    writer = slicer.vtkMRMLNRRDStorageNode()
+    writer.SetFileName(str(path))
+    writer.SetUseCompression(False)
+    size = volume.GetImageData().GetActualMemorySize() * 1024
+    if not writer.WriteData(bare) or not path.exists() or path.stat().st_size < 0.99 * size:
+        raise OutputError(f"The CT cannot be handed to the engine: no room in {path.parent}? It takes {size >> 20} MB.")
+
+
+def read_map(path: Path) -> np.ndarray:
+    """A map that the engine wrote -> (k, j, i)."""
+    import SimpleITK as sitk
+
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def box_around(region: Any, volume: Any) -> Box:
+    """The voxels of ``volume`` that a vtkMRMLMarkupsROINode holds, wherever transforms have put the two.
+
+    Raises InputError when they do not meet.
+    """
+    half = np.array(region.GetSize()) / 2.0
+    object_to_world = slicer.util.arrayFromVTKMatrix(region.GetObjectToWorldMatrix())
+    corners = np.array([[*signs * half, 1.0] for signs in itertools.product((-1.0, 1.0), repeat=3)])
+    world = (object_to_world @ corners.T).T[:, :3]
+    to_volume = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, volume.GetParentTransformNode(), to_volume)
+    ras = np.array([to_volume.TransformPoint(corner) for corner in world])
+    ijk = (np.linalg.inv(ijk_to_ras(volume)) @ np.column_stack([ras, np.ones(8)]).T)[:3]
+    first = np.maximum(np.ceil(ijk.min(1) - 1e-6), 0).astype(int)
+    last = np.minimum(np.floor(ijk.max(1) + 1e-6) + 1, volume.GetImageData().GetDimensions()).astype(int)
+    if (first >= last).any():
+        name = volume.GetName()
+        raise InputError(f"The region {region.GetName()} lies beside {name} or is empty; move it over the kidneys.")
+    return tuple((int(a), int(b)) for a, b in zip(first, last, strict=True))

@@ -1,0 +1,210 @@
+"""The result in the scene: segments with names, colours and codes, and what the user made of them since."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+from wpunet.labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TOGETHER, TUMOR_LABEL, Label
+
+from .run import RunResult
+
+DIGEST = "WPUNetSegment.Digest"  # tag of a segment: what the engine put there, so that later edits show
+REPORT = "WPUNetSegment.Report"  # attribute of the segmentation: the engine's report as JSON
+UNCERTAINTY = "WPUNetSegment.Uncertainty"  # role of the uncertainty's volume beside its segmentation
+LEAST_UNCERTAINTY = 0.1  # shown from here on: below, the network is as good as sure
+
+
+def show_labels(result: RunResult, volume: Any, segmentation: Any, sides: bool) -> None:
+    """Put the engine's labels into ``segmentation`` in place of what the engine put there before.
+
+    All of its segments share one layer. Segments of others stay; names and colours that the user gave stay too.
+    """
+    table = BY_SIDE if sides else TOGETHER
+    labels = result.labels if sides else np.where(result.labels == LEFT_KIDNEY, KIDNEY, result.labels)
+    with slicer.util.NodeModify(segmentation):
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        _prepare_segments(segmentation, table)
+        _import(labels, result.ijk_to_ras, volume, segmentation, table)
+        for label in table:
+            _segment(segmentation, label.key).SetTag(DIGEST, digest(segmentation, label.key))
+        _describe(segmentation, result)
+
+
+def new_segmentation(name: str, volume: Any) -> Any:
+    """An empty segmentation with a name of its own that lies where the CT lies, also in the subject hierarchy."""
+    scene = volume.GetScene()
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    place_beside(volume, segmentation)
+    return segmentation
+
+
+def place_beside(volume: Any, node: Any) -> None:
+    """Into the same folder, study or patient of the subject hierarchy."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
+    item = hierarchy.GetItemByDataNode(volume)
+    parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
+    own = hierarchy.GetItemByDataNode(node)
+    if own:
+        hierarchy.SetItemParent(own, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
+
+
+def _prepare_segments(segmentation: Any, table: Sequence[Label]) -> None:
+    """Kidneys before tumor, each new one as the table says; what an earlier run with other options left goes."""
+    segments, wanted = segmentation.GetSegmentation(), {label.key for label in table}
+    for key in segments.GetSegmentIDs():
+        if key not in wanted and _tag(segments.GetSegment(key), DIGEST):
+            segments.RemoveSegment(key)
+    for label in sorted(table, key=lambda label: label is TUMOR_LABEL):
+        if segments.GetSegment(label.key) is None:
+            segments.AddEmptySegment(label.key, label.name, [part / 255.0 for part in label.colour])
+            segment = segments.GetSegment(label.key)
+            segment.SetTag(segment.GetTerminologyEntryTagName(), label.terminology)
+
+
+def _import(labels: np.ndarray, ijk_to_ras: np.ndarray, volume: Any, segmentation: Any, table: Sequence[Label]) -> None:
+    """Labels (k, j, i) into the segments, one layer for all."""
+    first, part = cropped(labels)
+    labelmap = volume.GetScene().AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "WPUNetSegment")
+    try:
+        slicer.util.updateVolumeFromArray(labelmap, part)
+        labelmap.SetIJKToRASMatrix(shifted(ijk_to_ras, first))
+        labelmap.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        keys = vtk.vtkStringArray()
+        for label in sorted(table, key=lambda label: label.value):  # the n-th key stands for the value n
+            keys.InsertNextValue(label.key)
+        logic = slicer.modules.segmentations.logic()
+        if not logic.ImportLabelmapToSegmentationNode(labelmap, segmentation, keys):
+            raise RuntimeError("Slicer could not make segments of the engine's labels.")
+    finally:
+        volume.GetScene().RemoveNode(labelmap)
+
+
+def _describe(segmentation: Any, result: RunResult) -> None:
+    versions = result.report["versions"]
+    made_by = f"WPUNetSegment {versions['wpunet']}, network {versions['network']}, from {result.name}."
+    segmentation.SetDescription(f"{result.report['intended_use']} {made_by}")
+    segmentation.SetAttribute(REPORT, json.dumps(result.report))
+
+
+def report(segmentation: Any) -> dict[str, Any] | None:
+    """The engine's report on what it put into a segmentation; None where it put nothing."""
+    text = segmentation.GetAttribute(REPORT) if segmentation else None
+    return json.loads(text) if text else None
+
+
+def earlier_result(volume: Any) -> Any:
+    """The segmentation that the engine last made of this CT, or None."""
+    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
+    for node in reversed(slicer.util.getNodesByClass("vtkMRMLSegmentationNode", volume.GetScene())):
+        if node.GetAttribute(REPORT) and node.GetNodeReference(role) is volume:
+            return node
+    return None
+
+
+def show_surface(segmentation: Any) -> None:
+    """Make the segments' surfaces and show them in the 3D views."""
+    segmentation.CreateClosedSurfaceRepresentation()
+    segmentation.GetDisplayNode().SetVisibility3D(True)
+
+
+def has_surface(segmentation: Any) -> bool:
+    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    return bool(segmentation.GetSegmentation().ContainsRepresentation(name))
+
+
+def show_uncertainty(result: RunResult, volume: Any, segmentation: Any) -> Any:
+    """The uncertainty as a volume, the part of it that is not 0; the one of an earlier run is used again."""
+    assert result.uncertainty is not None
+    first, part = cropped(result.uncertainty)
+    node = segmentation.GetNodeReference(UNCERTAINTY)
+    if node is None:
+        node = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{result.name} uncertainty")
+        segmentation.SetNodeReferenceID(UNCERTAINTY, node.GetID())
+        place_beside(volume, node)
+    node.SetAndObserveImageData(None)  # a new image, not the old one's memory: undo needs that
+    slicer.util.updateVolumeFromArray(node, part)
+    node.SetIJKToRASMatrix(shifted(result.ijk_to_ras, first))
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    node.SetDescription(result.report["intended_use"])
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+        display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeFileInferno.txt")
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(0.0, 1.0)
+        display.SetThreshold(LEAST_UNCERTAINTY, 1.0)
+        display.SetApplyThreshold(True)
+    return node
+
+
+def edited(segmentation: Any) -> list[str]:
+    """Names of the segments that are no longer as the engine left them: changed, drawn by others, or deleted."""
+    if segmentation is None:
+        return []
+    segments = segmentation.GetSegmentation()
+    ours = {label.key: label for label in (*BY_SIDE, *TOGETHER)}
+    names = []
+    for key in segments.GetSegmentIDs():
+        left = _tag(segments.GetSegment(key), DIGEST)
+        if (left or key in ours) and left != digest(segmentation, key):
+            names.append(segments.GetSegment(key).GetName())
+    tagged = {key for key in segments.GetSegmentIDs() if _tag(segments.GetSegment(key), DIGEST)}
+    for table in (BY_SIDE, TOGETHER):
+        keys = {label.key for label in table if label is not TUMOR_LABEL}
+        if report(segmentation) and tagged & keys:
+            names += [f"{label.name} (deleted)" for label in table if segments.GetSegment(label.key) is None]
+    return names
+
+
+def digest(segmentation: Any, key: str) -> str:
+    """A hash of which places a segment holds; the same however it is stored, layered or cropped."""
+    image = _segment(segmentation, key).GetRepresentation("Binary labelmap")
+    if image is None or image.IsEmpty():
+        return "empty"
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    first, mask = cropped(values == _segment(segmentation, key).GetLabelValue())
+    if not mask.any():
+        return "empty"
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    start = image.GetExtent()[::2] + first
+    corner = shifted(slicer.util.arrayFromVTKMatrix(matrix), start)
+    place = [round(corner.GetElement(row, column), 2) + 0.0 for row in range(3) for column in range(4)]
+    return hashlib.sha256(f"{mask.shape} {place}".encode() + np.packbits(mask).tobytes()).hexdigest()
+
+
+def cropped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest box of an array (k, j, i) that holds all that is not 0, and its first voxel (i, j, k)."""
+    box = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        there = np.flatnonzero(values.any(others))
+        box.append(slice(there[0], there[-1] + 1) if len(there) else slice(0, 1))
+    return np.array([side.start for side in reversed(box)]), np.ascontiguousarray(values[tuple(box)])
+
+
+def shifted(ijk_to_ras: np.ndarray, first: np.ndarray) -> Any:
+    """The matrix of the part of an image that begins at voxel ``first`` (i, j, k)."""
+    moved = ijk_to_ras.copy()
+    moved[:3, 3] += ijk_to_ras[:3, :3] @ first
+    return slicer.util.vtkMatrixFromArray(moved)
+
+
+def _segment(segmentation: Any, key: str) -> Any:
+    return segmentation.GetSegmentation().GetSegment(key)
+
+
+def _tag(segment: Any, name: str) -> str:
+    value = vtk.reference("")
+    return str(value) if segment.GetTag(name, value) else ""
