@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"wpunet {__version__}")
     commands = top.add_subparsers(required=True, metavar="command")
     _segment_arguments(commands.add_parser("segment", help="segment one CT, several, or a folder of them"))
+    _view_arguments(commands.add_parser("view", help="segment, look and correct in the browser"))
     info = commands.add_parser("info", help="say which weights, versions and devices are here")
     _weights_argument(info)
     info.set_defaults(run=_info)
@@ -144,4 +145,26 @@ def _info(arguments: argparse.Namespace, talk: Reporter, _cancel: Cancel) -> int
     from .info import describe
 
     talk.say(describe(arguments.weights))
+    return 0
+
+
+def _view_arguments(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("ct", nargs="?", type=Path, metavar="CT", help="CT to open; without it the page asks for one")
+    add("--port", type=int, default=0, help="port to listen on (default: any that is free)")
+    add("--host", metavar="ADDRESS", help="listen on this address, with a token (default: this machine, without one)")
+    add("--no-browser", dest="browser", action="store_false", help="only print the address")
+    add("--keep", type=float, default=30.0, metavar="SECONDS", help="how long a closed page can be opened again")
+    add("--upload-limit", type=int, default=2000, metavar="MB", help="largest file to accept (default: 2000)")
+    add("--series", metavar="UID", help="which series of a DICOM folder")
+    add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    add("--threads", type=int, metavar="N", help="processor threads to use")
+    _weights_argument(command)
+    command.set_defaults(run=_view)
+
+
+def _view(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> int:
+    from . import view
+
+    view.run(arguments, talk.say, cancel)
     return 0

@@ -70,7 +70,7 @@ class Report:
                     name: round(mm, 4) for name, mm in zip(("slices", "rows", "columns"), self.spacing_mm, strict=True)
                 },
             },
-            "structures": [_plain(structure) for structure in self.structures],
+            "structures": [plain(structure) for structure in self.structures],
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "versions": {"wpunet": __version__, "network": self.network, "network_sha256": self.network_sha256},
@@ -97,7 +97,8 @@ class Report:
         return "\n".join(lines)
 
 
-def _plain(structure: Structure) -> dict[str, Any]:
+def plain(structure: Structure) -> dict[str, Any]:
+    """A structure for JSON; numbers rounded to what the measurement can carry."""
     values = asdict(structure)
     for key, value in values.items():
         if isinstance(value, float):

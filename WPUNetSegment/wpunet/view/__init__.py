@@ -1,1 +1,35 @@
 """3D Slicer's core in the browser: the page that ``wpunet view`` opens."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import InputError
+from . import needs
+
+
+def run(arguments: Namespace, say: Callable[[str], None], stopped: Callable[[], bool]) -> None:
+    """What ``wpunet view`` does, until ``stopped`` says so.
+
+    Raises InputError when something that it needs is missing, or the CT does not exist.
+    """
+    needs.require()
+    if arguments.ct and not arguments.ct.exists():
+        raise InputError(f"{arguments.ct} does not exist; check the name.")
+    from .server import Settings, serve
+
+    session = {
+        "ct": _absolute(arguments.ct),
+        "series": arguments.series,
+        "device": arguments.device,
+        "weights": _absolute(arguments.weights),
+        "threads": str(arguments.threads or ""),
+        "upload_limit": arguments.upload_limit * 1_000_000,
+    }
+    serve(Settings(arguments.host, arguments.port, arguments.browser, arguments.keep, session), say, stopped)
+
+
+def _absolute(path: Path | None) -> str:
+    return str(path.resolve()) if path else ""

@@ -1,0 +1,95 @@
+"""One run of the engine on the CT that is shown, in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from .. import files
+from ..child import EngineProcess, seconds_left
+from ..errors import InputError, WpunetError
+
+if TYPE_CHECKING:
+    from .scene import Scene
+
+CANCELLED = 130
+WORDS = {
+    "read": "Reading the CT",
+    "check": "Checking the CT",
+    "locate": "Looking for the kidneys",
+    "predict": "Segmenting",
+    "decide": "Deciding for every voxel",
+    "clean": "Cleaning up",
+    "measure": "Measuring",
+    "write": "Writing the result",
+}
+
+
+class Run:
+    """Started at once; ask ``goes_on`` until it says no, then take the ``result``; ``close`` in any case.
+
+    fraction: 0 to 1; stage, left: what goes on and for how long still, in words
+    """
+
+    def __init__(self, scene: Scene, folder: Path, settings: dict[str, Any], *, full: bool, flips: bool) -> None:
+        self.fraction = 0.0
+        self.stage: str = "Starting the engine"
+        self.left = ""
+        self._report: dict[str, Any] = {}
+        self._error = ""
+        self._files = TemporaryDirectory(prefix="run-", dir=folder)
+        ct = self._path("ct.nrrd")
+        scene.write_ct(ct)
+        arguments = ["segment", str(ct), "-o", str(self._path("labels.nrrd")), "--sides"]
+        arguments += ["--uncertainty", str(self._path("uncertainty.nrrd")), "--device", settings["device"]]
+        arguments += [part for key in ("weights", "threads") if settings[key] for part in (f"--{key}", settings[key])]
+        arguments += ["--full"] * full + ["--no-flips"] * (not flips)
+        self._process = EngineProcess(arguments)
+
+    @property
+    def log(self) -> str:
+        return self._process.log
+
+    def goes_on(self) -> bool:
+        """Take in what the engine has told; False when it has ended."""
+        for event in self._process.poll():
+            if event["event"] == "progress":
+                self.fraction, self.stage = event["fraction"], WORDS.get(event["stage"]) or event["stage"]
+                seconds = seconds_left(self.fraction, self._process.seconds)
+                self.left = "" if seconds is None else f"about {max(1, round(seconds))} s left"
+            elif event["event"] == "result":
+                self._report = event["report"]
+            elif event["event"] == "error":
+                self._error = event["text"]
+        return self._process.returncode is None
+
+    def cancel(self) -> None:
+        self._process.cancel()
+
+    def close(self) -> None:
+        """End the process if it still runs, and take its files away."""
+        self._process.close()
+        self._files.cleanup()
+
+    def result(self) -> tuple[np.ndarray, np.ndarray, dict[str, Any]] | None:
+        """Labels (values of labels.BY_SIDE) and uncertainty, both uint8 (slice, row, column), and the report.
+
+        None when it was cancelled; raises InputError with the engine's own words, WpunetError after a crash.
+        """
+        status = self._process.returncode
+        if self._process.cancelled or status == CANCELLED:
+            return None
+        if status != 0:
+            if self._error:
+                raise InputError(self._error.replace(str(self._path("ct.nrrd")), "The CT"))
+            raise WpunetError(f"The engine ended unexpectedly (exit status {status}); the log says more.")
+        labels = files.read(self._path("labels.nrrd")).hu.astype(np.uint8)
+        doubt = sitk.GetArrayFromImage(sitk.ReadImage(str(self._path("uncertainty.nrrd"))))
+        return labels, np.rint(doubt * 255).astype(np.uint8), self._report
+
+    def _path(self, name: str) -> Path:
+        return Path(self._files.name) / name

@@ -1,0 +1,102 @@
+"""The process behind one page: ``python -m wpunet.view.session``, started and fed by server.py.
+
+It reads its settings as one JSON line from standard input, says ``{"port": N}`` on standard output, and ends when its
+standard input closes. Only who knows the key in the settings is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import sys
+import threading
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from ..errors import WpunetError
+from .application import Application
+from .session_key import KEY_HEADER
+
+
+def main() -> None:
+    """Run the session until standard input closes."""
+    settings = json.loads(sys.stdin.readline())
+    with TemporaryDirectory(prefix="session-", dir=settings["folder"]) as folder:
+        asyncio.run(_serve(settings, Path(folder)))
+
+
+async def _serve(settings: dict[str, Any], folder: Path) -> None:
+    application = Application(settings, folder)
+    server = application.server
+    server.controller.on_server_bind.add(lambda bound: _add_routes(bound.app, application, settings["key"]))
+    serving = asyncio.create_task(
+        server.start(
+            host="127.0.0.1",
+            port=0,
+            timeout=0,  # server.py decides when a session ends
+            exec_mode="coroutine",
+            open_browser=False,
+            show_connection_info=False,
+            thread=True,  # leaves signals alone
+        )
+    )
+    await server.ready
+    sys.stdout.write(json.dumps({"port": server.port}) + "\n")
+    sys.stdout.flush()
+    opening = None
+    if settings["ct"]:
+        opening = asyncio.create_task(application.open_path(Path(settings["ct"]), settings["series"]))
+    try:
+        await _input_closed()
+    finally:
+        application.close()
+        if opening is not None:
+            opening.cancel()
+        await server.stop()
+        await serving
+
+
+async def _input_closed() -> None:
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def wait() -> None:
+        sys.stdin.read()
+        loop.call_soon_threadsafe(closed.set)
+
+    threading.Thread(target=wait, daemon=True).start()
+    await closed.wait()
+
+
+def _add_routes(app: web.Application, application: Application, key: str) -> None:
+    """Uploads and downloads beside the page's own socket, all behind the key."""
+
+    @web.middleware
+    async def with_key(request: web.Request, handler: Any) -> web.StreamResponse:
+        if not hmac.compare_digest(request.headers.get(KEY_HEADER, ""), key):
+            raise web.HTTPForbidden(text="This address is for wpunet view alone.")
+        return await handler(request)
+
+    async def upload(request: web.Request) -> web.Response:
+        name = unquote(request.match_info["name"])
+        await application.receive(name, request.content.iter_chunked(1 << 18), request.content_length)
+        return web.Response(text="ok")
+
+    async def save(request: web.Request) -> web.StreamResponse:
+        try:
+            path = await application.saved(request.match_info["ending"])
+        except WpunetError as error:
+            raise web.HTTPNotFound(text=str(error)) from error
+        return web.FileResponse(path, headers={"Content-Disposition": f'attachment; filename="{path.name}"'})
+
+    app.middlewares.append(with_key)
+    app.router.add_post("/upload/{name}", upload)
+    app.router.add_get("/save/{ending}", save)
+
+
+if __name__ == "__main__":
+    main()

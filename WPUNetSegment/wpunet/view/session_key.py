@@ -1,0 +1,3 @@
+"""How the server shows a session that it is the server."""
+
+KEY_HEADER = "X-Wpunet-Key"

@@ -1,0 +1,140 @@
+"""The correction tools: trame-slicer's segment editor, arranged to fit beside the results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trame.widgets import html
+from trame.widgets.vuetify3 import VBtn, VIcon, VList, VListItem
+from trame_client.widgets.core import Template
+from trame_slicer.app.ui import (
+    DrawEffectUI,
+    IslandsEffectUI,
+    LogicalOperatorsEffectUI,
+    PaintEffectUI,
+    ScissorsEffectUI,
+    SegmentDisplayUI,
+    SegmentEditAreaUI,
+    SegmentEditorUI,
+    SmoothingEffectUI,
+    ThresholdEffectUI,
+)
+from trame_slicer.segmentation import (
+    SegmentationEffectDraw,
+    SegmentationEffectErase,
+    SegmentationEffectIslands,
+    SegmentationEffectLogicalOperators,
+    SegmentationEffectNoTool,
+    SegmentationEffectPaint,
+    SegmentationEffectScissors,
+    SegmentationEffectSmoothing,
+    SegmentationEffectThreshold,
+    SegmentationIslandsMode,
+)
+
+TOOLS = (
+    ("Move", "mdi-cursor-default-outline", SegmentationEffectNoTool),
+    ("Paint", "mdi-brush", SegmentationEffectPaint),
+    ("Erase", "mdi-eraser", SegmentationEffectErase),
+    ("Draw", "mdi-draw", SegmentationEffectDraw),
+    ("Scissors", "mdi-content-cut", SegmentationEffectScissors),
+    ("Threshold", "mdi-auto-fix", SegmentationEffectThreshold),
+    ("Islands", "mdi-scatter-plot", SegmentationEffectIslands),
+    ("Smooth", "mdi-blur", SegmentationEffectSmoothing),
+)
+
+
+class Islands(IslandsEffectUI):
+    """Without splitting: there are kidneys and tumors, no other segments."""
+
+    def _create_mode_button(self, mode: SegmentationIslandsMode) -> None:
+        if mode is not SegmentationIslandsMode.SPLIT_TO_SEGMENTS:
+            super()._create_mode_button(mode)
+
+
+OPTIONS = {
+    SegmentationEffectPaint: PaintEffectUI,
+    SegmentationEffectErase: PaintEffectUI,
+    SegmentationEffectDraw: DrawEffectUI,
+    SegmentationEffectScissors: ScissorsEffectUI,
+    SegmentationEffectThreshold: ThresholdEffectUI,
+    SegmentationEffectIslands: Islands,
+    SegmentationEffectSmoothing: SmoothingEffectUI,
+    SegmentationEffectLogicalOperators: LogicalOperatorsEffectUI,  # has no button here; its logic asks for its panel
+}
+
+
+class CorrectionTools(SegmentEditorUI):
+    """Which segment is edited, with what, and how it is shown."""
+
+    def _build_ui(self) -> None:
+        name = self._typed_state.name
+        with self:
+            self._segments()
+            with html.Div(classes="tool-grid", raw_attrs=['role="toolbar"', 'aria-label="Correction tools"']):
+                for text, icon, effect in TOOLS:
+                    self._tool(text, icon, effect)
+            with html.Div(classes="px-2 pt-2 tool-options"):
+                for effect, options in OPTIONS.items():
+                    self._register_effect_ui(effect, options)
+            with html.Div(classes="d-flex px-1 py-1"):
+                for text, icon, click, ready in (
+                    ("Undo", "mdi-undo", self.undo_clicked, name.can_undo),
+                    ("Redo", "mdi-redo", self.redo_clicked, name.can_redo),
+                ):
+                    VBtn(
+                        text,
+                        prepend_icon=icon,
+                        click=click,
+                        disabled=(f"!{ready}",),
+                        variant="text",
+                        size="small",
+                        classes="flex-grow-1",
+                    )
+            SegmentDisplayUI(typed_state=self.sub_state(name.segment_display), variant="flat", density="compact")
+            SegmentEditAreaUI(
+                segment_edit_area_typed_state=self.sub_state(name.segment_edit_area), variant="flat", density="compact"
+            )
+
+    def _segments(self) -> None:
+        """A row a segment: which one is edited, its colour and name, and whether it is shown."""
+        segments = self._typed_state.name.segment_list
+        with (
+            VList(density="compact", classes="py-0", raw_attrs=['aria-label="Segments"']),
+            VListItem(
+                v_for=f"item in {segments.segments}",
+                key="item.segment_id",
+                active=(f"item.segment_id === {segments.active_segment_id}",),
+                click=self._with_id(self.select_segment_clicked),
+                min_height=34,
+                title=("item.name",),
+                classes="segment",
+            ),
+        ):
+            with Template(v_slot_prepend=True):
+                VIcon("mdi-square-rounded", color=("item.color",), size="small", classes="mr-n4")
+            with Template(v_slot_append=True):
+                VBtn(
+                    icon=("item.is_visible ? 'mdi-eye-outline' : 'mdi-eye-off-outline'",),
+                    click_stop=self._with_id(self.toggle_segment_visibility_clicked),
+                    variant="text",
+                    size="x-small",
+                    raw_attrs=[":aria-label=\"(item.is_visible ? 'Hide ' : 'Show ') + item.name\""],
+                )
+
+    def _with_id(self, signal: Any) -> str:
+        return f"trigger('{self.server.trigger_name(signal)}', [item.segment_id]);"
+
+    def _tool(self, text: str, icon: str, effect: type) -> None:
+        active = self.is_active_effect(effect)[0]
+        VBtn(
+            text,
+            prepend_icon=icon,
+            click=lambda: self.effect_button_clicked(effect),
+            active=(active,),
+            color=(f"{active} ? 'primary' : undefined",),
+            stacked=True,
+            variant="text",
+            size="x-small",
+            raw_attrs=[f':aria-pressed="{active}"'],
+        )
