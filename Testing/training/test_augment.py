@@ -1,0 +1,180 @@
+"""Samples: labels stay on their organs, a sample depends on nothing but its number, and the shares are as asked for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from wpunet.preprocess import InPlaneGrid, normalise
+
+from training.augment import PLAIN, Mixture, Sampler, blur, mirror_healthy_half, take_contrast_away
+from training.data import Case, read_prepared, to_grey
+from training.lesions import Lesion, add_lesion
+
+MOVED = replace(PLAIN, zoom=1.25, turn_degrees=15.0, shift_mm=40.0)  # geometry alone, and no frame
+
+
+def case_of(labels, hu, pixel_mm=2.0, name="drawn", group="labelled"):
+    return Case(name, group, pixel_mm, to_grey(hu), labels.astype(np.uint8))
+
+
+@pytest.fixture
+def drawn():
+    """A slice whose HU tell its labels: fat 0, kidney 100, tumor 200."""
+    y, x = np.mgrid[:128, :128]
+    labels = np.zeros((1, 128, 128))
+    labels[0][(x - 40) ** 2 / 900 + (y - 70) ** 2 / 500 < 1] = 1
+    labels[0][(x - 52) ** 2 + (y - 78) ** 2 < 80] = 2
+    return case_of(labels, labels * 100.0)
+
+
+@pytest.fixture
+def shelves(prepared):
+    groups = {group: read_prepared(prepared, group) for group in ("labelled", "kidney_free")}
+    return groups | {"generated": [replace(groups["labelled"][0], group="generated")]}
+
+
+def test_labels_move_with_the_picture(drawn):
+    sampler = Sampler({"labelled": [drawn]}, MOVED, 2.0, 128, seed=3)
+    x, labels = sampler.batch(0, 0, 24)
+    hu = x[:, 0] * 250 + 90
+    seen = (hu > 50).long() + (hu > 150).long()
+    for k in range(24):
+        overlap = 2 * ((seen[k] == labels[k]) & (labels[k] > 0)).sum() / ((seen[k] > 0).sum() + (labels[k] > 0).sum())
+        assert overlap > 0.97, k
+    assert len({int(one.sum()) for one in labels}) > 12  # and they do move
+
+
+def test_plain_samples_are_what_the_engine_shows_the_network(drawn):
+    smooth = torch.from_numpy(drawn.hu)
+    smooth = blur(smooth, [4.0]).numpy()
+    case = case_of(drawn.labels, smooth)
+    x, labels = Sampler({"labelled": [case]}, PLAIN, 2.0, 128, seed=0).batch(0, 0, 1)
+    inner = (..., slice(2, -2), slice(2, -2))  # at the edge a sample fades into the air around
+    shown = InPlaneGrid((128, 128), (2.0, 2.0), 2.0).to_network(case.hu)
+    assert np.abs(x.numpy() - shown)[inner].max() < 0.02
+    assert np.array_equal(labels[0].numpy(), case.labels[0])
+    coarse, _ = Sampler({"labelled": [case]}, PLAIN, 4.0, 64, seed=0).batch(0, 0, 1)
+    shown = InPlaneGrid((128, 128), (2.0, 2.0), 4.0).to_network(case.hu)
+    assert np.abs(coarse.numpy() - shown)[inner].max() < 0.04
+
+
+def test_a_sample_depends_on_nothing_but_its_number(shelves):
+    sampler = Sampler(shelves, Mixture(), 4.0, 64, seed=5)
+    x, labels = sampler.batch(7, 0, 6)
+    again = Sampler(shelves, Mixture(), 4.0, 64, seed=5)
+    again.batch(3, 0, 2)  # as a resumed run would not have
+    parts = [again.batch(7, first, first + 2) for first in (4, 0, 2)]
+    for first, (part, part_labels) in zip((4, 0, 2), parts, strict=True):
+        assert torch.allclose(part, x[first : first + 2], atol=1e-6)
+        assert torch.equal(part_labels, labels[first : first + 2])
+    assert not torch.equal(again.batch(8, 0, 6)[0], x)
+    assert not torch.equal(Sampler(shelves, Mixture(), 4.0, 64, seed=6).batch(7, 0, 6)[0], x)
+
+
+def test_samples_are_finite_normalised_and_of_three_labels(shelves):
+    sampler = Sampler(shelves, Mixture(), 4.0, 64, seed=5)
+    for step in range(12):
+        x, labels = sampler.batch(step, 0, 4)
+        assert x.shape == (4, 1, 64, 64)
+        assert labels.shape == (4, 64, 64)
+        assert (x.dtype, labels.dtype) == (torch.float32, torch.int64)
+        assert -1 <= x.min() <= x.max() <= 1
+        assert set(labels.unique().tolist()) <= {0, 1, 2}
+
+
+def test_the_shares_of_the_mixture_are_kept(shelves):
+    sampler = Sampler(shelves, Mixture(kidney_free=0.3, generated=0.2), 4.0, 64, seed=5)
+    plans = [sampler._plan(np.random.default_rng([5, step, 0])) for step in range(1500)]
+    shares = {shelf: np.mean([plan.shelf == shelf for plan in plans]) for shelf in sampler.shelves}
+    assert shares["kidney_free"] == pytest.approx(0.3, abs=0.04)
+    assert shares["generated"] == pytest.approx(0.2, abs=0.04)
+    labelled = [plan for plan in plans if plan.shelf == "labelled"]
+    assert np.mean([plan.squeeze < 1 for plan in labelled]) == pytest.approx(Mixture().no_contrast, abs=0.04)
+    assert np.mean([plan.frame is not None for plan in labelled]) == pytest.approx(Mixture().composite, abs=0.05)
+    assert all(plan.squeeze == 1 and plan.lesion is None for plan in plans if plan.shelf == "kidney_free")
+    none = Sampler(shelves, PLAIN, 4.0, 64, seed=5)
+    assert all(none._plan(np.random.default_rng([5, step, 0])).shelf == "labelled" for step in range(200))
+
+
+def test_patients_with_small_tumors_are_drawn_more_often():
+    def patient(radius):
+        y, x = np.mgrid[:64, :64]
+        return case_of(np.where((x - 32) ** 2 + (y - 32) ** 2 < radius**2, 2, 0)[None], np.zeros((1, 64, 64)))
+
+    sampler = Sampler({"labelled": [patient(5), patient(8), patient(20)]}, Mixture(small_tumors=3.0), 2.0, 64, seed=1)
+    drawn = np.bincount([sampler._plan(np.random.default_rng([1, k, 0])).case for k in range(3000)])
+    counts = drawn / drawn[2]
+    assert counts[0] == pytest.approx(3.0, rel=0.15)
+    assert counts[1] == pytest.approx(2.0, rel=0.15)
+
+
+def test_a_composite_keeps_the_organs_and_fills_only_the_frame(drawn):
+    y, x = np.mgrid[:128, :128]
+    free = case_of(np.zeros((1, 128, 128)), np.where(x + y > 0, 300.0, 0)[None], 4.0, "free", "kidney_free")
+    shelves = {"labelled": [drawn], "kidney_free": [free]}
+    x, labels = Sampler(shelves, replace(PLAIN, composite=1.0), 4.0, 128, seed=1).batch(0, 0, 1)
+    hu = (x[0, 0] * 250 + 90).numpy()
+    assert hu[2, 2] == pytest.approx(300, abs=5)  # beyond the crop of 256 mm
+    assert hu[labels[0].numpy() == 2].mean() == pytest.approx(200, abs=25)
+    assert hu[64, 80] == pytest.approx(0, abs=5)
+
+
+def test_the_healthy_half_takes_the_tumors_place():
+    labels = torch.zeros(60, 80, dtype=torch.uint8)
+    labels[20:40, 10:30], labels[20:40, 50:70], labels[30:36, 55:60] = 1, 1, 2
+    grey = torch.arange(60 * 80).reshape(60, 80).remainder(250).to(torch.uint8)
+    mirrored, clean = mirror_healthy_half(grey, labels)
+    assert not (clean == 2).any()
+    assert torch.equal(clean, clean.flip(1))
+    assert torch.equal(mirrored[:, 40:], grey[:, :40].flip(1))
+    assert (labels == 2).any()  # the case itself stays as it was
+    both = labels.clone()
+    both[25:30, 15:20] = 2
+    assert torch.equal(mirror_healthy_half(grey, both)[1], both)
+
+
+def test_without_contrast_kidneys_look_like_muscle_and_bone_like_bone():
+    hu = torch.full((60, 60), 50.0)
+    labels = torch.zeros(60, 60, dtype=torch.uint8)
+    hu[10:30, 10:30], labels[10:30, 10:30] = 190.0, 1
+    hu[40:50, 40:50] = 260.0  # a vessel
+    hu[50:58, 5:15] = 900.0  # bone
+    plain = take_contrast_away(hu, labels, squeeze=0.15, kidney_hu=30.0)
+    assert float(plain[labels > 0].median()) == pytest.approx(30, abs=3)
+    assert float(plain[45, 45]) < 220
+    assert float(plain[54, 10]) == 900
+    assert float(plain[2, 2]) == pytest.approx(46, abs=2)
+    air = torch.full((60, 60), -1000.0)
+    assert torch.equal(take_contrast_away(air, torch.zeros_like(labels), 0.15, 30.0), air)
+
+
+def test_synthetic_lesions_sit_at_kidneys_and_are_seen():
+    y, x = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
+    labels = (((x - 48) ** 2 / 400 + (y - 48) ** 2 / 625) < 1).to(torch.uint8)
+    hu = torch.where(labels > 0, 180.0, -80.0)
+    counts = {True: 0, False: 0}
+    for seed in range(40):
+        lesion = Lesion.draw(np.random.default_rng(seed))
+        changed, marked = add_lesion(hu, labels, lesion, 1.6)
+        if marked is labels:
+            continue
+        counts[lesion.tumor] += 1
+        inside = marked == 2 if lesion.tumor else (changed - hu).abs() > 30
+        assert bool(inside.any())
+        assert lesion.tumor or set(marked.unique().tolist()) == {0, 1}  # a cyst counts as kidney
+        assert abs(float(changed[inside].median()) - 180) > 10
+        assert bool((labels[inside] > 0).any())  # it grows from the kidney
+    assert min(counts.values()) > 5
+    nothing = torch.zeros_like(labels)
+    assert add_lesion(hu, nothing, lesion, 1.6)[1] is nothing
+
+
+def test_blur_keeps_the_mean_and_leaves_sharp_what_is_to_stay_sharp():
+    pictures = torch.randn(3, 40, 40, generator=torch.Generator().manual_seed(1))
+    blurred = blur(pictures, [0.0, 1.0, 2.0])
+    assert torch.allclose(blurred[0], pictures[0], atol=1e-6)
+    assert pictures[1].std() > blurred[1].std() > blurred[2].std()
+    flat = torch.full((1, 30, 30), 7.0)
+    assert torch.allclose(blur(flat, [1.5]), flat, atol=1e-5)
+    assert normalise(torch.tensor(-160.0)) == -1

@@ -1,0 +1,50 @@
+"""What training makes small is small for the right answer, and its gradient points there."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from training.losses import LOSSES, STABLE, dice_loss
+
+
+@pytest.fixture
+def labels():
+    labels = torch.zeros(2, 32, 32, dtype=torch.long)
+    labels[:, 4:24, 4:24], labels[:, 8:16, 8:16] = 1, 2
+    return labels
+
+
+def logits_of(labels, certain=12.0):
+    return F.one_hot(labels, 3).movedim(-1, 1).float() * certain
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_right_answer_costs_nothing_and_others_do(labels, name):
+    loss = LOSSES[name]
+    right = float(loss(logits_of(labels), labels))
+    assert right < 0.01
+    assert float(loss(logits_of(labels.clamp(max=1)), labels)) > right + 0.3  # tumors called kidney
+    assert float(loss(logits_of(labels.roll(5, 2)), labels)) > right + 0.3
+    assert float(loss(torch.zeros(2, 3, 32, 32), labels)) > right + 0.3
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_following_the_gradient_leads_to_the_labels(labels, name):
+    logits = torch.zeros(2, 3, 32, 32, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], 0.3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        LOSSES[name](logits, labels).backward()
+        optimizer.step()
+    found = logits.argmax(1)
+    assert torch.equal(found == 2, labels == 2) if name == "paper" else torch.equal(found, labels)
+
+
+def test_the_dice_loss_by_hand():
+    truth = torch.zeros(1, 20, 20, dtype=torch.bool)
+    truth[0, :10, :10] = True
+    half = truth.float() * 0.5
+    assert float(dice_loss(half, truth)) == pytest.approx(1 - (100 + STABLE) / (150 + STABLE))
+    assert float(dice_loss(truth.float(), truth)) == 0
+    nothing = torch.zeros_like(truth)
+    assert float(dice_loss(nothing.float(), nothing)) == 0  # an empty batch costs nothing
