@@ -14,7 +14,7 @@ from typing import Any
 
 from wpunet.errors import Cancelled, WpunetError
 
-from . import scene
+from . import install, scene
 from .run import Progress, Run, RunOptions, StartEngine, State
 from .undo import Before
 
@@ -65,8 +65,11 @@ class WPUNetSegmentLogic:
     def start(self, volume: Any, options: RunOptions = RunOptions()) -> Run:
         """Begin a run and return at once; poll it until its state is no longer RUNNING.
 
-        Raises InputError when the volume or the region cannot be used, OutputError when there is no room.
+        Raises InputError when the volume or the region cannot be used, OutputError when there is no room, InstallError
+        when the engine lacks something (install.ensure asks for it).
         """
+        if self._start_engine is None:
+            install.require(options.device)
         return Run(volume, options, self._start_engine)
 
     def finish(self, run: Run, segmentation: Any = None, may_overwrite: MayOverwrite | None = None) -> Any:

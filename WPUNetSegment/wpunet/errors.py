@@ -25,3 +25,7 @@ class DeviceError(WpunetError):
 
 class Cancelled(WpunetError):
     """The caller asked to stop."""
+
+
+class InstallError(WpunetError):
+    """A package that the engine needs is not installed, or cannot be."""

@@ -1,0 +1,128 @@
+"""A CT and its corrected segments as a training case in KiTS19's layout: case_00000/{imaging,segmentation}.nii.gz."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from wpunet import check
+from wpunet import volume as geometry
+from wpunet.errors import InputError, OutputError
+from wpunet.labels import BY_SIDE, KIDNEY, TOGETHER, TUMOR
+from wpunet.volume import Volume
+
+from . import handover
+
+CASE = "WPUNetSegment.TrainingCase"  # attribute of the segmentation: the id of the case that was made of it
+KIDNEY_TYPES = ("64033007",)  # SNOMED CT: kidney
+TUMOR_TYPES = ("4147007", "108369006", "86049000")  # mass, neoplasm, primary neoplasm
+
+
+def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
+    """Write the CT and its segments as the next free case of ``folder``, and return the case's folder.
+
+    A segmentation that was saved there before updates its own case; no other case is ever touched.
+    Raises InputError when no kidney is marked, OutputError when the folder cannot be written.
+    """
+    handover.require_ct(volume)
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is no folder; make it first, or choose another one.")
+    ct, labels = _upright(volume, segmentation)
+    if not (labels > 0).any():
+        raise InputError(f"{segmentation.GetName()} marks no kidney and no tumor; correct it first.")
+    identity = segmentation.GetAttribute(CASE) or uuid.uuid4().hex
+    try:
+        with tempfile.TemporaryDirectory(prefix=".wpunet-", dir=folder) as temporary:
+            made = Path(temporary) / "case"
+            made.mkdir()
+            write_nifti(made / "imaging.nii.gz", ct.hu, ct.affine)
+            write_nifti(made / "segmentation.nii.gz", labels, ct.affine)
+            (made / "case.json").write_text(json.dumps({"id": identity}) + "\n", "utf-8")
+            case = _put(made, folder, identity)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[-120:]
+        raise OutputError(f"The case cannot be written into {folder} ({reason}); choose another folder.") from error
+    segmentation.SetAttribute(CASE, identity)
+    return case
+
+
+def _upright(volume: Any, segmentation: Any) -> tuple[Volume, np.ndarray]:
+    """The CT as the engine sees it, (slice, row, column) from head to feet, and KiTS19's labels on the same grid."""
+    array, _ = check.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
+    ct = geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName())
+    grid = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", "WPUNetSegment")
+    try:
+        slicer.util.updateVolumeFromArray(grid, ct.hu)
+        grid.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ct.affine[:, [2, 1, 0, 3]]))
+        grid.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        return ct, kits_labels(segmentation, grid)
+    finally:
+        volume.GetScene().RemoveNode(grid)
+
+
+def kits_labels(segmentation: Any, volume: Any) -> np.ndarray:
+    """uint8 (k, j, i) on the volume's grid: 1 kidney, 2 tumor, which wins where they overlap; others are left out."""
+    labels = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+    segments = segmentation.GetSegmentation()
+    values = {key: _kits_value(key, segments.GetSegment(key)) for key in segments.GetSegmentIDs()}
+    for wanted in (KIDNEY, TUMOR):
+        for key, value in values.items():
+            if value == wanted:
+                labels[slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume) > 0] = value
+    return labels
+
+
+def _kits_value(key: str, segment: Any) -> int:
+    """By the segment's id, or by its clinical code where the user has added it."""
+    by_key = {label.key: TUMOR if label.value == TUMOR else KIDNEY for label in (*BY_SIDE, *TOGETHER)}
+    if key in by_key:
+        return by_key[key]
+    codes = segment.GetTerminology().split("~")
+    kind = codes[2].split("^")[1] if len(codes) > 2 and codes[2].count("^") == 2 else ""
+    return KIDNEY if kind in KIDNEY_TYPES else TUMOR if kind in TUMOR_TYPES else 0
+
+
+def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
+    """An array (slice, row, column) as .nii.gz in KiTS19's order: the first axis of the file runs over the slices."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
+    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3]
+    steps = np.linalg.norm(lps[:, :3], axis=0)
+    image.SetSpacing(steps.tolist())
+    image.SetDirection((lps[:, :3] / steps).ravel().tolist())
+    image.SetOrigin(lps[:, 3].tolist())
+    plain = path.with_suffix("")
+    sitk.WriteImage(image, str(plain))
+    with plain.open("rb") as source, gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) as packed:
+        shutil.copyfileobj(source, packed, 1 << 20)
+    plain.unlink()
+
+
+def _put(made: Path, folder: Path, identity: str) -> Path:
+    """Move a finished case to its place: its own earlier one, else the next free number."""
+    for card in folder.glob("case_*/case.json"):
+        if json.loads(card.read_text("utf-8")).get("id") == identity:
+            for file in made.iterdir():
+                file.replace(card.parent / file.name)
+            return card.parent
+    numbers = [int(path.name[5:]) for path in folder.glob("case_*") if path.name[5:].isdigit()]
+    number = max(numbers, default=-1) + 1
+    while True:
+        case = folder / f"case_{number:05}"
+        try:
+            made.rename(case)
+        except OSError:
+            if not case.exists():
+                raise
+            number += 1  # somebody else was faster
+        else:
+            return case
