@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from wpunet.preprocess import AIR_HU, normalise
 
-from training.data import HU_A_GREY, LOWEST_HU, Case
+from training.data import GROUPS, HU_A_GREY, LOWEST_HU, Case
 from training.lesions import Lesion, add_lesion
 
 SOFT_TISSUE_HU = 45.0
@@ -27,7 +27,7 @@ SOFT_TISSUE_HU = 45.0
 class Mixture:
     """What is drawn and how far it is varied. Shares are probabilities.
 
-    kidney_free, generated: of samples from levels without kidney, and from phantoms
+    kidney_free, generated, tumor_free: of samples from levels without kidney, from phantoms, from CT without tumor
     healthy:     the half with the tumor replaced by the mirrored other one, where that one has a healthy kidney
     no_contrast: the contrast agent taken away
     composite:   the frame around a crop filled from a kidney-free level
@@ -40,6 +40,7 @@ class Mixture:
 
     kidney_free: float = 0.18
     generated: float = 0.08
+    tumor_free: float = 0.1
     healthy: float = 0.14
     no_contrast: float = 0.16
     composite: float = 0.4
@@ -53,7 +54,7 @@ class Mixture:
     lesions: float = 0.2
 
 
-PLAIN = Mixture(0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0)  # slices as they are
+PLAIN = Mixture(0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0)  # slices as they are
 
 
 @dataclass
@@ -110,9 +111,7 @@ class Sampler:
     ) -> None:
         self.mixture, self.pixel_mm, self.size, self.seed = mixture, pixel_mm, size, seed
         self.device = torch.device(device)
-        self.shelves = {
-            group: Shelf(cases.get(group, []), self.device) for group in ("labelled", "kidney_free", "generated")
-        }
+        self.shelves = {group: Shelf(cases.get(group, []), self.device) for group in GROUPS}
         weights = np.array([_weight(case, mixture.small_tumors) for case in cases["labelled"]])
         self._patients = weights / weights.sum()
 
@@ -129,11 +128,7 @@ class Sampler:
         """Draw a sample; every number is drawn whether it is used or not, so that one choice does not move others."""
         m = self.mixture
         group_draw, frame_draw, healthy, plain, tint, doubt = g.random(6)
-        shelf = "labelled"
-        if group_draw < m.kidney_free and self.shelves["kidney_free"].cases:
-            shelf = "kidney_free"
-        elif group_draw > 1 - m.generated and self.shelves["generated"].cases:
-            shelf = "generated"
+        shelf = self._shelf(group_draw)
         labelled = shelf == "labelled"
         patient = int(g.choice(len(self._patients), p=self._patients))
         case = patient if labelled else int(g.integers(len(self.shelves[shelf])))
@@ -162,6 +157,15 @@ class Sampler:
             noise_seed=int(g.integers(2**31)),
             lesion=Lesion.draw(g) if labelled and g.random() < m.lesions else None,
         )
+
+    def _shelf(self, draw: float) -> str:
+        """The group that a number from 0 to 1 falls to; the labelled cases take the place of a group without cases."""
+        for group in ("kidney_free", "generated", "tumor_free"):
+            share = getattr(self.mixture, group)
+            if draw < share:
+                return group if self.shelves[group].cases else "labelled"
+            draw -= share
+        return "labelled"
 
     def _level(self, shelf: str, case: int, g: np.random.Generator) -> int:
         """Any slice; of whole volumes nine in ten times one with kidney, which are few among many."""

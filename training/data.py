@@ -14,16 +14,17 @@ from safetensors import SafetensorError
 from wpunet.errors import InputError
 
 from training import checkpoint
+from training.tables import write_json
 
 LOWEST_HU, HU_A_GREY = -500, 4  # what the network's window clips anyway is not kept
-GROUPS = ("labelled", "kidney_free", "generated")
+GROUPS = ("labelled", "kidney_free", "generated", "tumor_free")
 
 
 @dataclass(frozen=True)
 class Case:
     """Slices of one patient.
 
-    group:  "labelled", "kidney_free" (labels are all 0) or "generated" (a phantom)
+    group:  "labelled", "kidney_free" (labels are all 0), "generated" (a phantom) or "tumor_free" (kidneys only)
     grey:   uint8 (slice, row, column), HU = -500 + 4 * grey; head to feet, to the back, to the patient's left
     labels: uint8, same shape: 0, 1 kidney, 2 tumor
     """
@@ -113,16 +114,6 @@ def split_patients(
         raise InputError(f"There is no fold {fold}; with {held_out} held out there are folds 0 to {len(folds) - 1}.")
     held = [str(name) for name in folds[fold]]
     return [name for name in free if name not in held], held
-
-
-def write_json(facts: object, path: Path) -> None:
-    """Write JSON whole or not at all, so that another process never reads half of it."""
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_split(path: Path, training: list[str], held_out: list[str]) -> None:

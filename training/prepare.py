@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 from wpunet import check, files
-from wpunet.errors import InputError
+from wpunet.errors import InputError, WpunetError
 from wpunet.labels import KIDNEY, LEFT_KIDNEY
 from wpunet.predict import SLAB_MM, mean_slabs
 
 from training import checkpoint
-from training.data import Case, to_grey, write_case, write_json
+from training.data import Case, to_grey, write_case
 from training.phantoms import phantom_case
+from training.tables import write_json
 
 # Levels without kidney of known CT, by eye, counted from the head; others of such a folder are left alone.
 KIDNEY_FREE = {
@@ -52,7 +53,7 @@ class Source:
         return ";".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in self.paths if p.exists())
 
 
-def kits_sources(folder: Path) -> Iterator[Source]:
+def kits_sources(folder: Path, group: str = "labelled") -> Iterator[Source]:
     """Cases in KiTS19's layout: ``case_XXXXX/{imaging,segmentation}.nii.gz``; a case is called as its folder."""
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
     if not any(list(path.glob("*.nii.gz")) for path in folders):
@@ -62,11 +63,16 @@ def kits_sources(folder: Path) -> Iterator[Source]:
     for path in folders:
         pair = (path / "imaging.nii.gz", path / "segmentation.nii.gz")
         if any(one.exists() for one in pair):
-            yield Source(path.name, "labelled", pair, lambda path=path, pair=pair: kits_case(path.name, *pair))  # type: ignore[misc]
+            yield Source(
+                path.name, group, pair, lambda path=path, pair=pair: kits_case(path.name, pair[0], pair[1], group)
+            )  # type: ignore[misc]
 
 
-def kits_case(name: str, imaging: Path, segmentation: Path) -> Case:
-    """A CT and its mask: slabs of at most 1.6 mm as in inference, without the air around the body."""
+def kits_case(name: str, imaging: Path, segmentation: Path, group: str = "labelled") -> Case:
+    """A CT and its mask: slabs of at most 1.6 mm as in inference, without the air around the body.
+
+    In the group "tumor_free" all that is marked counts as kidney: so a machine's mask of healthy kidneys serves.
+    """
     for path, what in ((imaging, "image"), (segmentation, "mask")):
         if not path.exists():
             raise InputError(f"{path} does not exist: a case needs its {what}.")
@@ -91,10 +97,12 @@ def kits_case(name: str, imaging: Path, segmentation: Path) -> Case:
     hu = mean_slabs(volume.hu, step)
     middle = np.minimum(np.arange(len(hu)) * step + step // 2, len(mask.hu) - 1)
     labels = np.where(mask.hu[middle] == LEFT_KIDNEY, KIDNEY, mask.hu[middle]).astype(np.uint8)
+    if group == "tumor_free":
+        labels = np.minimum(labels, KIDNEY)
     body = np.any(hu > BODY_HU, axis=0)
     rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
     box = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    return Case(name, "labelled", volume.spacing[1], to_grey(hu[box]), np.ascontiguousarray(labels[box]))
+    return Case(name, group, volume.spacing[1], to_grey(hu[box]), np.ascontiguousarray(labels[box]))
 
 
 def slice_sources(folder: Path) -> Iterator[Source]:
@@ -206,19 +214,21 @@ def main() -> int:
     add = arguments.add_argument
     add("--output", type=Path, required=True)
     add("--kits", type=Path, action="append", default=[], help="folder of cases in KiTS19's layout; may come often")
+    add("--tumor-free", type=Path, help="folder of cases in KiTS19's layout whose kidneys have no tumor")
     add("--slices", type=Path, help="folder with slices.csv, images/ and masks/")
     add("--unlabelled", type=Path, help="folder of the CT whose kidney-free levels are known")
     add("--phantoms", type=int, default=0, help="how many to generate")
     given = arguments.parse_args()
     try:
         sources = [source for folder in given.kits for source in kits_sources(folder)]
+        sources += kits_sources(given.tumor_free, "tumor_free") if given.tumor_free else []
         sources += slice_sources(given.slices) if given.slices else []
         sources += kidney_free_sources(given.unlabelled) if given.unlabelled else []
         sources += phantom_sources(given.phantoms)
         if not sources:
             raise InputError("There is nothing to prepare; name a source (--kits, --slices, --unlabelled, --phantoms).")
         report = prepare(sources, given.output)
-    except (InputError, OSError) as error:
+    except (WpunetError, OSError) as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 2
     for name, reason in report["left_out"].items():

@@ -25,11 +25,12 @@ from wpunet.errors import InputError, WpunetError
 from training import checkpoint, distributed
 from training.augment import PLAIN, Sampler
 from training.config import Config
-from training.data import case_names, read_prepared, read_split, split_patients, write_json, write_split
+from training.data import GROUPS, case_names, read_prepared, read_split, split_patients, write_split
 from training.losses import LOSSES
 from training.metrics import dice
 from training.networks import ARCHITECTURES
 from training.pictures import plot_log
+from training.tables import write_json
 
 FIXED = ("architecture", "widths", "norms", "pixel_mm", "seed", "held_out", "fold", "sealed")  # for a run's life
 COLUMNS = ("step", "loss", "learning_rate", "kidney_or_tumor", "tumor", "seconds")
@@ -59,7 +60,7 @@ class Run:
         self.optimizer = optimizer(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         cases = {"labelled": read_prepared(data, "labelled", self.training)}
         if config.augment:
-            cases |= {group: read_prepared(data, group) for group in ("kidney_free", "generated")}
+            cases |= {group: read_prepared(data, group) for group in GROUPS if group != "labelled"}
         self.sampler = Sampler(cases, config.drawn, config.pixel_mm, config.size, config.seed, device)
         self.seen = read_prepared(data, "labelled", self.held_out)
         self.step = 0
