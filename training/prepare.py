@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,7 @@ def kits_sources(folder: Path, group: str = "labelled") -> Iterator[Source]:
     for path in folders:
         pair = (path / "imaging.nii.gz", path / "segmentation.nii.gz")
         if any(one.exists() for one in pair):
-            yield Source(
-                path.name, group, pair, lambda path=path, pair=pair: kits_case(path.name, pair[0], pair[1], group)
-            )  # type: ignore[misc]
+            yield Source(path.name, group, pair, partial(kits_case, path.name, *pair, group))
 
 
 def kits_case(name: str, imaging: Path, segmentation: Path, group: str = "labelled") -> Case:
@@ -116,7 +115,7 @@ def slice_sources(folder: Path) -> Iterator[Source]:
     for patient in patients:
         name, own = f"case_{patient:05}", [row for row in rows if int(row["case"]) == patient]
         paths = tuple(folder / part / f"{row['name']}.{end}" for row in own for part, end in _SLICE_FILES)
-        yield Source(name, "labelled", paths, lambda name=name, own=own: slice_case(name, folder, own))  # type: ignore[misc]
+        yield Source(name, "labelled", paths, partial(slice_case, name, folder, own))
 
 
 _SLICE_FILES = (("images", "jp2"), ("masks", "png"))
@@ -153,7 +152,7 @@ def kidney_free_sources(folder: Path) -> Iterator[Source]:
     for name, ranges in KIDNEY_FREE.items():
         path = folder / f"{name}.nii.gz"
         if path.exists():
-            yield Source(name, "kidney_free", (path,), lambda n=name, p=path, r=ranges: kidney_free_case(n, p, r))  # type: ignore[misc]
+            yield Source(name, "kidney_free", (path,), partial(kidney_free_case, name, path, ranges))
 
 
 def kidney_free_case(name: str, path: Path, ranges: tuple[tuple[int, int], ...]) -> Case:
@@ -166,7 +165,7 @@ def kidney_free_case(name: str, path: Path, ranges: tuple[tuple[int, int], ...])
 def phantom_sources(count: int) -> Iterator[Source]:
     """Phantoms, each another patient."""
     for number in range(count):
-        yield Source(f"phantom_{number:03}", "generated", (), lambda number=number: phantom_case(number))  # type: ignore[misc]
+        yield Source(f"phantom_{number:03}", "generated", (), partial(phantom_case, number))
 
 
 def prepare(sources: list[Source], output: Path) -> dict[str, dict[str, str]]:
