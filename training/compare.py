@@ -1,43 +1,38 @@
 """The paper's tables, measured here: python -m training.compare --data PREPARED --output FOLDER [--peers FOLDER]
 
 Trains every network on the same patients for the same number of steps with the same batches, then measures in one run:
-weights, multiply-adds, file size, seconds per slice taking turns, Dice of the held-out patients. Other people's
-networks in ``--peers`` are measured as they are. What is trained already is not trained again.
+weights, multiply-adds, file size, milliseconds a slice in turns, Dice of the held-out patients. Other people's networks
+in ``--peers`` are measured as they are. What is trained already is not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from wpunet.errors import WpunetError
-from wpunet.network import cost
+from wpunet.network import WPUNet, cost
 
 from training import metrics
 from training.augment import PLAIN, Sampler
 from training.config import Config
 from training.data import Case, read_prepared, read_split
+from training.peers import PEER_SIZE, measure_peers
 from training.pictures import plot_runs
-from training.prune import METHODS, PrunedRun, prune, remaining
+from training.prune import METHODS, prune, remaining
+from training.tables import write_csv, write_json, write_text
+from training.timing import precision, processor, taking_turns
 from training.train import Run, train
 
 SIZE = 256  # pixels of the slice that costs are counted for, the paper's
-PEERS = {  # name: file in the peers' folder; both mark kidney with tumor as one
-    "peer: BasicUNet of the OpenVINO notebooks": "openvino-kits19-basicunet/unet_kits19.xml",
-    "peer: U-Net 44": "openvino-kits19-unet44/unet44.onnx",
-}
-
-
 NAMES = {"wpunet": "WP-UNet", "unet": "U-Net", "basic_unet": "BasicUNet (MONAI)", "nnunet_2d": "nnU-Net 2D plan"}
 
 
@@ -61,10 +56,8 @@ def train_all(config: Config, data: Path, output: Path, weights: int, device: to
         entries.append(Entry(name, run.average.cpu(), f"{config.steps} steps"))
     more = max(1, config.steps // 16)
     for method in METHODS:
-        fine: Run = prune(
-            output / "wpunet", data, output / f"wpunet_{method}", replace(config, steps=more), method, weights, rounds=4
-        )
-        assert isinstance(fine, PrunedRun)
+        recipe = replace(config, steps=more)
+        fine = prune(output / "wpunet", data, output / f"wpunet_{method}", recipe, method, weights, rounds=4)
         entries.append(Entry(f"WP-UNet pruned by {method}", fine.average.cpu(), f"{config.steps} + {4 * more} steps"))
     return entries
 
@@ -74,7 +67,7 @@ def measure(entries: list[Entry], cases: list[Case], config: Config, at_most: in
     sampler = Sampler({"labelled": cases}, PLAIN, config.pixel_mm, SIZE, 0)
     slices = [sampler.batch(0, k, k + 1) for k in range(min(at_most, 2 * sum(len(case.labels) for case in cases)))]
     graphs = {entry.name: _compiled(entry.network, config.spec.inputs) for entry in entries}
-    seconds = _taking_turns({name: compiled for name, (compiled, _) in graphs.items()}, slices[0][0].numpy())
+    seconds = taking_turns({name: compiled for name, (compiled, _) in graphs.items()}, slices[0][0].numpy())
     on_gpu = _on_gpu(entries, slices[0][0]) if torch.cuda.is_available() else {}
     rows = []
     for entry in entries:
@@ -110,25 +103,7 @@ def _compiled(network: nn.Module, inputs: int) -> tuple[Any, int]:
     graph.reshape((1, inputs, SIZE, SIZE))
     core = ov.Core()
     numbers = b"".join(p.detach().half().numpy().tobytes() for p in network.parameters())
-    return core.compile_model(graph, "CPU", _precision(core)), len(gzip.compress(numbers, 6))
-
-
-def _precision(core: Any) -> dict[str, str]:
-    bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
-
-
-def _taking_turns(compiled: dict[str, Any], x: np.ndarray, rounds: int = 7) -> dict[str, float]:
-    """Median seconds per slice of each, all in turn, so that a busy machine is unfair to none."""
-    times: dict[str, list[float]] = {name: [] for name in compiled}
-    for number in range(rounds + 1):
-        for name, network in compiled.items():
-            start = time.perf_counter()
-            for _ in range(3):
-                network(x)
-            if number:  # the first round warms up
-                times[name].append((time.perf_counter() - start) / 3)
-    return {name: median(values) for name, values in times.items()}
+    return core.compile_model(graph, "CPU", precision(core)), len(gzip.compress(numbers, 6))
 
 
 def _on_gpu(entries: list[Entry], x: torch.Tensor, batch: int = 16) -> dict[str, float]:
@@ -149,69 +124,38 @@ def _on_gpu(entries: list[Entry], x: torch.Tensor, batch: int = 16) -> dict[str,
     return found
 
 
-def measure_peers(peers: Path, cases: list[Case], at_most: int) -> list[dict[str, Any]]:
-    """Other people's networks as they are, at their own 512x512; Dice of kidney-or-tumor on the same patients' slices.
-
-    The slices are crops, which these networks were not trained on, and most patients are among their training cases.
-    """
-    import openvino as ov
-
-    core, rows = ov.Core(), []
-    for name, file in PEERS.items():
-        if not (peers / file).exists():
-            continue
-        graph = core.read_model(peers / file)
-        graph.reshape((1, 1, 512, 512))
-        weights = sum(int(np.prod(op.shape)) for op in graph.get_ops() if op.get_type_name() == "Constant")
-        network = core.compile_model(graph, "CPU", _precision(core))
-        seconds = _taking_turns({name: network}, np.zeros((1, 1, 512, 512), np.float32))[name]
-        rows.append(
-            {
-                "network": name,
-                "weights": weights,
-                "nonzero": weights,
-                "file_mb": round((peers / file).with_suffix(".bin").stat().st_size / 1e6, 2)
-                if file.endswith(".xml")
-                else round((peers / file).stat().st_size / 1e6, 2),
-                "cpu_ms": round(seconds * 1000, 1),
-                "trained": "as published",
-                "kidney_or_tumor": round(_peer_dice(network, name, cases, at_most), 4),
-            }
-        )
-    return rows
+OURS = {
+    "network": str,
+    "weights": "{:,}".format,
+    "nonzero": "{:,}".format,
+    "multiply_adds": lambda adds: f"{adds / 1e9:.2f} G",
+    "file_mb": str,
+    "cpu_ms": str,
+    "gpu_ms": str,
+    "trained": str,
+    "kidney_or_tumor": "{:.3f}".format,
+    "tumor": "{:.3f}".format,
+}
+THEIRS = {key: OURS[key] for key in ("network", "weights", "multiply_adds", "file_mb", "cpu_ms", "kidney_or_tumor")}
+THEIRS |= {"wpunet_there": "{:.3f}".format, "unseen_patients": str}
 
 
-def _peer_dice(network: Any, name: str, cases: list[Case], at_most: int) -> float:
-    """Preprocessing as in their cards: [-125, 225] HU, each slice from 0 to 255, for the BasicUNet transposed."""
-    found, truth = [], []
-    slices = [(case.hu[k], case.labels[k]) for case in cases for k in range(len(case.labels))]
-    for hu, labels in slices[:: max(1, len(slices) // at_most)]:
-        side = np.full((512, 512), -1000.0, np.float32)
-        rows, columns = (512 - hu.shape[0]) // 2, (512 - hu.shape[1]) // 2
-        side[rows : rows + hu.shape[0], columns : columns + hu.shape[1]] = hu
-        clipped = np.clip(side, -125, 225)
-        grey = np.floor((clipped - clipped.min()) / max(1.0, np.ptp(clipped)) * 255)
-        x = grey.T if "BasicUNet" in name else grey
-        logits = network(np.ascontiguousarray(x[None, None], np.float32))[0][0, 0]
-        logits = logits.T if "BasicUNet" in name else logits
-        found.append((logits > 0)[rows : rows + hu.shape[0], columns : columns + hu.shape[1]].ravel())
-        truth.append((labels > 0).ravel())
-    return metrics.dice(np.concatenate(found), np.concatenate(truth)) or 0.0
+def markdown(rows: list[dict[str, Any]], peers: list[dict[str, Any]]) -> str:
+    """The tables, in words that need no further explanation."""
+    text = f"Slices of {SIZE}x{SIZE}; milliseconds a slice on {processor()}. MB: half precision, compressed.\n\n"
+    text += _table(rows, OURS)
+    if peers:
+        text += f"\nPublished networks as they are, at {PEER_SIZE}x{PEER_SIZE}; Dice of held-out patients that neither "
+        text += "they nor WP-UNet have seen:\n\n" + _table(peers, THEIRS)
+    return text
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """The table."""
-    columns = ("network", "weights", "not zero", "multiply-adds", "MB", "ms a slice, CPU", "ms, GPU", "trained")
-    lines = [f"| {' | '.join(columns)} | kidney or tumor | tumor |", "|---" * 10 + "|"]
-    for row in rows:
-        adds = f"{row['multiply_adds'] / 1e9:.2f} G" if "multiply_adds" in row else ""
-        gpu = "" if row.get("gpu_ms") is None else row["gpu_ms"]
-        tumor = "" if "tumor" not in row else f"{row['tumor']:.3f}"
-        lines.append(
-            f"| {row['network']} | {row['weights']:,} | {row['nonzero']:,} | {adds} | {row['file_mb']} "
-            f"| {row['cpu_ms']} | {gpu} | {row['trained']} | {row['kidney_or_tumor']:.3f} | {tumor} |"
-        )
-    return "\n".join(lines) + "\n"
+def _table(rows: list[dict[str, Any]], columns: dict[str, Callable[[Any], str]]) -> str:
+    head = (name.replace("_", " ") for name in columns)
+    body = (
+        " | ".join("" if row.get(name) is None else text(row[name]) for name, text in columns.items()) for row in rows
+    )
+    return "".join(f"| {line} |\n" for line in (" | ".join(head), "|".join(["---"] * len(columns)), *body))
 
 
 def main() -> int:
@@ -232,19 +176,19 @@ def main() -> int:
         _, held_out = read_split(given.output / "wpunet" / "split.json")
         cases = read_prepared(given.data, "labelled", held_out)
         rows = measure(entries, cases, config, given.slices)
-        rows += measure_peers(given.peers, cases, given.slices) if given.peers else []
+        dense = entries[0].network
+        assert isinstance(dense, WPUNet)
+        peers = measure_peers(given.peers, dense, config.pixel_mm, cases) if given.peers else []
+        text = markdown(rows, peers)
+        write_json({"networks": rows, "peers": peers}, given.output / "compare.json")
+        write_csv([*rows, *peers], given.output / "compare.csv")
+        write_text(text, given.output / "compare.md")
     except WpunetError as error:
         print(f"compare: {error}", file=sys.stderr)
         return 2
-    (given.output / "compare.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
-    (given.output / "compare.md").write_text(markdown(rows), "utf-8")
-    with (given.output / "compare.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
     logs = {NAMES[name]: given.output / name / "log.csv" for name in NAMES}
     plot_runs(logs, given.output / "convergence.png")
-    print(markdown(rows))
+    print(text)
     return 0
 
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from wpunet import bundle
-from wpunet.bundle import NetworkSpec
 from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet, cost
 from wpunet.runtime import OpenVINORuntime
 
 from training import checkpoint
 from training.data import read_split
+from training.networks import load_trained
 
 LICENCE = "CC BY-NC-SA 4.0 (non-commercial, share-alike; credit: Heller et al., KiTS19)"
 TOLERANCE = 0.02  # of the largest logit: half precision of the weights, float32 arithmetic
@@ -42,12 +42,7 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
 
     Raises InputError when the run has no weights of a WP-UNet, or the engine would answer otherwise than the network.
     """
-    try:
-        tensors, facts = checkpoint.load(run / "average.safetensors")
-        network = WPUNet(NetworkSpec.from_dict(facts["spec"]))
-        network.load_state_dict(tensors)
-    except (OSError, KeyError, RuntimeError, checkpoint.SafetensorError) as error:
-        raise InputError(f"{run} holds no trained WP-UNet ({error}).") from error
+    network, facts = load_trained(run)
     training, held_out = read_split(run / "split.json")
     as_bundle(network, facts["pixel_mm"], output, temperature)
     difference = _difference(network, output)

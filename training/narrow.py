@@ -11,23 +11,30 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 from wpunet.bundle import NetworkSpec
+from wpunet.errors import InputError
 from wpunet.network import WPUNet, cost
 
 State = dict[str, Tensor]
 
 
 def narrow(network: WPUNet, widths: tuple[int, ...]) -> WPUNet:
-    """``network`` with only the most important channels; ``widths`` are those of the five levels afterwards."""
+    """``network`` with only the most important channels; ``widths`` are those of the five levels afterwards.
+
+    Raises InputError when a level has not as many.
+    """
     spec = network.spec
     if len(widths) != len(spec.widths) or any(not 0 < n <= o for n, o in zip(widths, spec.widths, strict=True)):
-        raise ValueError(f"Widths {widths} cannot be kept of {spec.widths}.")
+        raise InputError(f"Widths {widths} cannot be kept of {spec.widths}.")
     smaller = WPUNet(replace(spec, widths=widths), network.dropout.p)
     smaller.load_state_dict(_Surgery(network.state_dict(), spec, widths).operate())
     return smaller
 
 
 def widths_for(weights: int, spec: NetworkSpec) -> tuple[int, ...]:
-    """The widest network of the same proportions (multiples of 2) that has at most ``weights`` weights."""
+    """The widest network of the same proportions (multiples of 2) that has at most ``weights`` weights.
+
+    Raises InputError when there is none.
+    """
     best: tuple[int, ...] | None = None
     for first in range(2, spec.widths[0] + 1, 2):
         widths = tuple(max(2, round(width * first / spec.widths[0] / 2) * 2) for width in spec.widths)
@@ -35,7 +42,7 @@ def widths_for(weights: int, spec: NetworkSpec) -> tuple[int, ...]:
             break
         best = widths
     if best is None:
-        raise ValueError(f"No network of these proportions has only {weights} weights.")
+        raise InputError(f"No network of these proportions has only {weights} weights; choose more.")
     return best
 
 

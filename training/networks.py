@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from wpunet.bundle import NetworkSpec
+from wpunet.errors import InputError
 from wpunet.network import WPUNet
+
+from training import checkpoint
 
 
 def _block(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -81,6 +86,17 @@ def nnunet_2d(spec: NetworkSpec, dropout: float = 0.0) -> nn.Module:  # noqa: AR
         nonlin=nn.LeakyReLU,
         nonlin_kwargs={"inplace": True},
     )
+
+
+def load_trained(run: Path) -> tuple[WPUNet, dict[str, Any]]:
+    """The averaged WP-UNet of a run and the facts beside it; raises InputError when there is none."""
+    try:
+        tensors, facts = checkpoint.load(run / "average.safetensors")
+        network = WPUNet(NetworkSpec.from_dict(facts["spec"]))
+        network.load_state_dict(tensors)
+    except (OSError, KeyError, RuntimeError, checkpoint.SafetensorError) as error:
+        raise InputError(f"{run} holds no trained WP-UNet ({' '.join(str(error).split())[:160]}).") from error
+    return network, facts
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {

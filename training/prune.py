@@ -9,28 +9,30 @@ writes accuracy against sparsity for each method instead.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
-from wpunet.bundle import NetworkSpec
+from wpunet import bundle, runtime
 from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 
-from training import checkpoint
 from training.config import Config
 from training.data import Case, read_prepared, read_split
 from training.evaluate import evaluate_slices
 from training.export import as_bundle
 from training.narrow import narrow, widths_for
+from training.networks import load_trained
 from training.pictures import plot_curve
+from training.tables import write_csv, write_json
 from training.train import Run, train
 
 METHODS = ("layer", "global", "channels")
@@ -81,7 +83,7 @@ def make_permanent(network: nn.Module) -> None:
 class PrunedRun(Run):
     """Fine-tuning that keeps the zeros: masks lie over the network's weights and over the average's."""
 
-    masks: dict[str, torch.Tensor]
+    masks: Mapping[str, torch.Tensor] = MappingProxyType({})
 
     def one_step(self) -> float:
         loss = super().one_step()
@@ -96,47 +98,40 @@ class PrunedRun(Run):
                     parameter.mul_(self.masks[name])
 
 
-def load_network(run: Path) -> tuple[nn.Module, NetworkSpec, dict]:
-    """The averaged network of a run, what it is and its facts; raises InputError when there is none."""
-    try:
-        tensors, facts = checkpoint.load(run / "average.safetensors")
-        spec = NetworkSpec.from_dict(facts["spec"])
-        network = WPUNet(spec)
-        network.load_state_dict(tensors)
-    except (OSError, KeyError, RuntimeError, checkpoint.SafetensorError) as error:
-        raise InputError(f"{run} holds no trained WP-UNet ({error}).") from error
-    return network, spec, facts
+def thin(network: WPUNet, method: str, weights: int) -> WPUNet:
+    """``network`` with ``weights`` weights left; by channels the next smaller network, else itself with zeros.
+
+    Raises InputError when so few cannot be left.
+    """
+    if method == "channels":
+        return narrow(network, widths_for(weights, network.spec))
+    prune_weights(network, method, weights)
+    make_permanent(network)
+    return network
 
 
-def prune(run: Path, data: Path, output: Path, config: Config, method: str, weights: int, rounds: int) -> Run:
-    """Prune the averaged network of ``run`` in ``rounds``, training ``config.steps`` steps after each."""
-    network, spec, _ = load_network(run)
+def prune(run: Path, data: Path, output: Path, config: Config, method: str, weights: int, rounds: int) -> PrunedRun:
+    """Prune the averaged network of ``run`` in ``rounds``, training ``config.steps`` steps after each.
+
+    Returns the run of the last round, which lies in ``output``; the same patients are held out as of ``run``. Raises
+    InputError when so few weights cannot be left.
+    """
+    network, facts = load_trained(run)
     total = sum(p.numel() for p in network.parameters())
-    fine: Run | None = None
     for number in range(1, rounds + 1):
         target = round(total - (total - weights) * (1 - (1 - number / rounds) ** 3))  # much at first, little at the end
-        masks: dict[str, torch.Tensor] = {}
-        if method == "channels":
-            assert isinstance(network, WPUNet)
-            network = narrow(network, widths_for(target, spec))
-        else:
-            prune_weights(network, method, target)
-            make_permanent(network)
-            masks = {name: (p != 0).float() for name, p in network.named_parameters() if p.ndim == 4}
-        widths = network.spec.widths if isinstance(network, WPUNet) else spec.widths
+        network = thin(network, method, target)
+        recipe = replace(config, widths=network.spec.widths, norms=network.spec.norms, pixel_mm=facts["pixel_mm"])
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         folder = output if number == rounds else output / f"round_{number}"
-        recipe = replace(config, widths=tuple(widths), norms=spec.norms)
-        fine = PrunedRun(
-            recipe, data, folder, torch.device("cpu" if not torch.cuda.is_available() else "cuda"), run / "split.json"
-        )
-        fine.masks = {name: mask.to(fine.device) for name, mask in masks.items()}
+        fine = PrunedRun(recipe, data, folder, device, run / "split.json")
+        if method != "channels":
+            fine.masks = {n: (p != 0).float().to(device) for n, p in network.named_parameters() if p.ndim == 4}
         if fine.step == 0:
             for one in (fine.network, fine.average):
                 one.load_state_dict(network.state_dict())
-            fine.apply_masks()
         train(fine)
-        network = fine.average.cpu()
-    assert fine is not None
+        network, _ = load_trained(folder)
     return fine
 
 
@@ -147,25 +142,15 @@ def curve(run: Path, data: Path, output: Path, sparsities: list[float], at_most:
     rows = []
     for method in METHODS:
         for sparsity in sparsities:
-            network, spec, facts = load_network(run)
+            network, facts = load_trained(run)
             total = sum(p.numel() for p in network.parameters())
             if sparsity:
-                target = round(total * (1 - sparsity))
-                if method == "channels":
-                    assert isinstance(network, WPUNet)
-                    network = narrow(network, widths_for(target, spec))
-                else:
-                    prune_weights(network, method, target)
-                    make_permanent(network)
-            figures = _measure(network, facts["pixel_mm"], cases)
+                network = thin(network, method, round(total * (1 - sparsity)))
+            figures = measure(network, facts["pixel_mm"], cases)
             left = remaining(network)
             rows.append({"method": method, "sparsity": round(1 - left / total, 4), "weights": left, **figures})
             print(rows[-1], flush=True)
-    output.mkdir(parents=True, exist_ok=True)
-    with (output / "sparsity.csv").open("w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
+    write_csv(rows, output / "sparsity.csv")
     points: dict[str, list] = {method: [] for method in METHODS}
     for row in rows:
         points[str(row["method"])].append((row["sparsity"], row["kidney_or_tumor"], row["tumor"]))
@@ -173,15 +158,22 @@ def curve(run: Path, data: Path, output: Path, sparsities: list[float], at_most:
     return rows
 
 
-def _measure(network: nn.Module, pixel_mm: float, cases: list[Case]) -> dict[str, float]:
-    """Mean Dice over patients, through the engine."""
-    from wpunet import bundle, runtime
-
-    assert isinstance(network, WPUNet)
+def measure(network: WPUNet, pixel_mm: float, cases: list[Case]) -> dict[str, float]:
+    """Mean Dice over patients of kidney_or_tumor and tumor, through the engine's runtime."""
     with tempfile.TemporaryDirectory() as folder:
         weights = bundle.load(as_bundle(network, pixel_mm, Path(folder) / "pruned.safetensors"))
         figures = evaluate_slices(cases, runtime.create(weights, "auto"), weights)
     return {key: figures[key].get("mean", 0.0) for key in ("kidney_or_tumor", "tumor")}
+
+
+def loss_of_accuracy(dense: Path, pruned: PrunedRun, at_most: int) -> dict[str, Any]:
+    """Mean Dice of the held-out patients (at most so many) of two runs, and the difference."""
+    cases = pruned.seen[:at_most]
+    before, after = (
+        measure(network, facts["pixel_mm"], cases) for network, facts in map(load_trained, (dense, pruned.folder))
+    )
+    lost = {key: round(before[key] - after[key], 4) for key in before}
+    return {"held_out_patients": len(cases), "dice_before": before, "dice_after": after, "dice_lost": lost}
 
 
 def main() -> int:
@@ -197,22 +189,23 @@ def main() -> int:
     add("--rounds", type=int, default=4)
     add("--steps", type=int, help="of fine-tuning after each round, instead of the config's")
     add("--curve", action="store_true", help="accuracy against sparsity for each method, without fine-tuning")
-    add("--patients", type=int, default=1000, help="at most so many held-out patients for the curve")
+    add("--patients", type=int, default=1000, help="at most so many held-out patients for the Dice")
     given = arguments.parse_args()
     try:
         if given.curve:
             curve(given.run, given.data, given.output, [0, 0.2, 0.4, 0.5, 0.6, 0.669, 0.75, 0.85, 0.92], given.patients)
             return 0
-        network, _, _ = load_network(given.run)
+        network, _ = load_trained(given.run)
         total = sum(p.numel() for p in network.parameters())
-        weights = given.weights or (round(total * (1 - given.sparsity)) if given.sparsity else None)
+        weights = round(total * (1 - given.sparsity)) if given.sparsity is not None else given.weights
         if weights is None or given.config is None:
             raise InputError("Say how much to prune (--weights or --sparsity) and how to fine-tune (--config).")
         config = Config.read(given.config, steps=given.steps)
         fine = prune(given.run, given.data, given.output, config, given.method, weights, given.rounds)
         figures = {"method": given.method, "weights_before": total, "weights_left": remaining(fine.average)}
-        (given.output / "pruned.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-        print(json.dumps(figures))
+        figures |= loss_of_accuracy(given.run, fine, given.patients)
+        write_json(figures, given.output / "pruned.json")
+        print(json.dumps(figures, indent=1))
     except WpunetError as error:
         print(f"prune: {error}", file=sys.stderr)
         return 2
