@@ -155,7 +155,6 @@ def test_a_case_that_comes_twice_is_taken_once(tmp_path, kits):
 
 
 def test_it_goes_on_where_it_stopped(tmp_path, kits, monkeypatch):
-    sources = list(prepare.kits_sources(kits))
     load, seen = prepare.kits_case, []
 
     def interrupted(name, *paths):
@@ -165,6 +164,7 @@ def test_it_goes_on_where_it_stopped(tmp_path, kits, monkeypatch):
         return load(name, *paths)
 
     monkeypatch.setattr(prepare, "kits_case", interrupted)
+    sources = list(prepare.kits_sources(kits))
     with pytest.raises(KeyboardInterrupt):
         prepare.prepare(sources, tmp_path / "out")
     assert seen == ["case_00000", "case_00001", "case_00002"]
