@@ -124,7 +124,7 @@ def _on_gpu(entries: list[Entry], x: torch.Tensor, batch: int = 16) -> dict[str,
     return found
 
 
-OURS = {
+OURS: dict[str, Callable[[Any], str]] = {
     "network": str,
     "weights": "{:,}".format,
     "nonzero": "{:,}".format,
