@@ -1,4 +1,4 @@
-"""3D Slicer's scene without 3D Slicer: slicer-core's real classes, and the few globals that the application would set."""
+"""3D Slicer's scene without 3D Slicer: slicer-core's real classes and the few globals that the application sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MISSING = "needs slicer-core: pip install 'trame-slicer[standalone]'"
 
 
 def start(temporary: Path) -> None:
-    """Give the package ``slicer`` a new empty scene, the modules' logics and an application's folder for temporary files.
+    """Give the package ``slicer`` a new empty scene, the modules' logics and a folder for temporary files.
 
     Names are the application's own, so that code made for it runs unchanged: ``slicer.mrmlScene``,
     ``slicer.modules.volumes.logic()``, ``slicer.app.temporaryPath``.

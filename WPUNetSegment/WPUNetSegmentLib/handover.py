@@ -37,7 +37,7 @@ def case_name(volume: Any) -> str:
 def _browser_of(volume: Any) -> Any:
     """The sequence browser that shows its frames through this volume, or None."""
     for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
-        if browser.IsProxyNode(volume) and browser.GetNumberOfItems() > 1:
+        if browser.GetSequenceNode(volume) and browser.GetNumberOfItems() > 1:
             return browser
     return None
 

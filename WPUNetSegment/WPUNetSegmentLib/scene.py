@@ -140,7 +140,7 @@ def show_uncertainty(result: RunResult, volume: Any, segmentation: Any) -> Any:
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
-        display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeFileInferno.txt")
+        display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeCyan")  # neither red nor green, as the segments are
         display.SetAutoWindowLevel(False)
         display.SetWindowLevelMinMax(0.0, 1.0)
         display.SetThreshold(LEAST_UNCERTAINTY, 1.0)

@@ -1,0 +1,370 @@
+"""The result in the scene: where it lies, what it is called, and what happens to the user's own work."""
+
+import numpy as np
+import pytest
+
+from Testing.slicer.conftest import BALLS, UNCERTAIN, kept_keys, turned
+from Testing.slicer.stand_in import marked
+
+KINDS = ("axial", "left-handed", "coronal", "oblique", "tilted")
+MOVED = turned((0, 1, 1), 35)
+MOVED[:3, 3] = 100, -50, 30
+
+
+def mask(segmentation, key, volume):
+    import slicer
+
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume) > 0
+
+
+def engine_labels(volume):
+    import slicer
+
+    labels = marked(slicer.util.arrayFromVolume(volume))
+    return {value: labels == value for value in (1, 2, 3)}
+
+
+def to_world(node):
+    import slicer
+    import vtk
+
+    transform = vtk.vtkGeneralTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, transform)
+    return transform
+
+
+def world_centre(volume, where):
+    """Mean place of marked voxels (k, j, i) in the world, RAS mm."""
+    from WPUNetSegmentLib.handover import ijk_to_ras
+
+    index = np.argwhere(where).mean(0)[::-1]
+    return np.array(to_world(volume).TransformPoint((ijk_to_ras(volume) @ np.append(index, 1.0))[:3]))
+
+
+def surface_in_world(segmentation, key):
+    """Centre and volume in ml of a segment's surface, where its segmentation lies."""
+    import vtk
+
+    surface, moved, triangles, mass = (
+        vtk.vtkPolyData(),
+        vtk.vtkTransformPolyDataFilter(),
+        vtk.vtkTriangleFilter(),
+        vtk.vtkMassProperties(),
+    )
+    assert segmentation.GetClosedSurfaceRepresentation(key, surface)
+    moved.SetTransform(to_world(segmentation))
+    moved.SetInputData(surface)
+    triangles.SetInputConnection(moved.GetOutputPort())
+    mass.SetInputConnection(triangles.GetOutputPort())
+    mass.Update()
+    bounds = np.reshape(moved.GetOutput().GetBounds(), (3, 2))
+    return bounds.mean(1), mass.GetVolume() / 1000.0
+
+
+@pytest.mark.parametrize("transform", [None, MOVED], ids=["as it is", "under a transform"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_volume_segments_and_surfaces_agree_in_patient_space(add_ct, logic, kind, transform):
+    from wpunet.labels import BY_SIDE
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct(kind, transform=transform)
+    segmentation = logic.process(volume, options=RunOptions(surface=True))
+    labels = engine_labels(volume)
+    for label in BY_SIDE:
+        found = mask(segmentation, label.key, volume)
+        assert found.any()
+        if kind == "oblique":  # the engine works on an upright grid there
+            assert 2 * (found & labels[label.value]).sum() / (found.sum() + labels[label.value].sum()) > 0.9
+        else:
+            assert np.array_equal(found, labels[label.value])
+    for key, (centre, radius) in BALLS.items():
+        at, ml = surface_in_world(segmentation, key)
+        truth = to_world(volume).TransformPoint(centre)
+        assert np.allclose(at, truth, atol=2.0)
+        if key != "kidney_right":  # which has a hole where the tumor is
+            assert np.allclose(world_centre(volume, mask(segmentation, key, volume)), truth, atol=1.0)
+            assert ml == pytest.approx(4.19e-3 * radius**3, rel=0.15)
+    assert kept_keys(segmentation) == ["kidney_right", "kidney_left", "tumor"]
+    assert segmentation.GetSegmentation().GetNumberOfLayers() == 1
+    assert segmentation.GetTransformNodeID() == volume.GetTransformNodeID()
+
+
+def assert_as_in_the_table(segmentation, table):
+    import slicer
+
+    segments = segmentation.GetSegmentation()
+    for label in table:
+        segment, entry = segments.GetSegment(label.key), slicer.vtkSlicerTerminologyEntry()
+        assert segment.GetName() == label.name
+        assert np.allclose(segment.GetColor(), np.array(label.colour) / 255, atol=1e-3)
+        assert segment.GetTerminology() == label.terminology
+        assert slicer.modules.terminologies.logic().DeserializeTerminologyEntry(segment.GetTerminology(), entry)
+        assert entry.GetTypeObject().GetCodeValue() == label.type[1]
+        if label.modifier:
+            assert entry.GetTypeModifierObject().GetCodeMeaning() == label.modifier[2]
+
+
+def test_names_colours_and_codes_survive_seg_nrrd(add_ct, logic, scene, tmp_path):
+    import slicer
+    from wpunet.labels import BY_SIDE
+
+    volume = add_ct("tilted")
+    segmentation = logic.process(volume)
+    assert_as_in_the_table(segmentation, BY_SIDE)
+    path, storage = tmp_path / "kidnéys.seg.nrrd", segmentation.CreateDefaultStorageNode()
+    storage.SetFileName(str(path))
+    assert storage.WriteData(segmentation)
+    again = slicer.modules.segmentations.logic().LoadSegmentationFromFile(str(path))
+    assert_as_in_the_table(again, BY_SIDE)
+    for label in BY_SIDE:
+        assert np.array_equal(mask(again, label.key, volume), mask(segmentation, label.key, volume))
+    assert logic.edited(again) == []
+
+
+def test_all_survives_an_mrb(add_ct, logic, scene, tmp_path):
+    import slicer
+    from wpunet.labels import BY_SIDE
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct("oblique", transform=MOVED)
+    segmentation = logic.process(volume, options=RunOptions(uncertainty=True))
+    before = {label.key: mask(segmentation, label.key, volume) for label in BY_SIDE}
+    report, description = logic.report(segmentation), segmentation.GetDescription()
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"), None)
+    scene.Clear(False)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    volume, segmentation = slicer.util.getNode("CT"), slicer.util.getNode("CT kidneys")
+    assert_as_in_the_table(segmentation, BY_SIDE)
+    for key, found in before.items():
+        assert np.array_equal(mask(segmentation, key, volume), found)
+    assert (logic.report(segmentation), segmentation.GetDescription()) == (report, description)
+    assert logic.edited(segmentation) == []
+    assert logic.process(volume) is segmentation
+
+
+def test_the_description_names_licence_and_use(add_ct, logic):
+    text = logic.process(add_ct()).GetDescription()
+    assert "not a medical device" in text
+    assert "CC BY-NC-SA" in text
+    assert "network stand-in" in text
+
+
+def test_the_report_tells_places_in_the_cts_own_coordinates(add_ct, logic):
+    volume = add_ct("left-handed")
+    report = logic.report(logic.process(volume))
+    assert report["case"] == "CT"
+    left = next(one for one in report["structures"] if one["side"] == "left" and one["kind"] == "kidney")
+    assert np.allclose(left["centre_ras_mm"], BALLS["kidney_left"][0], atol=2.5)
+
+
+def test_kidneys_can_stay_together(add_ct, logic):
+    from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TOGETHER
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct()
+    segmentation = logic.process(volume, options=RunOptions(sides=False))
+    assert_as_in_the_table(segmentation, TOGETHER)
+    labels = engine_labels(volume)
+    assert np.array_equal(mask(segmentation, "kidney", volume), labels[LEFT_KIDNEY] | labels[RIGHT_KIDNEY])
+    logic.process(volume, options=RunOptions(sides=True))
+    assert kept_keys(segmentation) == ["tumor", "kidney_right", "kidney_left"]
+
+
+def test_segmenting_again_updates_and_piles_nothing_up(add_ct, logic, scene):
+    import slicer
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct()
+    segmentation = logic.process(volume, options=RunOptions(uncertainty=True, surface=True))
+    nodes, (_, before) = scene.GetNumberOfNodes(), surface_in_world(segmentation, "kidney_right")
+    hu = slicer.util.arrayFromVolume(volume)
+    hu[hu == 300] = 150  # the tumor is gone
+    assert logic.process(volume, options=RunOptions(uncertainty=True)) is segmentation
+    assert scene.GetNumberOfNodes() == nodes
+    assert not mask(segmentation, "tumor", volume).any()
+    assert logic.edited(segmentation) == []
+    _, after = surface_in_world(segmentation, "kidney_right")
+    assert after > before + 5.0
+
+
+def test_segments_of_the_user_and_what_he_named_stay(add_ct, logic):
+    import slicer
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    segments, cyst = segmentation.GetSegmentation(), np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
+    cyst[20:24, 20:30, 20:40] = 1
+    segments.AddEmptySegment("cyst", "my cyst", (0, 0, 1))
+    slicer.util.updateSegmentBinaryLabelmapFromArray(cyst, segmentation, "cyst", volume)
+    segments.CollapseBinaryLabelmaps(False)  # into the same layer, as the Segment Editor may do
+    segments.GetSegment("tumor").SetName("lesion A")
+    segments.GetSegment("tumor").SetColor(1, 0, 1)
+    assert logic.edited(segmentation) == []
+    assert logic.process(volume) is segmentation
+    assert np.array_equal(mask(segmentation, "cyst", volume), cyst > 0)
+    assert segments.GetSegment("tumor").GetName() == "lesion A"
+    assert segments.GetSegment("tumor").GetColor() == (1, 0, 1)
+
+
+def paint(segmentation, key, volume):
+    import slicer
+
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume).copy()
+    array[10:12, 10:12, 10:12] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, volume)
+
+
+def drop(segmentation, key, volume):
+    segmentation.GetSegmentation().RemoveSegment(key)
+
+
+def empty(segmentation, key, volume):
+    import slicer
+
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8), segmentation, key, volume
+    )
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"), [(paint, "kidney tumor"), (empty, "kidney tumor"), (drop, "kidney tumor (deleted)")]
+)
+def test_edited_segments_are_never_overwritten_unasked(add_ct, logic, edit, told):
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    edit(segmentation, "tumor", volume)
+    assert logic.edited(segmentation) == [told]
+    there = [mask(segmentation, key, volume) for key in kept_keys(segmentation)]
+    asked = []
+    for may in (None, lambda names: bool(asked.append(names))):
+        other = logic.process(volume, segmentation, may_overwrite=may)
+        assert other is not segmentation
+        assert logic.edited(other) == []
+        now = [mask(segmentation, key, volume) for key in kept_keys(segmentation)]
+        assert all(np.array_equal(a, b) for a, b in zip(there, now, strict=True))
+    assert asked == [[told]]
+    assert logic.process(volume, segmentation, may_overwrite=lambda names: True) is segmentation
+    assert logic.edited(segmentation) == []
+
+
+def test_a_segment_of_the_users_own_that_is_called_like_ours_counts_as_his_work(add_ct, logic, scene):
+    volume = add_ct()
+    own = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    own.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    own.GetSegmentation().AddEmptySegment("tumor", "my tumor", (1, 1, 1))
+    assert logic.edited(own) == ["my tumor"]
+
+
+@pytest.mark.parametrize("sides", [True, False])
+def test_a_run_can_be_undone(add_ct, logic, sides):
+    import slicer
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct()
+    segmentation = logic.process(volume, options=RunOptions(uncertainty=True))
+    assert not logic.can_undo(segmentation)
+    paint(segmentation, "tumor", volume)
+    keys, report = kept_keys(segmentation), logic.report(segmentation)
+    before = [mask(segmentation, key, volume) for key in keys]
+    uncertainty = segmentation.GetNodeReference("WPUNetSegment.Uncertainty")
+    doubt = slicer.util.arrayFromVolume(uncertainty).copy()
+    hu = slicer.util.arrayFromVolume(volume)
+    hu[hu == 300] = 150
+    hu[hu == 40] = 0
+    options = RunOptions(uncertainty=True, sides=sides)
+    logic.process(volume, segmentation, options, may_overwrite=lambda names: True)
+    assert kept_keys(segmentation) == (keys if sides else ["tumor", "kidney"])
+    assert logic.report(segmentation) != report
+    logic.undo(segmentation)
+    assert sorted(kept_keys(segmentation)) == sorted(keys)
+    for key, found in zip(keys, before, strict=True):
+        assert np.array_equal(mask(segmentation, key, volume), found)
+    assert logic.report(segmentation) == report
+    assert np.array_equal(slicer.util.arrayFromVolume(uncertainty), doubt)
+    assert logic.edited(segmentation) == ["kidney tumor"]
+    assert not logic.can_undo(segmentation)
+
+
+@pytest.mark.parametrize("transform", [None, MOVED], ids=["as it is", "under a transform"])
+def test_the_uncertainty_lies_where_it_belongs(add_ct, logic, transform):
+    import slicer
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct("coronal", transform=transform)
+    segmentation = logic.process(volume, options=RunOptions(uncertainty=True))
+    node = segmentation.GetNodeReference("WPUNetSegment.Uncertainty")
+    values = slicer.util.arrayFromVolume(node)
+    assert values.max() == pytest.approx(200 / 255, abs=0.01)
+    assert values.size < 0.1 * slicer.util.arrayFromVolume(volume).size
+    assert np.allclose(world_centre(node, values > 0), to_world(volume).TransformPoint(UNCERTAIN[0]), atol=1.5)
+    assert node.GetDisplayNode().GetApplyThreshold()
+    assert node.GetDisplayNode().GetColorNode().GetName() == "Cyan"
+
+
+def test_a_ct_without_findings_gives_empty_segments(add_ct, logic):
+    import slicer
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct()
+    slicer.util.arrayFromVolume(volume)[:] = np.random.default_rng(0).integers(-1000, -900, (50, 63, 94))
+    segmentation = logic.process(volume, options=RunOptions(uncertainty=True, surface=True))
+    assert kept_keys(segmentation) == ["kidney_right", "kidney_left", "tumor"]
+    assert not any(mask(segmentation, key, volume).any() for key in kept_keys(segmentation))
+    assert logic.edited(segmentation) == []
+
+
+def test_the_segmentation_is_placed_beside_the_ct(add_ct, logic, scene):
+    import slicer
+    from WPUNetSegmentLib.run import RunOptions
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
+    study = hierarchy.CreateStudyItem(patient, "study")
+    volume = add_ct()
+    hierarchy.CreateItem(study, volume)
+    segmentation = logic.process(volume, options=RunOptions(uncertainty=True))
+    uncertainty = segmentation.GetNodeReference("WPUNetSegment.Uncertainty")
+    for node in (segmentation, uncertainty):
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == study
+    assert segmentation.GetNodeReference("referenceImageGeometryRef") is volume
+
+
+def test_several_cts_each_get_their_own_segmentation(add_ct, logic):
+    volumes = [add_ct("axial", "first"), add_ct("coronal", "second")]
+    found = [logic.process(volume) for volume in volumes]
+    assert [one.GetName() for one in found] == ["first kidneys", "second kidneys"]
+    assert [logic.process(volume) for volume in volumes] == found
+
+
+def test_of_a_sequence_the_frame_that_is_shown_is_segmented(add_ct, logic, scene):
+    import slicer
+
+    first, second = add_ct("axial", "frame"), add_ct("axial", "other")
+    slicer.util.arrayFromVolume(second)[slicer.util.arrayFromVolume(second) == 300] = 0
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "4D CT")
+    for index, frame in enumerate((first, second)):
+        sequence.SetDataNodeAtValue(frame, str(index))
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    proxy = browser.GetProxyNode(sequence)
+    for frame, tumor in ((0, True), (1, False)):
+        browser.SetSelectedItemNumber(frame)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+        segmentation = logic.process(proxy)
+        assert logic.report(segmentation)["case"] == f"{proxy.GetName()} (frame {frame + 1} of 2)"
+        assert mask(segmentation, "tumor", proxy).any() == tumor
+
+
+@pytest.mark.parametrize("kind", ["axial", "coronal", "oblique"])
+def test_a_region_restricts_the_result(add_ct, logic, scene, kind):
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct(kind, transform=MOVED)
+    region = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "around the left kidney")
+    region.SetCenter(*to_world(volume).TransformPoint(BALLS["kidney_left"][0]))
+    region.SetSize(60, 60, 60)
+    segmentation = logic.process(volume, options=RunOptions(region=region))
+    assert mask(segmentation, "kidney_left", volume).any()
+    assert not mask(segmentation, "kidney_right", volume).any()
+    assert not mask(segmentation, "tumor", volume).any()
