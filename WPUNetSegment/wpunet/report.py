@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import __version__
+from .bodies import bounding_box
 from .bundle import Weights
 from .labels import LEFT_KIDNEY, RIGHT_KIDNEY
 from .measure import Structure
@@ -114,9 +115,10 @@ def warnings_from(structures: Sequence[Structure], hu: np.ndarray, labels: np.nd
     if not structures:
         return ("No kidney was found. If there is one, look at orientation and HU scale of the CT, or try --full.",)
     warnings = []
-    if kidneys:
-        tissue = hu[(labels == RIGHT_KIDNEY) | (labels == LEFT_KIDNEY)]
-        middle = float(np.median(tissue))
+    box = bounding_box(labels)
+    if kidneys and box:
+        tissue = np.isin(labels[box], (RIGHT_KIDNEY, LEFT_KIDNEY))
+        middle = float(np.median(hu[box][tissue]))
         if middle < ENHANCED_HU:
             warnings.append(
                 f"Probably without contrast (kidney tissue {middle:.0f} HU): tumors are hardly visible, check them."
