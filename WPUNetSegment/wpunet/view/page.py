@@ -64,6 +64,7 @@ html { overflow: hidden; }
 .panel h2 { font-size: .8rem; font-weight: 600; letter-spacing: .02em; color: #a9b4c0; padding: 10px 14px 4px; }
 .panel th, .panel td { padding: 0 6px !important; height: 30px !important; font-size: .8rem; white-space: nowrap; }
 .panel th:first-child, .panel td:first-child { padding-left: 14px !important; }
+.panel th:last-child, .panel td:last-child { padding-right: 14px !important; }
 .panel td.number, .panel th.number { text-align: right !important; font-variant-numeric: tabular-nums; }
 .panel th { font-size: .72rem !important; color: #a9b4c0 !important; }
 .panel .text-subtitle-1 { font-size: .8rem !important; font-weight: 600; color: #a9b4c0; }
@@ -75,6 +76,8 @@ html { overflow: hidden; }
 .tool-grid { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2px; padding: 4px 8px; }
 .tool-grid .v-btn { height: 48px !important; font-size: .7rem; }
 .tool-options .text-subtitle-2 { font-size: .75rem !important; }
+.tool-options .v-selection-control { --v-selection-control-size: 28px; min-height: 28px; }
+.segment { min-height: 32px !important; }
 .segment .v-list-item-title { font-size: .85rem; }
 .segment .v-list-item__prepend .v-icon { opacity: 1; }
 .mark { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 8px; }
@@ -111,7 +114,6 @@ class Page:
                 self._messages()
                 self._results()
                 with html.Div(v_if=(self._is.segmented,)):
-                    html.H2("Correct")
                     self.tools = CorrectionTools()
             with VMain(style="height: 100vh"):
                 layout_manager.initialize_layout_grid(self.layout)
@@ -255,7 +257,7 @@ class Page:
                     ("mdi-chevron-right", "Next tumor", 1),
                 ):
                     VBtn(
-                        icon=f"mdi-chevron-{icon}",
+                        icon=icon,
                         click=(self._do.next_tumor, f"[{by}]"),
                         disabled=(f"!{self._is.tumors}",),
                         variant="text",

@@ -61,7 +61,7 @@ class Scene:
         ids = vtkStringArray()
         for label in BY_SIDE:  # the k-th id stands for the value k + 1
             ids.InsertNextValue(label.key)
-        labelmap = self._node("vtkMRMLLabelMapVolumeNode", "labels", labels)
+        labelmap = self._node("vtkMRMLLabelMapVolumeNode", "labels", labels.copy())  # edited in place from now on
         self._app.segmentations_logic.ImportLabelmapToSegmentationNode(labelmap, self._segments, ids)
         scene.RemoveNode(labelmap)
         for label in BY_SIDE:
@@ -73,17 +73,18 @@ class Scene:
 
     def labels(self) -> np.ndarray:
         """The segments as they are now: uint8 (slice, row, column), values of labels.BY_SIDE."""
-        labels = np.zeros(self._volume.hu.shape, np.uint8)
+        labels: np.ndarray = np.zeros(self._volume.hu.shape, np.uint8)
         for label in BY_SIDE:
             segment = self._segments.GetSegmentation().GetSegment(label.key)
             image = segment.GetRepresentation("Binary labelmap")
             if image is None or image.IsEmpty():
                 continue
-            extent: tuple[int, ...] = image.GetExtent()
+            extent = image.GetExtent()
             stored = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
             theirs, ours = [], []
-            for first, last, size in zip(extent[4::-2], extent[5::-2], labels.shape, strict=True):
-                low, high = max(first, 0), min(last, size - 1) + 1
+            for axis in range(3):
+                first, last = extent[4 - 2 * axis : 6 - 2 * axis]
+                low, high = max(first, 0), min(last, labels.shape[axis] - 1) + 1
                 theirs.append(slice(low - first, high - first))
                 ours.append(slice(low, high))
             labels[tuple(ours)][stored[tuple(theirs)] == segment.GetLabelValue()] = label.value

@@ -141,7 +141,7 @@ class Pages:
         if len(self._sessions) >= MOST_SESSIONS:
             return notices.busy(f"{MOST_SESSIONS} pages are open already. Close one and reload this page.")
         session, self._spare = self._spare or await self._start(), None
-        page = secrets.token_urlsafe(24)
+        page = secrets.token_hex(16)  # the browser side makes addresses lower case
         self._sessions[page] = session
         self._give_up_later(page, UNUSED_SECONDS)
         raise web.HTTPFound(f"/{page}/")

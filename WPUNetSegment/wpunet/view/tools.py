@@ -70,6 +70,9 @@ class CorrectionTools(SegmentEditorUI):
     def _build_ui(self) -> None:
         name = self._typed_state.name
         with self:
+            with html.Div(classes="d-flex align-center"):
+                html.H2("Correct", classes="flex-grow-1")
+                self._undo()
             self._segments()
             with html.Div(classes="tool-grid", raw_attrs=['role="toolbar"', 'aria-label="Correction tools"']):
                 for text, icon, effect in TOOLS:
@@ -77,24 +80,18 @@ class CorrectionTools(SegmentEditorUI):
             with html.Div(classes="px-2 pt-2 tool-options"):
                 for effect, options in OPTIONS.items():
                     self._register_effect_ui(effect, options)
-            with html.Div(classes="d-flex px-1 py-1"):
-                for text, icon, click, ready in (
-                    ("Undo", "mdi-undo", self.undo_clicked, name.can_undo),
-                    ("Redo", "mdi-redo", self.redo_clicked, name.can_redo),
-                ):
-                    VBtn(
-                        text,
-                        prepend_icon=icon,
-                        click=click,
-                        disabled=(f"!{ready}",),
-                        variant="text",
-                        size="small",
-                        classes="flex-grow-1",
-                    )
             SegmentDisplayUI(typed_state=self.sub_state(name.segment_display), variant="flat", density="compact")
             SegmentEditAreaUI(
                 segment_edit_area_typed_state=self.sub_state(name.segment_edit_area), variant="flat", density="compact"
             )
+
+    def _undo(self) -> None:
+        name = self._typed_state.name
+        for text, icon, click, ready in (
+            ("Undo", "mdi-undo", self.undo_clicked, name.can_undo),
+            ("Redo", "mdi-redo", self.redo_clicked, name.can_redo),
+        ):
+            VBtn(text, prepend_icon=icon, click=click, disabled=(f"!{ready}",), variant="text", size="small")
 
     def _segments(self) -> None:
         """A row a segment: which one is edited, its colour and name, and whether it is shown."""
