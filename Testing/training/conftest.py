@@ -11,6 +11,8 @@ import torch
 from wpunet import phantom
 
 from training import prepare
+from training.config import Config, tomllib
+from training.train import Run, train
 
 RECIPE = """widths = [4, 4, 8, 8, 8]
 steps = 12
@@ -109,3 +111,13 @@ def no_file_over(size):
 def same(one, other):
     """Whether two dictionaries of tensors are equal bit for bit."""
     return one.keys() == other.keys() and all(np.array_equal(one[key].numpy(), other[key].numpy()) for key in one)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory, prepared):
+    """A run of 60 steps on the phantoms: enough to find bodies, not enough to be good."""
+    folder = tmp_path_factory.mktemp("runs") / "trained"
+    values = tomllib.loads(RECIPE) | {"steps": 60, "widths": [8, 8, 16, 16, 16], "look_every": 20}
+    torch.set_num_threads(1)
+    train(Run(Config.of(values, "the tests' recipe"), prepared, folder, torch.device("cpu")))
+    return folder

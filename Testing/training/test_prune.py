@@ -1,0 +1,199 @@
+"""Pruning leaves exactly as many weights as asked for, the largest ones, and fine-tuning keeps the zeros."""
+
+import csv
+import json
+
+import pytest
+import torch
+from wpunet.bundle import NetworkSpec
+from wpunet.errors import InputError
+from wpunet.network import WPUNet, cost
+
+from training import checkpoint, prune
+from training.config import Config
+from training.data import read_split
+from training.narrow import narrow, widths_for
+from training.networks import load_trained
+
+PAPER = 1_297_441  # weights that the paper has left
+
+
+def random_network(spec, seed=0):
+    """As if trained: no weight is 0, statistics are not 0 and 1."""
+    torch.manual_seed(seed)
+    network = WPUNet(spec)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 2.0)
+            module.weight.data.uniform_(0.5, 1.5)
+            module.bias.data.normal_(0, 0.2)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def full():
+    """The paper's widths."""
+    return random_network(NetworkSpec()).state_dict()
+
+
+def full_network(full):
+    network = WPUNet(NetworkSpec())
+    network.load_state_dict(full)
+    return network.eval()
+
+
+@pytest.mark.parametrize("method", ["layer", "global"])
+def test_exactly_as_many_weights_are_left_as_in_the_paper(full, method):
+    network = prune.thin(full_network(full), method, PAPER)
+    assert prune.remaining(network) == PAPER
+    assert cost(network, (32, 32)).nonzero == PAPER
+    kept = {name: weight for name, weight in network.state_dict().items() if weight.ndim != 4}
+    assert all(torch.equal(weight, full[name]) for name, weight in kept.items())  # biases and norms as they were
+
+
+def test_by_layer_each_matrix_loses_the_same_share_and_its_smallest(full):
+    network = prune.thin(full_network(full), "layer", PAPER)
+    total = sum(module.weight.numel() for module, _ in prune.matrices(network))
+    share = sum(int((module.weight == 0).sum()) for module, _ in prune.matrices(network)) / total
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            weight, before = module.weight, full[f"{name}.weight"]
+            gone = weight == 0
+            assert int(gone.sum()) == pytest.approx(share * gone.numel(), abs=1.01), name
+            assert torch.equal(weight[~gone], before[~gone])
+            assert before[gone].abs().max() <= before[~gone].abs().min()
+
+
+def test_globally_the_smallest_of_all_go(full):
+    network = prune.thin(full_network(full), "global", PAPER)
+    pairs = [
+        (module.weight, full[f"{name}.weight"]) for name, module in network.named_modules() if hasattr(module, "groups")
+    ]
+    gone = torch.cat([before[weight == 0].abs() for weight, before in pairs])
+    kept = torch.cat([before[weight != 0].abs() for weight, before in pairs])
+    assert gone.max() <= kept.min()
+    shares = [float((weight == 0).float().mean()) for weight, _ in pairs]
+    assert max(shares) - min(shares) > 0.3  # the matrices are not alike, so neither are their shares
+
+
+def test_impossible_numbers_are_refused(full):
+    network = full_network(full)
+    for weights in (100, 10_000_000):
+        with pytest.raises(InputError, match="cannot be left; choose between"):
+            prune.prune_weights(network, "layer", weights)
+    with pytest.raises(InputError, match="has only 10 weights"):
+        widths_for(10, network.spec)
+    with pytest.raises(InputError, match="cannot be kept"):
+        narrow(network, (128, 128, 256, 512, 1024))
+
+
+def test_by_channels_the_network_is_really_smaller(full):
+    wide = full_network(full)
+    small = prune.thin(wide, "channels", PAPER)
+    before, after = cost(wide), cost(small)
+    assert after.weights <= PAPER
+    assert after.weights > 0.9 * PAPER  # and no smaller than need be
+    assert after.nonzero == after.weights
+    assert after.multiply_adds < 0.45 * before.multiply_adds
+    assert small(torch.zeros(1, 1, 64, 96)).shape == (1, 3, 64, 96)
+
+
+@pytest.mark.parametrize("norms", [1, 2])
+def test_channels_that_say_nothing_can_go_without_a_trace(norms):
+    """A network with dead channels everywhere answers the same when just these are taken out."""
+    small_spec, wide_spec = (NetworkSpec(tuple(w * k for w in (4, 6, 8, 10, 12)), norms=norms) for k in (1, 2))
+    wide = random_network(wide_spec, seed=1)
+    with torch.no_grad():
+        for name, module in wide.named_modules():  # every second output of every place is silent
+            if isinstance(module, torch.nn.Conv2d) and "depthwise" not in name and name != "head":
+                module.weight[1::2] = 0
+                module.bias[1::2] = 0
+            if isinstance(module, torch.nn.BatchNorm2d):
+                for part in (module.weight, module.bias):
+                    part[1::2] = 0
+                module.running_mean[1::2] = 0
+    small = narrow(wide, small_spec.widths).eval()
+    x = torch.randn(2, 1, 48, 64, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        assert torch.allclose(small(x), wide(x), atol=1e-4)
+        wide.decoder[1].second.pointwise.weight[0] += 1.0
+        assert not torch.allclose(small(x), wide(x), atol=1e-2)
+
+
+def test_keeping_all_channels_changes_nothing():
+    network = random_network(NetworkSpec((4, 6, 8, 10, 12), norms=2))
+    same = narrow(network, network.spec.widths).eval()
+    x = torch.randn(1, 1, 32, 32)
+    assert torch.equal(same(x), network(x))
+    assert widths_for(10**9, network.spec) == network.spec.widths
+
+
+@pytest.fixture
+def fine_tuning(recipe):
+    return recipe(steps=4, look_every=4, average=2)
+
+
+@pytest.mark.parametrize("method", prune.METHODS)
+def test_rounds_with_fine_tuning_end_at_the_number_asked_for(
+    method, trained, prepared, fine_tuning, tmp_path, command, capsys
+):
+    network, _ = load_trained(trained)
+    total = cost(network, (32, 32)).weights
+    wanted = total // 2
+    options = ("--run", trained, "--data", prepared, "--config", fine_tuning, "--method", method, "--rounds", 2)
+    assert command(prune, *options, "--output", tmp_path / "p", "--weights", wanted) == 0
+    pruned, facts = load_trained(tmp_path / "p")
+    left = prune.remaining(pruned)
+    assert left == wanted if method != "channels" else 0.7 * wanted < left <= wanted
+    assert facts["pixel_mm"] == 4.0
+    assert read_split(tmp_path / "p" / "split.json") == read_split(trained / "split.json")
+    told = json.loads((tmp_path / "p" / "pruned.json").read_text())
+    assert (told["weights_before"], told["weights_left"]) == (total, left)
+    assert told["dice_lost"]["tumor"] == pytest.approx(
+        told["dice_before"]["tumor"] - told["dice_after"]["tumor"], abs=1e-3
+    )
+    start, _ = load_trained(tmp_path / "p" / "round_1")
+    first = next(iter(pruned.parameters()))
+    assert not torch.equal(first, next(iter(start.parameters())))  # it went on training between the rounds
+
+
+def test_pruning_goes_on_where_it_stopped(trained, prepared, fine_tuning, tmp_path, monkeypatch):
+    config = Config.read(fine_tuning)
+    weights = cost(load_trained(trained)[0], (32, 32)).weights // 2
+    whole = prune.prune(trained, prepared, tmp_path / "whole", config, "layer", weights, 3)
+    step = prune.PrunedRun.one_step
+
+    def interrupted(self):
+        if self.folder.name == "round_2" and self.step == 2:
+            self.save()
+            raise KeyboardInterrupt
+        return step(self)
+
+    monkeypatch.setattr(prune.PrunedRun, "one_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prune.prune(trained, prepared, tmp_path / "resumed", config, "layer", weights, 3)
+    monkeypatch.setattr(prune.PrunedRun, "one_step", step)
+    resumed = prune.prune(trained, prepared, tmp_path / "resumed", config, "layer", weights, 3)
+    one, other = (checkpoint.load(run.folder / "average.safetensors")[0] for run in (whole, resumed))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_curve_of_accuracy_against_sparsity(trained, prepared, tmp_path):
+    rows = prune.curve(trained, prepared, tmp_path, [0, 0.5, 0.8], at_most=1)
+    with (tmp_path / "sparsity.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [row["method"] for row in written] == [method for method in prune.METHODS for _ in range(3)]
+    for first in (0, 3, 6):
+        assert [float(row["sparsity"]) for row in written[first : first + 3]] == pytest.approx([0, 0.5, 0.8], abs=0.12)
+        assert rows[first]["kidney_or_tumor"] == rows[0]["kidney_or_tumor"]  # unpruned they are one network
+    assert rows[0]["kidney_or_tumor"] > 0.3
+    assert rows[5]["kidney_or_tumor"] != rows[0]["kidney_or_tumor"]
+    assert (tmp_path / "sparsity.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_command_says_what_is_missing(trained, prepared, tmp_path, command, capsys):
+    assert command(prune, "--run", trained, "--data", prepared, "--output", tmp_path / "p") == 2
+    assert "--weights or --sparsity" in capsys.readouterr().err
+    assert command(prune, "--run", tmp_path, "--data", prepared, "--output", tmp_path / "p", "--curve") == 2
+    assert "cannot be read" in capsys.readouterr().err
