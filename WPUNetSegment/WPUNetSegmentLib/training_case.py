@@ -35,7 +35,7 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise OutputError(f"{folder} is no folder; make it first, or choose another one.")
-    ct, labels = _upright(volume, segmentation)
+    ct, labels = upright(volume, segmentation)
     if not (labels > 0).any():
         raise InputError(f"{segmentation.GetName()} marks no kidney and no tumor; correct it first.")
     identity = segmentation.GetAttribute(CASE) or uuid.uuid4().hex
@@ -54,7 +54,7 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     return case
 
 
-def _upright(volume: Any, segmentation: Any) -> tuple[Volume, np.ndarray]:
+def upright(volume: Any, segmentation: Any) -> tuple[Volume, np.ndarray]:
     """The CT as the engine sees it, (slice, row, column) from head to feet, and KiTS19's labels on the same grid."""
     array, _ = check.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
     ct = geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName())

@@ -55,7 +55,7 @@ def torch_gpus() -> list[tuple[str, str]]:
     if not importlib.util.find_spec("torch"):
         return []
     # Importing torch takes seconds: where no GPU can be, say so without it.
-    if not _gpu_driver():
+    if not gpu_driver():
         return []
     import torch
 
@@ -63,7 +63,8 @@ def torch_gpus() -> list[tuple[str, str]]:
     return gpus + ([("mps", "Apple GPU")] if torch.backends.mps.is_available() else [])
 
 
-def _gpu_driver() -> bool:
+def gpu_driver() -> bool:
+    """Whether the system has a driver for a GPU that PyTorch could use; at once, without importing it."""
     import ctypes.util
     import sys
 

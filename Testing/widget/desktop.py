@@ -1,0 +1,207 @@
+"""The parts of the desktop application that the module touches: what it imports, and what it asks the user.
+
+``Desktop`` puts ``qt``, ``ctk``, ``slicer.ScriptedLoadableModule``, ``slicer.parameterNodeWrapper`` and ``slicer.i18n``
+where the module imports them from, and takes them away again. Questions are answered from ``answers``; one that nobody
+expected fails the test. The scene is slicer-core's own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import slicer
+import slicer.util
+from PySide6 import QtCore, QtWidgets
+
+from Testing.slicer import core
+
+from . import loader, parameter_nodes
+from .pythonqt import Proxy, Qt, proxy_class, raise_errors, wrap
+from .stand_ins import TABLE, stand_in
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "WPUNetSegment" / "WPUNetSegment.py"
+NAME = "WPUNetSegment"
+
+
+class Desktop:
+    """A running Slicer for one test, with an empty scene.
+
+    answers:  what the user will answer, in order: True or False to a question, a path to a file dialog
+    asked:    what the module asked or told in dialogs
+    opened:   addresses given to the browser
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.answers: list[Any] = []
+        self.asked: list[str] = []
+        self.opened: list[str] = []
+        self.application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+        self.application.setStyle("Fusion")
+        core.start(folder)
+        self._kept = {name: sys.modules.get(name) for name in self._modules()}
+        self._kept_slicer: dict[str, Any] = {}
+        self._isolate_settings(folder)
+        sys.modules.update(self._modules())
+        for name, value in self._globals().items():
+            self._kept_slicer[name] = getattr(slicer, name, None)
+            setattr(slicer, name, value)
+        self._kept_util = {name: getattr(slicer.util, name) for name in self._util()}
+        for name, value in self._util().items():
+            setattr(slicer.util, name, value)
+        slicer.app.clipboard = lambda: wrap(self.application.clipboard())
+        slicer.app.moduleManager = lambda: types.SimpleNamespace(connect=lambda *_: True, disconnect=lambda *_: True)
+        slicer.app.layoutManager = lambda: None
+        slicer.app.testingEnabled = lambda: False
+
+    def _isolate_settings(self, folder: Path) -> None:
+        for kind in (QtCore.QSettings.Format.NativeFormat, QtCore.QSettings.Format.IniFormat):
+            QtCore.QSettings.setPath(kind, QtCore.QSettings.Scope.UserScope, str(folder / "settings"))
+        QtCore.QCoreApplication.setOrganizationName("Testing")
+        QtCore.QCoreApplication.setApplicationName(folder.name)
+
+    def _modules(self) -> dict[str, Any]:
+        qt = Qt()
+        shown = types.SimpleNamespace(
+            **{name: self._dialog(name) for name in ("getSaveFileName", "getExistingDirectory")}
+        )
+        qt.QFileDialog = shown
+        qt.QDesktopServices = types.SimpleNamespace(openUrl=lambda url: self.opened.append(url.toString()))
+        stand_ins = {name: stand_in(name) for name in TABLE if name.startswith("ctk")}
+        modules = {"qt": qt, "ctk": Qt(stand_ins)}
+        modules["slicer.ScriptedLoadableModule"] = _scripted_module()
+        modules["slicer.parameterNodeWrapper"] = parameter_nodes
+        modules["slicer.i18n"] = types.SimpleNamespace(tr=lambda text: text, translate=lambda _context, text: text)
+        return modules
+
+    def _globals(self) -> dict[str, Any]:
+        return {name: proxy_class(stand_in(name)) for name in TABLE if name.startswith("qMRML")} | {"selfTests": {}}
+
+    def _util(self) -> dict[str, Any]:
+        def load(path: str) -> Proxy:
+            return wrap(loader.load(path))
+
+        return {
+            "loadUI": load,
+            "confirmYesNoDisplay": self._question,
+            "confirmOkCancelDisplay": self._question,
+            "errorDisplay": self._told,
+            "infoDisplay": self._told,
+            "warningDisplay": self._told,
+            "modulePath": lambda _name: str(MODULE),
+            "setSliceViewerLayers": lambda **_: None,
+            "resetSliceViews": lambda: None,
+        }
+
+    def _question(self, text: str, *_: Any, **__: Any) -> Any:
+        self.asked.append(text)
+        if not self.answers:
+            raise AssertionError(f"nobody expected the question: {text}")
+        return self.answers.pop(0)
+
+    def _told(self, text: str, *_: Any, **__: Any) -> None:
+        self.asked.append(text)
+
+    def _dialog(self, name: str) -> Any:
+        return lambda _parent, title, *_: str(self._question(title))
+
+    def load_module(self) -> Any:
+        """``WPUNetSegment.py`` as Slicer imports it, from its path, with its own folder on Python's path."""
+        specification = importlib.util.spec_from_file_location(NAME, MODULE)
+        module = importlib.util.module_from_spec(specification)
+        sys.modules[NAME] = module
+        specification.loader.exec_module(module)
+        return module
+
+    def settle(self) -> None:
+        """Let Qt do what is due; raises what went wrong in a slot."""
+        self.application.processEvents()
+        self.application.processEvents()
+        raise_errors()
+
+    def close(self) -> None:
+        """Take all of it away again; raises what went wrong in a slot."""
+        for name in [n for n in sys.modules if n == NAME or n.startswith(f"{NAME}Lib")]:
+            del sys.modules[name]
+        for name, module in self._kept.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module
+        for name, value in self._kept_slicer.items():
+            if value is None:
+                delattr(slicer, name)
+            else:
+                setattr(slicer, name, value)
+        for name, value in self._kept_util.items():
+            setattr(slicer.util, name, value)
+        raise_errors()
+
+
+def _scripted_module() -> types.ModuleType:
+    module = types.ModuleType("slicer.ScriptedLoadableModule")
+    classes = (
+        ScriptedLoadableModule,
+        ScriptedLoadableModuleWidget,
+        ScriptedLoadableModuleLogic,
+        ScriptedLoadableModuleTest,
+    )
+    for cls in classes:
+        setattr(module, cls.__name__, cls)
+    module.__all__ = [cls.__name__ for cls in classes]
+    return module
+
+
+class ScriptedLoadableModule:
+    def __init__(self, parent: Any) -> None:
+        self.parent = parent
+        self.moduleName = type(self).__name__
+
+    def resourcePath(self, name: str) -> str:
+        return str(MODULE.parent / "Resources" / name)
+
+
+class ScriptedLoadableModuleWidget:
+    def __init__(self, parent: Any = None) -> None:
+        self.moduleName = type(self).__name__.removesuffix("Widget")
+        self.parent = parent
+        self.layout = parent.layout()
+        self.developerMode = False
+
+    def resourcePath(self, name: str) -> str:
+        return str(MODULE.parent / "Resources" / name)
+
+    def setup(self) -> None:
+        pass
+
+    def cleanup(self) -> None:
+        pass
+
+
+class ScriptedLoadableModuleLogic:
+    def __init__(self, parent: Any = None) -> None:
+        self.moduleName = type(self).__name__.removesuffix("Logic")
+
+    def getParameterNode(self) -> Any:
+        node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
+        if node is None:
+            node = slicer.vtkMRMLScriptedModuleNode()
+            node.UnRegister(None) if node.GetReferenceCount() > 1 else None
+            node.SetSingletonTag(self.moduleName)
+            node.SetAttribute("ModuleName", self.moduleName)
+            node.SetName(self.moduleName)
+            node = slicer.mrmlScene.AddNode(node)
+        return node
+
+
+class ScriptedLoadableModuleTest(__import__("unittest").TestCase):
+    messageDelay = 0
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*(arguments or ("runTest",)))
+
+    def delayDisplay(self, text: str, *_: Any) -> None:
+        pass

@@ -1,0 +1,144 @@
+"""Words and looks of what the panel tells: the licence, warnings, errors, how long it will take."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+import wpunet
+from slicer.i18n import tr as _
+from wpunet import runtime
+from wpunet.measure import Structure
+
+MODEL_CARD = Path(wpunet.__file__).parent / "weights" / "MODEL_CARD.md"
+LICENCE = Path(wpunet.__file__).parent / "weights" / "LICENSE"
+SETTINGS = "WPUNetSegment"
+WEIGHTS_LICENCE = "CC BY-NC-SA 4.0"
+ACKNOWLEDGED = f"{SETTINGS}/Acknowledged"  # holds WEIGHTS_LICENCE, so that another licence is asked for again
+CASES_FOLDER = f"{SETTINGS}/TrainingCases"
+NO_GPU_TOLD = f"{SETTINGS}/NoGpuTold"
+MS_A_SLICE = f"{SETTINGS}/MillisecondsPerSlice"  # of the last run on this computer
+USUAL_MS_A_SLICE = 45.0  # measured on two cores of a server processor
+START_SECONDS = 3.0  # of the engine, whatever the size of the CT
+
+# Dark words on a light ground, with a bar: the same in Slicer's light and dark style.
+BOX = "QFrame#{name} {{ background: {ground}; border: 0; border-left: 5px solid {bar}; }} QLabel {{ color: #201a08; }}"
+LOOKS = {
+    "welcomeFrame": ("#e8f0fa", "#2f6db5"),
+    "warningFrame": ("#fff3cd", "#c98a00"),
+    "errorFrame": ("#fbe3e1", "#b3261e"),
+}
+
+
+def style(frame: Any) -> None:
+    """Give one of the panel's three boxes its looks."""
+    ground, bar = LOOKS[frame.name]
+    frame.setStyleSheet(BOX.format(name=frame.name, ground=ground, bar=bar))
+
+
+def link(path: Path, text: str) -> str:
+    return f'<a href="{path.as_uri()}">{text}</a>'
+
+
+def welcome() -> str:
+    return _(
+        "<b>For research only: not a medical device.</b> Do not use it to decide on a patient.<br>"
+        "The network was trained on KiTS19, so its weights are for non-commercial use only ({licence}). {card} says "
+        "what it was trained and tested on. Nothing leaves this computer."
+    ).format(licence=link(LICENCE, WEIGHTS_LICENCE), card=link(MODEL_CARD, _("The model card")))
+
+
+def footer() -> str:
+    return _("For research only · Weights: {licence} · {card}").format(
+        licence=link(LICENCE, WEIGHTS_LICENCE), card=link(MODEL_CARD, _("Model card"))
+    )
+
+
+def acknowledged() -> bool:
+    """Whether the user has read the licence of these very weights."""
+    return slicer.util.settingsValue(ACKNOWLEDGED, "") == WEIGHTS_LICENCE
+
+
+def acknowledge(yes: bool = True) -> None:
+    qt.QSettings().setValue(ACKNOWLEDGED, WEIGHTS_LICENCE if yes else "")
+
+
+def warnings_html(warnings: Sequence[str]) -> str:
+    """One line each, marked by a sign and not by colour alone."""
+    return "<br>".join(f"<b>⚠</b>&nbsp;{escape(warning)}" for warning in warnings)
+
+
+def error_text(text: str) -> str:
+    return f"✖ {text}"
+
+
+def duration(seconds: float) -> str:
+    """``about 20 s``, ``about 3 min``: no more exact than an estimate is."""
+    if seconds < 55:
+        return _("about {n} s").format(n=max(5, 5 * round(seconds / 5)))
+    return _("about {n} min").format(n=max(1, round(seconds / 60)))
+
+
+def gpu_possible() -> bool:
+    """Whether a graphics card might be used: there is a driver, and PyTorch. Nothing heavy is imported to find out."""
+    return runtime.gpu_driver() and importlib.util.find_spec("torch") is not None
+
+
+def devices() -> list[str]:
+    """What the entries of the device list are called, in the order of ``parameters.DEVICES``."""
+    gpu, apple = gpu_possible(), sys.platform == "darwin"
+    missing = _("not found")
+    return [
+        _("Automatic (graphics card)") if gpu else _("Automatic (processor; no graphics card found)"),
+        _("Processor"),
+        _("Graphics card, NVIDIA") + ("" if gpu and not apple else f" ({missing})"),
+        _("Graphics card, Apple") + ("" if gpu and apple else f" ({missing})"),
+    ]
+
+
+def outlook(slices: int, device: str) -> str:
+    """How long a CT of so many slices will take; that no graphics card was found is told once on a computer."""
+    if device not in ("auto", "cpu") or (device == "auto" and gpu_possible()):
+        return _("{n} slices: some seconds on the graphics card.").format(n=slices)
+    ms = slicer.util.settingsValue(MS_A_SLICE, USUAL_MS_A_SLICE, converter=float)
+    time = duration(slices * ms / 1000 + START_SECONDS)
+    text = _("{n} slices: {time} on the processor.").format(n=slices, time=time)
+    if device == "auto" and not slicer.util.settingsValue(NO_GPU_TOLD, False, converter=slicer.util.toBool):
+        return _("No graphics card was found, and none is needed. {outlook}").format(outlook=text)
+    return text
+
+
+def found(structures: Sequence[Structure], seconds: float) -> str:
+    """What a run came to, in one line."""
+    kidneys = sum(one.kind == "kidney" for one in structures)
+    return _("Done in {seconds:.0f} s. Kidneys: {kidneys}, tumors: {tumors}.").format(
+        seconds=seconds, kidneys=kidneys, tumors=len(structures) - kidneys
+    )
+
+
+def remember_speed(slices: int, seconds: float) -> None:
+    """For the next estimate."""
+    settings = qt.QSettings()
+    settings.setValue(MS_A_SLICE, 1000 * max(seconds - START_SECONDS, 0.1) / max(slices, 1))
+    settings.setValue(NO_GPU_TOLD, True)
+
+
+def last_folder() -> str:
+    """Where the last training case was saved, or ""."""
+    return str(slicer.util.settingsValue(CASES_FOLDER, ""))
+
+
+def remember_folder(folder: str) -> None:
+    qt.QSettings().setValue(CASES_FOLDER, folder)
+
+
+def about() -> str:
+    """First line of a copied log."""
+    return f"WPUNetSegment {wpunet.__version__}, Python {platform.python_version()}, {platform.platform()}"

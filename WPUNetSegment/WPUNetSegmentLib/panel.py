@@ -1,0 +1,292 @@
+"""The panel: what each widget does, and what it shows while nothing runs, while a run goes on, and after it."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+from wpunet.errors import Cancelled, WpunetError
+
+from . import install, messages, scene, training_case
+from .parameters import Parameters
+from .results import Results
+from .run import Progress, Run, RunOptions, State
+
+POLL_MS = 100
+BOXES = ("welcomeFrame", "warningFrame", "errorFrame")
+
+
+class Panel(VTKObservationMixin):
+    """Between the widgets of ``WPUNetSegment.ui``, the parameters in the scene and the logic.
+
+    run: the run that goes on, or None
+    """
+
+    def __init__(self, ui: Any, logic: Any) -> None:
+        super().__init__()
+        self.ui, self.logic = ui, logic
+        self.parameters: Parameters | None = None
+        self.run: Run | None = None
+        self._connected: int | None = None
+        self._replace: bool | None = None
+        self._news = ""
+        self.results = Results(ui, self.safely)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_MS)
+        self._timer.connect("timeout()", self.safely(self.poll))
+        for name in BOXES:
+            messages.style(getattr(ui, name))
+        ui.welcomeLabel.text, ui.footerLabel.text = messages.welcome(), messages.footer()
+        for label in (ui.welcomeLabel, ui.footerLabel):
+            label.connect("linkActivated(QString)", lambda address: qt.QDesktopServices.openUrl(qt.QUrl(address)))
+        ui.acknowledgeButton.connect("clicked()", self.safely(self._acknowledge))
+        ui.segmentButton.connect("clicked()", self.safely(self._segment_or_cancel))
+        ui.copyErrorButton.connect("clicked()", self._copy_log)
+        ui.copyLogButton.connect("clicked()", self._copy_log)
+        ui.undoButton.connect("clicked()", self.safely(self._undo))
+        ui.saveCaseButton.connect("clicked()", self.safely(self._save_case))
+        ui.correctSection.connect("contentsCollapsed(bool)", self._edit_keys)
+        self._tell()
+        self.refresh()
+
+    # parameters in the scene
+
+    def use(self, parameters: Parameters | None) -> None:
+        """Follow these parameters, and let the widgets write into them; None: follow none."""
+        if self.parameters is not None:
+            self.parameters.disconnectGui(self._connected)
+            self.removeObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
+        self.parameters = parameters
+        if parameters is not None:
+            named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+            self._connected = parameters.connectParametersToGui({name: w for name, w in named.items() if name})
+            self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
+            for at, text in enumerate(messages.devices()):
+                self.ui.deviceBox.setItemText(at, text)
+        self.refresh()
+
+    def _parameters_changed(self, _caller: Any = None, _event: str = "") -> None:
+        self._news = ""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Make every widget show how things stand."""
+        ui, running = self.ui, self.run is not None
+        ct = self.parameters.ct if self.parameters else None
+        if not running:
+            self.results.choose(ct, self.parameters.segmentation if self.parameters else None)
+        ready = ct is not None and messages.acknowledged()
+        ui.welcomeFrame.visible = not messages.acknowledged()
+        ui.segmentButton.enabled = running or ready
+        ui.segmentButton.text = _("Cance&l") if running else _("&Segment")
+        ui.segmentButton.toolTip = self._hint(ct, running)
+        ui.infoLabel.text = "" if running else self._news or self._outlook(ct)
+        ui.infoLabel.visible = bool(ui.infoLabel.text)
+        ui.progressFrame.visible = running
+        ui.undoButton.enabled = not running and self.logic.can_undo(self.results.segmentation)
+        for widget in (ui.ctSelector, ui.segmentationSelector, ui.optionsSection):
+            widget.enabled = not running
+
+    def _hint(self, ct: Any, running: bool) -> str:
+        if running:
+            return _("Stops the segmentation; the scene stays as it was.")
+        if not messages.acknowledged():
+            return _("Read the note above and confirm it first.")
+        return _("Finds kidneys and kidney tumors in the CT.") if ct else _("Choose a CT first.")
+
+    def _outlook(self, ct: Any) -> str:
+        """What to do next, or how long the CT will take."""
+        if ct is None or ct.GetImageData() is None:
+            return _("Load a CT to begin; to try it, take <i>WPUNetPhantom</i> from the module Sample Data.")
+        device = self.parameters.device if self.parameters else "auto"
+        return messages.outlook(ct.GetImageData().GetDimensions()[2], device)
+
+    def _acknowledge(self) -> None:
+        messages.acknowledge()
+        self.refresh()
+        self.ui.segmentButton.setFocus()
+
+    # a run
+
+    def _segment_or_cancel(self) -> None:
+        if self.run is None:
+            self._start()
+        else:
+            self.run.cancel()
+            self._progress(self.run.poll())
+
+    def _start(self) -> None:
+        chosen = self.parameters
+        if chosen is None:
+            return
+        install.ensure(chosen.device, slicer.util.confirmOkCancelDisplay)
+        changed = self.logic.edited(chosen.segmentation)
+        self._replace = self._ask_to_replace(changed) if changed else None
+        self._tell()
+        self.run = self.logic.start(
+            chosen.ct,
+            RunOptions(
+                device=chosen.device,
+                flips=chosen.flips,
+                full=chosen.full,
+                sides=chosen.sides,
+                min_tumor_ml=chosen.min_tumor_ml,
+                uncertainty=chosen.uncertainty,
+                region=chosen.region,
+            ),
+        )
+        self._log(_("{name}: started").format(name=chosen.ct.GetName()))
+        self.refresh()
+        self._progress(self.run.poll())
+        self._timer.start()
+
+    def _ask_to_replace(self, changed: list[str]) -> bool:
+        """Segments that somebody corrected are not replaced without a question."""
+        return slicer.util.confirmYesNoDisplay(
+            _(
+                "Changed by hand since the last run: {names}.\n\nReplace these changes? "
+                "With No they stay, and the result goes into a new segmentation."
+            ).format(names=", ".join(changed))
+        )
+
+    def _may_replace(self, changed: list[str]) -> bool:
+        """The answer that was given before the run; asked now where the changes were made during it."""
+        return self._ask_to_replace(changed) if self._replace is None else self._replace
+
+    def poll(self) -> None:
+        """See how far the run is; called by the timer."""
+        if self.run is None:
+            return
+        self._progress(self.run.poll())
+        if self.run.state is State.RUNNING:
+            return
+        self._timer.stop()
+        run, self.run = self.run, None
+        self._log(run.log)
+        try:
+            self._ended(run)
+        finally:
+            self.refresh()
+
+    def _progress(self, at: Progress) -> None:
+        self.ui.progressBar.value = round(1000 * at.fraction)
+        left = "" if at.seconds_left is None else _(" · {time} left").format(time=messages.duration(at.seconds_left))
+        self.ui.progressLabel.text = at.text + left
+
+    def _ended(self, run: Run) -> None:
+        if run.state is State.CANCELLED:
+            self._news = _("{message} The scene is as it was.").format(message=run.message)
+        elif run.state is State.FAILED:
+            self._tell(error=run.message)
+        else:
+            self._done(run)
+
+    def _done(self, run: Run) -> None:
+        """The result into the scene and onto the panel."""
+        chosen = self.parameters
+        target = chosen.segmentation if chosen else None
+        if target is None:  # the selector says "New segmentation"
+            target = scene.new_segmentation(f"{run.result.name} kidneys", run.volume)
+        placed = self.logic.finish(run, target, self._may_replace)
+        if chosen is not None:
+            chosen.segmentation = placed
+        self.results.choose(run.volume, placed)
+        self.results.show_report()
+        report = run.result.report
+        messages.remember_speed(run.result.labels.shape[0], run.seconds["engine"])
+        self._tell(warnings=report["warnings"])
+        self._log("\n".join([report["runtime"], *report["warnings"], *report["notes"], _timing(run.seconds)]))
+        self.ui.resultsSection.collapsed = False
+        self._news = messages.found(self.results.structures, sum(run.seconds.values()))
+
+    def _undo(self) -> None:
+        """The segmentation as it was before the last run."""
+        self.logic.undo(self.results.segmentation)
+        self._tell()
+        self.results.show_report()
+        self.refresh()
+
+    # words
+
+    def safely(self, action: Callable[[], None]) -> Callable[[], None]:
+        """``action`` with its errors shown on the panel, where Slicer would only print them on its console."""
+
+        def act() -> None:
+            try:
+                action()
+            except Cancelled:
+                pass
+            except WpunetError as error:
+                self._tell(error=str(error))
+            except Exception as error:
+                self._timer.stop()
+                self._log(traceback.format_exc())
+                self._tell(error=_("Unexpected: {error}. Copy the log and report it.").format(error=error))
+                logging.exception("WPUNetSegment")
+                raise
+
+        return act
+
+    def _tell(self, warnings: Sequence[str] = (), error: str = "") -> None:
+        """What the user has to know, in the boxes below the button; nothing: both go away."""
+        ui = self.ui
+        ui.warningLabel.text = messages.warnings_html(warnings)
+        ui.warningFrame.visible = bool(warnings)
+        ui.errorLabel.text = messages.error_text(error)
+        ui.errorFrame.visible = bool(error)
+        if error:
+            self._log(error)
+
+    def _log(self, text: str) -> None:
+        if text.strip():
+            self.ui.logText.appendPlainText(text.strip())
+
+    def _copy_log(self) -> None:
+        slicer.app.clipboard().setText(messages.about() + "\n" + self.ui.logText.plainText)
+
+    def _save_case(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(
+            slicer.util.mainWindow(), _("Folder of training cases"), messages.last_folder()
+        )
+        if folder:
+            messages.remember_folder(folder)
+            case = training_case.save(self.results.ct, self.results.segmentation, folder)
+            self._news = _("Saved as {folder}").format(folder=case)
+            self.refresh()
+
+    def enter(self) -> None:
+        """The module comes into view: the Segment Editor listens to the views, to the keyboard while it is open."""
+        self.ui.segmentEditor.setupViewObservations()
+        self._edit_keys(self.ui.correctSection.collapsed)
+
+    def exit(self) -> None:
+        """Another module comes into view: no effect of the Segment Editor stays active."""
+        self.ui.segmentEditor.setActiveEffect(None)
+        self.ui.segmentEditor.removeViewObservations()
+        self._edit_keys(True)
+
+    def _edit_keys(self, collapsed: bool) -> None:
+        self.ui.segmentEditor.uninstallKeyboardShortcuts()
+        if not collapsed:
+            self.ui.segmentEditor.installKeyboardShortcuts()
+
+    def close(self) -> None:
+        """Stop the run and let go of everything: the scene or the module closes."""
+        self._timer.stop()
+        if self.run is not None:
+            self.run.close()
+            self.run = None
+        self.use(None)
+        self.removeObservers()
+        self.results.choose(None, None)
+
+
+def _timing(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{part} {value:.1f} s" for part, value in seconds.items())

@@ -1,0 +1,33 @@
+"""What the user chooses, kept in the scene: inputs and options of one segmentation."""
+
+from typing import Annotated
+
+from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@parameterNodeWrapper
+class Parameters:
+    """Each name is the ``SlicerParameterName`` of one widget in the panel.
+
+    ct, segmentation: to read and to write; without a segmentation a new one is made
+    region:           look only inside this box
+    device:           what runs the network
+    min_tumor_ml:       smaller tumors are left out
+    sides:            left and right kidney as separate segments
+    flips:            average with mirrored slices
+    full:             whole field of view, without the quick search
+    uncertainty:      keep the uncertainty as a volume
+    """
+
+    ct: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+    region: vtkMRMLMarkupsROINode
+    device: Annotated[str, Choice(DEVICES)] = "auto"
+    min_tumor_ml: Annotated[float, WithinRange(0.0, 50.0)] = 0.0
+    sides: bool = True
+    flips: bool = True
+    full: bool = False
+    uncertainty: bool = False

@@ -1,0 +1,151 @@
+"""The results on the panel: table, walk through tumors and uncertain places, measuring again after a correction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+from wpunet.files import replacing
+from wpunet.measure import Structure
+
+from . import review, scene
+from .measurement import measure_segments
+from .table import ResultsTable, as_csv, as_text, structures_from
+
+EDITOR_TAG = "WPUNetSegment"  # of the Segment Editor's settings, apart from those of Slicer's own Segment Editor
+
+
+class Results(VTKObservationMixin):
+    """The sections *Results* and *Correct* of the panel, for one CT and its segmentation.
+
+    safely(action) is the action with its errors shown on the panel.
+    """
+
+    def __init__(self, ui: Any, safely: Callable[[Callable[[], None]], Callable[[], None]]) -> None:
+        super().__init__()
+        self.ui = ui
+        self.ct: Any = None
+        self.segmentation: Any = None
+        self._uncertainty: Any = None
+        self._table = ResultsTable(ui.resultsTable, lambda one: self._go(review.Place(one.name, one.centre_ras_mm)))
+        self._tumors, self._uncertain = review.Walk(), review.Walk()
+        ui.measureButton.connect("clicked()", safely(self.measure_again))
+        ui.copyTableButton.connect("clicked()", safely(self._copy))
+        ui.saveTableButton.connect("clicked()", safely(self._save))
+        ui.nextTumorButton.connect("clicked()", safely(lambda: self._go(self._tumors.step(1))))
+        ui.previousTumorButton.connect("clicked()", safely(lambda: self._go(self._tumors.step(-1))))
+        ui.uncertainButton.connect("clicked()", safely(self._next_uncertain))
+        self.choose(None, None)
+
+    @property
+    def structures(self) -> list[Structure]:
+        """What the table shows."""
+        return self._table.structures
+
+    def choose(self, ct: Any, segmentation: Any) -> None:
+        """Turn to a segmentation; what was measured of another one goes away."""
+        if ct is self.ct and segmentation is self.segmentation and ct is not None:
+            return
+        self.removeObservers()
+        self.ct, self.segmentation, self._uncertainty = ct, segmentation, None
+        if segmentation is not None:
+            inside = segmentation.GetSegmentation()
+            for event in (inside.SourceRepresentationModified, inside.SegmentAdded, inside.SegmentRemoved):
+                self.addObserver(inside, event, self._changed)
+        self.ui.show3DButton.setSegmentationNode(segmentation)
+        self._edit()
+        self.show_report()
+
+    def show_report(self) -> None:
+        """What the engine measured of this segmentation, also after the scene was saved and loaded again."""
+        report = scene.report(self.segmentation)
+        self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if report else None
+        self._show(structures_from(report) if report else [])
+        self._stale(bool(self._segments() and (not report or scene.edited(self.segmentation))))
+
+    def measure_again(self) -> None:
+        """The segments as they are now, after a correction."""
+        self._show(measure_segments(self.ct, self.segmentation))
+        self._stale(False)
+
+    def _show(self, structures: Sequence[Structure]) -> None:
+        self._table.show(structures)
+        self._tumors = review.Walk(review.tumors(structures))
+        self._uncertain = review.Walk()
+        self.ui.placeLabel.text = ""
+
+    def _segments(self) -> int:
+        return 0 if self.segmentation is None else self.segmentation.GetSegmentation().GetNumberOfSegments()
+
+    def _changed(self, _caller: Any, _event: str) -> None:
+        self._stale(True)
+
+    def _stale(self, stale: bool) -> None:
+        """Say whether the numbers belong to the segments, and offer what can be done with either."""
+        some = bool(self.structures)
+        self.ui.staleLabel.visible = stale
+        self.ui.staleLabel.text = (
+            _("The segments were changed after these measurements.") if some else _("These segments are not measured.")
+        )
+        self.ui.measureButton.enabled = self.ct is not None and self._segments() > 0
+        for button in (self.ui.copyTableButton, self.ui.saveTableButton):
+            button.enabled = some
+        for button in (self.ui.nextTumorButton, self.ui.previousTumorButton):
+            button.enabled = bool(self._tumors.places)
+        self.ui.uncertainButton.enabled = self._uncertainty is not None or bool(review.least_certain(self.structures))
+        self.ui.saveCaseButton.enabled = self.ui.measureButton.enabled
+
+    def _go(self, place: review.Place) -> None:
+        review.show(place.ras, self.ct)
+        self.ui.placeLabel.text = place.text
+
+    def _next_uncertain(self) -> None:
+        if not self._uncertain.places:
+            self._uncertain = review.Walk(self._find_uncertain())
+        self._go(self._uncertain.step(1))
+
+    def _find_uncertain(self) -> list[review.Place]:
+        """From the uncertainty volume where it was kept; else the structures themselves, the least certain first."""
+        places: list[review.Place] = []
+        if self._uncertainty is not None and slicer.mrmlScene.IsNodePresent(self._uncertainty):
+            matrix = vtk.vtkMatrix4x4()
+            self._uncertainty.GetIJKToRASMatrix(matrix)
+            values = slicer.util.arrayFromVolume(self._uncertainty)
+            places = review.uncertain_places(values, slicer.util.arrayFromVTKMatrix(matrix))
+        return places or review.least_certain(self.structures)
+
+    def _copy(self) -> None:
+        slicer.app.clipboard().setText(as_text(self.structures))
+
+    def _save(self) -> None:
+        name = f"{self.segmentation.GetName()}.csv"
+        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save table"), name, "CSV (*.csv)")
+        if path:
+            with replacing(Path(path)) as temporary:
+                temporary.write_text(as_csv(self.structures, self.ct.GetName()), "utf-8")
+
+    def _edit(self) -> None:
+        """The embedded Segment Editor on the segmentation."""
+        editor = self.ui.segmentEditor
+        if self.segmentation is None:
+            editor.setSegmentationNode(None)
+            return
+        editor.setMRMLSegmentEditorNode(_editor_node())
+        editor.setSegmentationNode(self.segmentation)
+        editor.setSourceVolumeNode(self.ct)
+
+
+def _editor_node() -> Any:
+    node = slicer.mrmlScene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
+        node.UnRegister(None)
+        node.SetSingletonTag(EDITOR_TAG)
+        node = slicer.mrmlScene.AddNode(node)
+    return node
