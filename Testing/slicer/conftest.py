@@ -47,12 +47,13 @@ def geometry(kind):
     """(4, 4), (i, j, k, 1) -> RAS mm, and the shape (k, j, i) of a CT that holds the balls."""
     directions = {
         "axial": np.diag([-1.0, -1.0, 1.0]),
+        "square": np.diag([-1.0, 1.0, 1.0]),
         "left-handed": np.diag([1.0, -1.0, 1.0]),
         "coronal": np.array([[-1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]]),
         "oblique": turned((1, 2, 3), 25)[:3, :3] @ np.diag([-1.0, -1.0, 1.0]),
         "tilted": turned((1, 0, 0), 5)[:3, :3] @ np.diag([-1.0, 1.0, -1.0]),
     }[kind]
-    steps = np.array([3.0, 3.5, 4.0])
+    steps = np.array([3.2, 3.2, 4.0] if kind == "square" else [3.0, 3.5, 4.0])
     shape = np.ceil(np.array([280.0, 220.0, 200.0]) / steps).astype(int)
     if kind == "coronal":
         shape = np.ceil(np.array([280.0, 200.0, 220.0]) / steps).astype(int)

@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
 def upright(volume: Any, segmentation: Any) -> tuple[Volume, np.ndarray]:
     """The CT as the engine sees it, (slice, row, column) from head to feet, and KiTS19's labels on the same grid."""
     array, _ = check.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
-    ct = geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName())
+    ct = square(geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName()))
     grid = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", "WPUNetSegment")
     try:
         slicer.util.updateVolumeFromArray(grid, ct.hu)
@@ -66,6 +67,22 @@ def upright(volume: Any, segmentation: Any) -> tuple[Volume, np.ndarray]:
         return ct, kits_labels(segmentation, grid)
     finally:
         volume.GetScene().RemoveNode(grid)
+
+
+def square(ct: Volume) -> Volume:
+    """The CT with square pixels, as the training wants them: the coarser of rows and columns is interpolated."""
+    pixel = min(ct.spacing[1:])
+    for axis in (1, 2):
+        ratio = pixel / ct.spacing[axis]
+        if ratio < 0.99:
+            at = np.arange(int((ct.hu.shape[axis] - 1) / ratio + 1e-6) + 1) * ratio
+            below = np.minimum(at.astype(int), ct.hu.shape[axis] - 2)
+            share = (at - below).astype(np.float32)[:, None] if axis == 1 else (at - below).astype(np.float32)
+            low, high = (np.take(ct.hu, below + step, axis).astype(np.float32) for step in (0, 1))
+            affine = ct.affine.copy()
+            affine[:3, axis] *= ratio
+            ct = replace(ct, hu=np.rint(low + (high - low) * share).astype(np.int16), affine=affine)
+    return ct
 
 
 def kits_labels(segmentation: Any, volume: Any) -> np.ndarray:

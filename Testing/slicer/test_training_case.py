@@ -1,0 +1,153 @@
+"""A corrected segmentation becomes a training case that training.prepare reads."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from wpunet.errors import InputError, OutputError
+
+from Testing.slicer.conftest import BALLS, geometry, turned
+from Testing.slicer.stand_in import marked
+
+MOVED = turned((1, 0, 1), 20)
+
+
+@pytest.fixture
+def cases(tmp_path):
+    folder = tmp_path / "training cäses"
+    folder.mkdir()
+    return folder
+
+
+def ball_ml(name):
+    return 4.18879e-3 * BALLS[name][1] ** 3
+
+
+@pytest.mark.parametrize("transform", [None, MOVED], ids=["as it is", "under a transform"])
+@pytest.mark.parametrize("kind", ["square", "left-handed", "coronal", "oblique"])
+def test_a_case_has_kits19s_axes_and_labels(add_ct, logic, cases, kind, transform):
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct(kind, transform=transform)
+    case = training_case.save(volume, logic.process(volume), cases)
+    image, mask = (nib.load(case / f"{name}.nii.gz") for name in ("imaging", "segmentation"))
+    assert case.name == "case_00000"
+    assert nib.aff2axcodes(image.affine) == ("I", "P", "L")  # KiTS19: slices down, rows back, columns to the left
+    assert image.shape == mask.shape
+    assert np.allclose(image.affine, mask.affine)
+    assert image.get_data_dtype() == np.int16
+    labels = np.asarray(mask.dataobj)
+    assert set(np.unique(labels)) == {0, 1, 2}
+    ml = np.bincount(labels.ravel())[1:] * abs(np.linalg.det(mask.affine[:3, :3])) / 1000
+    assert ml == pytest.approx(
+        [ball_ml("kidney_right") - ball_ml("tumor") + ball_ml("kidney_left"), ball_ml("tumor")], rel=0.06
+    )
+    centre = mask.affine @ np.append(np.argwhere(labels == 2).mean(0), 1.0)
+    assert np.allclose(centre[:3], BALLS["tumor"][0], atol=1.0)
+    rows, columns = np.linalg.norm(image.affine[:3, 1:3], axis=0)
+    assert rows == pytest.approx(columns, rel=0.01)
+    if kind == "square":
+        wanted = np.where(marked(np.asarray(image.dataobj)) == 3, 1, marked(np.asarray(image.dataobj)))
+        assert np.array_equal(labels, wanted)
+
+
+@pytest.mark.parametrize("kind", ["axial", "oblique"])
+def test_the_training_prepares_it(add_ct, logic, cases, kind):
+    prepare = pytest.importorskip("training.prepare")
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct(kind)
+    training_case.save(volume, logic.process(volume), cases)
+    (source,) = prepare.kits_sources(cases)
+    case = source.load()
+    assert case.name == "case_00000"
+    assert set(np.unique(case.labels)) == {0, 1, 2}
+    tumor = case.grey[case.labels == 2]
+    assert np.median(tumor) > np.median(case.grey[case.labels == 1])
+
+
+def test_corrections_and_segments_of_ones_own_are_in_it(add_ct, logic, cases):
+    import slicer
+    from wpunet.labels import TUMOR_LABEL
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct("square")
+    segmentation = logic.process(volume)
+    segments, shape = segmentation.GetSegmentation(), slicer.util.arrayFromVolume(volume).shape
+    drawn = np.zeros(shape, np.uint8)
+    drawn[22:26, 30:34, 60:64] = 1
+    for key, name, codes in (("a", "second tumor", TUMOR_LABEL.terminology), ("b", "a vein", "")):
+        segments.AddEmptySegment(key, name, (0, 0, 1))
+        segments.GetSegment(key).SetTerminology(codes)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, segmentation, key, volume)
+        drawn = np.roll(drawn, 8, 0)
+    segments.RemoveSegment("tumor")
+    labels = np.asarray(nib.load(training_case.save(volume, segmentation, cases) / "segmentation.nii.gz").dataobj)
+    assert np.count_nonzero(labels == 2) == 4 * 4 * 4
+
+
+def test_another_case_is_never_touched(add_ct, logic, cases):
+    from WPUNetSegmentLib import training_case
+
+    for name in ("case_00000", "case_00007"):
+        (cases / name).mkdir()
+        (cases / name / "imaging.nii.gz").write_bytes(b"another one's")
+    volumes = [add_ct("axial", name) for name in ("first", "second")]
+    saved = [training_case.save(volume, logic.process(volume), cases) for volume in volumes]
+    assert [case.name for case in saved] == ["case_00008", "case_00009"]
+    assert (cases / "case_00007" / "imaging.nii.gz").read_bytes() == b"another one's"
+
+
+def test_saving_again_updates_ones_own_case(add_ct, logic, cases):
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    case = training_case.save(volume, segmentation, cases)
+    segmentation.GetSegmentation().RemoveSegment("tumor")
+    assert training_case.save(volume, segmentation, cases) == case
+    assert np.asarray(nib.load(case / "segmentation.nii.gz").dataobj).max() == 1
+    assert [path.name for path in cases.iterdir()] == ["case_00000"]
+    (case / "case.json").write_text(json.dumps({"id": "somebody else's"}))
+    assert training_case.save(volume, segmentation, cases).name == "case_00001"
+
+
+def test_what_cannot_be_saved_is_told(add_ct, logic, cases, scene):
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    with pytest.raises(OutputError, match="no folder; make it"):
+        training_case.save(volume, segmentation, cases / "missing")
+    for key in list(segmentation.GetSegmentation().GetSegmentIDs()):
+        segmentation.GetSegmentation().RemoveSegment(key)
+    nodes = scene.GetNumberOfNodes()
+    with pytest.raises(InputError, match="marks no kidney"):
+        training_case.save(volume, segmentation, cases)
+    assert list(cases.iterdir()) == []
+    assert scene.GetNumberOfNodes() == nodes
+
+
+def test_a_case_that_could_not_be_written_leaves_nothing(add_ct, logic, cases, monkeypatch):
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    whole = training_case.write_nifti
+
+    def broken(path, values, affine):
+        whole(path, values, affine)
+        if path.name.startswith("segmentation"):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training_case, "write_nifti", broken)
+    with pytest.raises(OutputError, match="No space left"):
+        training_case.save(volume, segmentation, cases)
+    assert list(cases.iterdir()) == []
+
+
+def test_the_geometry_of_the_tests_is_what_it_says():
+    affine, shape = geometry("coronal")
+    assert nib.aff2axcodes(affine) == ("L", "S", "P")
+    assert shape == (55, 58, 94)
