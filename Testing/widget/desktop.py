@@ -1,7 +1,8 @@
 """The parts of the desktop application that the module touches: what it imports, and what it asks the user.
 
 ``Desktop`` puts ``qt``, ``ctk``, ``slicer.ScriptedLoadableModule``, ``slicer.parameterNodeWrapper`` and ``slicer.i18n``
-where the module imports them from, and takes them away again. Questions are answered from ``answers``; one that nobody
+where the module imports them from, and takes them away again. What VTK only prints, an error in an observer of the
+scene, is kept for ``raise_errors`` too. Questions are answered from ``answers``; one that nobody
 expected fails the test. The scene is slicer-core's own.
 """
 
@@ -20,7 +21,7 @@ from PySide6 import QtCore, QtWidgets
 from Testing.slicer import core
 
 from . import loader, parameter_nodes
-from .pythonqt import Proxy, Qt, proxy_class, raise_errors, wrap
+from .pythonqt import Proxy, Qt, keep_error, proxy_class, raise_errors, wrap
 from .stand_ins import TABLE, stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,14 +35,17 @@ class Desktop:
     answers:  what the user will answer, in order: True or False to a question, a path to a file dialog
     asked:    what the module asked or told in dialogs
     opened:   addresses given to the browser
+    at_start: what waits for the end of Slicer's start
     """
 
     def __init__(self, folder: Path) -> None:
         self.answers: list[Any] = []
         self.asked: list[str] = []
         self.opened: list[str] = []
+        self.at_start: list[Any] = []
         self.application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
         self.application.setStyle("Fusion")
+        self._hook, sys.excepthook = sys.excepthook, lambda _type, error, _traceback: keep_error(error)
         core.start(folder)
         self._kept = {name: sys.modules.get(name) for name in self._modules()}
         self._kept_slicer: dict[str, Any] = {}
@@ -56,7 +60,13 @@ class Desktop:
         slicer.app.clipboard = lambda: wrap(self.application.clipboard())
         slicer.app.moduleManager = lambda: types.SimpleNamespace(connect=lambda *_: True, disconnect=lambda *_: True)
         slicer.app.layoutManager = lambda: None
-        slicer.app.testingEnabled = lambda: False
+        slicer.app.connect = self._startup
+
+    def _startup(self, signal: str, slot: Any) -> bool:
+        """The module asks to be told when all modules are there; ``start_up`` tells it."""
+        assert signal == "startupCompleted()"
+        self.at_start.append(slot)
+        return True
 
     def _isolate_settings(self, folder: Path) -> None:
         for kind in (QtCore.QSettings.Format.NativeFormat, QtCore.QSettings.Format.IniFormat):
@@ -92,6 +102,8 @@ class Desktop:
             "errorDisplay": self._told,
             "infoDisplay": self._told,
             "warningDisplay": self._told,
+            "mainWindow": lambda: None,
+            "getModuleWidget": lambda _name: None,
             "modulePath": lambda _name: str(MODULE),
             "setSliceViewerLayers": lambda **_: None,
             "resetSliceViews": lambda: None,
@@ -117,6 +129,13 @@ class Desktop:
         specification.loader.exec_module(module)
         return module
 
+    def module_window(self) -> Proxy:
+        """What Slicer gives a module's widget as its parent: a widget with a layout and the scene."""
+        window = slicer.qMRMLWidget()
+        window.setLayout(sys.modules["qt"].QVBoxLayout())
+        window.setMRMLScene(slicer.mrmlScene)
+        return window
+
     def settle(self) -> None:
         """Let Qt do what is due; raises what went wrong in a slot."""
         self.application.processEvents()
@@ -124,7 +143,8 @@ class Desktop:
         raise_errors()
 
     def close(self) -> None:
-        """Take all of it away again; raises what went wrong in a slot."""
+        """Take all of it away again; raises what went wrong in a slot or in an observer of the scene."""
+        sys.excepthook = self._hook
         for name in [n for n in sys.modules if n == NAME or n.startswith(f"{NAME}Lib")]:
             del sys.modules[name]
         for name, module in self._kept.items():

@@ -38,6 +38,11 @@ def raise_errors() -> None:
         raise first
 
 
+def keep_error(error: BaseException) -> None:
+    """Remember an exception that nobody above could catch."""
+    _errors.append(error)
+
+
 @dataclass(frozen=True)
 class Api:
     """The members of one class: names of properties and methods, full signatures of each signal."""
@@ -103,7 +108,7 @@ def guarded(slot: Callable) -> Callable:
         try:
             slot(*(wrap(argument) for argument in arguments[:most]))
         except Exception as error:
-            _errors.append(error)
+            keep_error(error)
 
     return call
 

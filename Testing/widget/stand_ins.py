@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import shiboken6
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from .pythonqt import normalized
@@ -160,6 +161,8 @@ class NodeComboBox:
 
     def refill(self, *_: Any) -> None:
         """What the scene holds now into the list."""
+        if not shiboken6.isValid(self):
+            return  # the panel is gone, the scene still tells its observers
         if self._scene and self._node and not self._scene.IsNodePresent(self._node):
             self.do_setCurrentNode(None)
         self.box.blockSignals(True)

@@ -72,8 +72,10 @@ class WPUNetSegmentLogic:
             install.require(options.device)
         return Run(volume, options, self._start_engine)
 
-    def finish(self, run: Run, segmentation: Any = None, may_overwrite: MayOverwrite | None = None) -> Any:
-        """Show the result of a run that is DONE, and return its segmentation.
+    def finish(
+        self, run: Run, segmentation: Any = None, may_overwrite: MayOverwrite | None = None, fresh: bool = False
+    ) -> Any:
+        """Show the result of a run that is DONE, and return its segmentation; ``fresh``: without one given, a new one.
 
         Segments that the user has edited are replaced only when ``may_overwrite`` says so; else, and where nobody can
         be asked, the result goes into a new segmentation.
@@ -83,7 +85,9 @@ class WPUNetSegmentLogic:
         if volume.GetScene() is None:
             raise WpunetError("The CT is no longer in the scene, so its segments have no place; load it again.")
         began = time.monotonic()
-        target = segmentation if segmentation is not None else scene.earlier_result(volume)
+        target = segmentation
+        if target is None and not fresh:
+            target = scene.earlier_result(volume)
         if target is not None and target.GetScene() is None:
             target = None
         if target is not None:

@@ -14,8 +14,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 from wpunet.errors import Cancelled, WpunetError
 
-from . import install, messages, scene, training_case
-from .parameters import Parameters
+from . import install, messages, training_case
 from .results import Results
 from .run import Progress, Run, RunOptions, State
 
@@ -32,7 +31,7 @@ class Panel(VTKObservationMixin):
     def __init__(self, ui: Any, logic: Any) -> None:
         super().__init__()
         self.ui, self.logic = ui, logic
-        self.parameters: Parameters | None = None
+        self.parameters: Any = None
         self.run: Run | None = None
         self._connected: int | None = None
         self._replace: bool | None = None
@@ -58,8 +57,8 @@ class Panel(VTKObservationMixin):
 
     # parameters in the scene
 
-    def use(self, parameters: Parameters | None) -> None:
-        """Follow these parameters, and let the widgets write into them; None: follow none."""
+    def use(self, parameters: Any) -> None:
+        """Follow these ``Parameters``, and let the widgets write into them; None: follow none."""
         if self.parameters is not None:
             self.parameters.disconnectGui(self._connected)
             self.removeObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
@@ -190,11 +189,10 @@ class Panel(VTKObservationMixin):
 
     def _done(self, run: Run) -> None:
         """The result into the scene and onto the panel."""
+        assert run.result is not None
         chosen = self.parameters
-        target = chosen.segmentation if chosen else None
-        if target is None:  # the selector says "New segmentation"
-            target = scene.new_segmentation(f"{run.result.name} kidneys", run.volume)
-        placed = self.logic.finish(run, target, self._may_replace)
+        target = chosen.segmentation if chosen else None  # None: the selector says "New segmentation"
+        placed = self.logic.finish(run, target, self._may_replace, fresh=True)
         if chosen is not None:
             chosen.segmentation = placed
         self.results.choose(run.volume, placed)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from wpunet.clean import CleanRules
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -26,7 +27,7 @@ class Parameters:
     segmentation: vtkMRMLSegmentationNode
     region: vtkMRMLMarkupsROINode
     device: Annotated[str, Choice(DEVICES)] = "auto"
-    min_tumor_ml: Annotated[float, WithinRange(0.0, 50.0)] = 0.0
+    min_tumor_ml: Annotated[float, WithinRange(0.0, 50.0)] = CleanRules.min_tumor_ml
     sides: bool = True
     flips: bool = True
     full: bool = False

@@ -22,10 +22,11 @@ CSV_COLUMNS = (
 
 def structures_from(report: dict[str, Any]) -> list[Structure]:
     """What the engine measured, from its report as JSON."""
-    return [
-        Structure(**{key: tuple(value) if isinstance(value, list) else value for key, value in one.items()})
-        for one in report["structures"]
-    ]
+    structures = []
+    for one in report["structures"]:
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in one.items()}
+        structures.append(Structure(**values))
+    return structures
 
 
 def label_of(one: Structure) -> Label:
