@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import slicer
 from wpunet import measure, sides
+from wpunet.labels import KIDNEY, KIDNEY_LABEL, LEFT_KIDNEY, LEFT_KIDNEY_LABEL
 
-from .training_case import upright
+from .training_case import kits_labels, upright
 
 
 def measure_segments(ct: Any, segmentation: Any) -> tuple[measure.Structure, ...]:
@@ -14,6 +17,17 @@ def measure_segments(ct: Any, segmentation: Any) -> tuple[measure.Structure, ...
 
     Certainties are None: the network has none about what somebody drew.
     """
-    volume, labels = upright(ct, segmentation)
-    labels, _ = sides.split_sides(labels, volume.hu)
+    volume, labels = upright(ct, segmentation, _by_side)
+    if segmentation.GetSegmentation().GetSegment(KIDNEY_LABEL.key):  # both kidneys in one segment
+        labels, _ = sides.split_sides(labels, volume.hu)
     return measure.measure(labels, volume.hu, volume.affine)
+
+
+def _by_side(segmentation: Any, grid: Any) -> np.ndarray:
+    """uint8 (k, j, i): values of labels.BY_SIDE, the sides as the segments say."""
+    labels = kits_labels(segmentation, grid)
+    key = LEFT_KIDNEY_LABEL.key
+    if segmentation.GetSegmentation().GetSegment(key):
+        left = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, grid) > 0
+        labels[left & (labels == KIDNEY)] = LEFT_KIDNEY
+    return labels

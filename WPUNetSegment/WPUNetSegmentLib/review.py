@@ -75,21 +75,31 @@ def uncertain_places(uncertainty: np.ndarray, affine: np.ndarray) -> list[Place]
     """
     steps = np.maximum(1, np.round(CUBE_MM / np.linalg.norm(affine[:3, :3], axis=0)).astype(int))[::-1]  # k, j, i
     cubes = _averaged(uncertainty, steps)
-    mm = np.linalg.norm(affine[:3, :3], axis=0)[::-1] * steps
-    reach = 2 * np.ceil(APART_MM / mm).astype(int) + 1
-    peaks = (cubes == ndimage.maximum_filter(cubes, size=tuple(reach))) & (cubes > 0)
-    found = np.argwhere(peaks)
-    found = found[np.argsort(-cubes[peaks], kind="stable")][:MOST]
-    centres = (found + 0.5) * steps - 0.5
+    peaks = np.argwhere((cubes == ndimage.maximum_filter(cubes, size=3)) & (cubes > 0))
+    peaks = peaks[np.argsort(-cubes[tuple(peaks.T)], kind="stable")]
+    centres = ((peaks + 0.5) * steps - 0.5)[:, ::-1]  # i, j, k
+    points = centres @ affine[:3, :3].T + affine[:3, 3]
+    found = _apart(points)
     return [
         Place(
             _("Uncertain place {number} of {count}: {level:.0%} uncertain").format(
-                number=number, count=len(found), level=float(cubes[tuple(cube)])
+                number=number, count=len(found), level=float(cubes[tuple(peaks[at])])
             ),
-            _point(affine @ np.append(centre[::-1], 1.0)),
+            _point(points[at]),
         )
-        for number, (cube, centre) in enumerate(zip(found, centres), 1)
+        for number, at in enumerate(found, 1)
     ]
+
+
+def _apart(points: np.ndarray) -> list[int]:
+    """Which of the points (n, 3) to keep: from the first on each that is not near to one kept before."""
+    kept: list[int] = []
+    for at, point in enumerate(points):
+        if len(kept) == MOST:
+            break
+        if all(np.linalg.norm(point - points[other]) >= APART_MM for other in kept):
+            kept.append(at)
+    return kept
 
 
 def _averaged(values: np.ndarray, steps: np.ndarray) -> np.ndarray:

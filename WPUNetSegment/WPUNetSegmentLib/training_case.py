@@ -7,6 +7,7 @@ import json
 import shutil
 import tempfile
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from . import handover
 CASE = "WPUNetSegment.TrainingCase"  # attribute of the segmentation: the id of the case that was made of it
 KIDNEY_TYPES = ("64033007",)  # SNOMED CT: kidney
 TUMOR_TYPES = ("4147007", "108369006", "86049000")  # mass, neoplasm, primary neoplasm
+
+Read = Callable[[Any, Any], np.ndarray]
 
 
 def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
@@ -55,8 +58,11 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     return case
 
 
-def upright(volume: Any, segmentation: Any) -> tuple[Volume, np.ndarray]:
-    """The CT as the engine sees it, (slice, row, column) from head to feet, and KiTS19's labels on the same grid."""
+def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[Volume, np.ndarray]:
+    """The CT as the engine sees it, (slice, row, column) from head to feet, and labels on the same grid.
+
+    ``read`` makes them from the segmentation and a node of that grid; by default KiTS19's.
+    """
     array, _ = check.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
     ct = square(geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName()))
     grid = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", "WPUNetSegment")
@@ -64,7 +70,7 @@ def upright(volume: Any, segmentation: Any) -> tuple[Volume, np.ndarray]:
         slicer.util.updateVolumeFromArray(grid, ct.hu)
         grid.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ct.affine[:, [2, 1, 0, 3]]))
         grid.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-        return ct, kits_labels(segmentation, grid)
+        return ct, (read or kits_labels)(segmentation, grid)
     finally:
         volume.GetScene().RemoveNode(grid)
 

@@ -1,0 +1,258 @@
+"""Results and review: the table, the walk through tumors and uncertain places, measuring again, saving."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import slicer
+from PySide6 import QtCore
+from PySide6.QtTest import QTest
+
+from .conftest import BALLS, STEP, UNCERTAIN
+
+
+@pytest.fixture
+def views(desktop):
+    """Three slice views; gives the point (RAS mm) that all of them show in their middle."""
+    for name, orientation in (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal")):
+        view = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceNode", name)
+        view.SetLayoutName(name)
+        view.SetOrientation(orientation)
+
+    def middle():
+        nodes = slicer.util.getNodesByClass("vtkMRMLSliceNode")
+        points = [[node.GetSliceToRAS().GetElement(row, 3) for row in range(3)] for node in nodes]
+        assert len(points) == 3
+        assert np.allclose(points, points[0])
+        return np.array(points[0])
+
+    return middle
+
+
+def centre(k):
+    return np.array(BALLS[k][1])
+
+
+class TestTable:
+    def test_a_click_on_a_row_shows_the_place_in_all_views(self, done, views):
+        done.row(1)
+        assert np.allclose(views(), centre(1), atol=STEP)
+        done.row(2)
+        assert np.allclose(views(), centre(2), atol=STEP)
+
+    def test_so_does_the_enter_key(self, done, views):
+        done.ui.resultsTable.setCurrentCell(3, 0)
+        QTest.keyClick(done.ui.resultsTable, QtCore.Qt.Key.Key_Return)
+        done.desktop.settle()
+        assert np.allclose(views(), centre(3), atol=STEP)
+
+    def test_under_a_transform_the_views_go_where_the_ct_is(self, panel, add_ct, views):
+        panel.choose("ct", add_ct(move=(30.0, -40.0, 50.0)))
+        panel.segment()
+        panel.row(0)
+        assert np.allclose(views(), centre(0) + np.array([30.0, -40.0, 50.0]), atol=STEP + 2)  # the tumor is not the kidney's
+
+    def test_copy(self, done):
+        done.click("copyTableButton")
+        lines = [line.split("\t") for line in done.desktop.application.clipboard().text().splitlines()]
+        assert lines[0] == ["Structure", "Volume (ml)", "Diameter (mm)", "Mean HU", "Certainty"]
+        assert lines[1:] == done.table()
+
+    def test_save(self, done, tmp_path):
+        path = tmp_path / "täble.csv"
+        done.desktop.answers = [path]
+        done.click("saveTableButton")
+        rows = list(csv.DictReader(path.open(encoding="utf-8")))
+        assert [row["structure"] for row in rows] == [row[0] for row in done.table()]
+        assert {row["case"] for row in rows} == {"CT"}
+        tumor = [float(rows[2][f"centre_{axis}_mm"]) for axis in "ras"]
+        assert np.allclose(tumor, centre(2), atol=STEP)
+        assert float(rows[2]["volume_ml"]) == pytest.approx(float(done.table()[2][1]), abs=0.06)
+
+    def test_save_where_nothing_can_be_written_is_told(self, done, tmp_path):
+        done.desktop.answers = [tmp_path / "nowhere" / "table.csv"]
+        done.click("saveTableButton")
+        assert "does not exist" in done.text("errorLabel")
+
+    def test_a_dialog_that_is_cancelled_saves_nothing(self, done):
+        done.desktop.answers = [""]
+        done.click("saveTableButton")
+        assert not done.shown("errorFrame")
+
+    def test_a_cut_kidney_is_told_as_more_than(self, ready):
+        from dataclasses import replace
+
+        ready.segment()
+        structures = [replace(one, touches_border=True) for one in ready.panel.results.structures]
+        ready.panel.results._show(structures)
+        assert all(row[1].startswith("> ") and row[2].startswith("> ") for row in ready.table())
+
+    def test_each_row_has_its_segments_colour_and_tumors_stripes(self, done):
+        from wpunet.labels import LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR_LABEL
+
+        labels = (RIGHT_KIDNEY_LABEL, LEFT_KIDNEY_LABEL, TUMOR_LABEL, TUMOR_LABEL)
+        for row, label in enumerate(labels):
+            picture = done.ui.resultsTable.item(row, 0).icon().pixmap(14, 14).toImage()
+            colours = {picture.pixelColor(x, y).getRgb()[:3] for x in range(14) for y in range(14)}
+            assert label.colour in colours
+            assert (len(colours) > 1) == (label is TUMOR_LABEL)
+
+
+class TestWalk:
+    def test_tumors_from_large_to_small_and_round(self, done, views):
+        for ball, name in ((2, "right tumor 1"), (3, "left tumor 2"), (2, "right tumor 1")):
+            done.click("nextTumorButton")
+            assert np.allclose(views(), centre(ball), atol=STEP)
+            assert name in done.text("placeLabel")
+        done.click("previousTumorButton")
+        assert np.allclose(views(), centre(3), atol=STEP)
+
+    def test_previous_begins_with_the_smallest(self, done, views):
+        done.click("previousTumorButton")
+        assert np.allclose(views(), centre(3), atol=STEP)
+
+    def test_the_uncertain_place_from_the_volume(self, ready, views):
+        ready.choose("uncertainty", True)
+        ready.segment()
+        ready.click("uncertainButton")
+        assert np.allclose(views(), UNCERTAIN[0], atol=8)
+        assert "Uncertain place 1 of" in ready.text("placeLabel")
+
+    def test_without_the_volume_the_least_certain_structure(self, done, views):
+        from dataclasses import replace
+
+        found = done.panel.results.structures
+        done.panel.results._show([replace(one, certainty=0.9 - 0.1 * k) for k, one in enumerate(found)])
+        done.click("uncertainButton")
+        assert np.allclose(views(), centre(3), atol=STEP)
+        done.click("uncertainButton")
+        assert np.allclose(views(), centre(2), atol=STEP)
+
+    def test_a_volume_that_was_removed_is_not_asked(self, ready, views):
+        ready.choose("uncertainty", True)
+        ready.segment()
+        role = ready.parameters.segmentation.GetNodeReference("WPUNetSegment.Uncertainty")
+        slicer.mrmlScene.RemoveNode(role)
+        ready.click("uncertainButton")
+        assert "certain" in ready.text("placeLabel")
+
+    def test_places_lie_apart_and_the_most_uncertain_comes_first(self, desktop, module):
+        from WPUNetSegmentLib.review import APART_MM, uncertain_places
+
+        values = np.zeros((40, 60, 60), np.float32)
+        values[10:14, 20:24, 30:34] = 0.5
+        values[15:18, 24:28, 30:34] = 0.4  # too near to be a place of its own
+        values[30:34, 40:44, 50:54] = 0.9
+        affine = np.diag([2.0, 2.0, 2.0, 1.0])
+        places = uncertain_places(values, affine)
+        points = np.array([place.ras for place in places])
+        assert np.allclose(points[0], [103, 83, 63], atol=8)
+        assert np.allclose(points[1], [63, 43, 23], atol=8)
+        apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
+        assert apart[~np.eye(len(points), dtype=bool)].min() >= APART_MM
+
+    def test_nothing_is_uncertain_in_an_empty_map(self, desktop, module):
+        from WPUNetSegmentLib.review import uncertain_places
+
+        assert uncertain_places(np.zeros((3, 3, 3), np.float32), np.eye(4)) == []
+
+
+class TestAfterACorrection:
+    def grow(self, panel, key="tumor"):
+        segmentation, ct = panel.parameters.segmentation, panel.parameters.ct
+        array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, ct)
+        array[25:30, 25:30, 5:10] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, ct)
+        panel.desktop.settle()
+
+    def test_the_numbers_are_called_old_until_they_are_measured_again(self, done):
+        assert not done.shown("staleLabel")
+        self.grow(done)
+        assert done.shown("staleLabel")
+        assert len(done.table()) == 4
+        done.click("measureButton")
+        assert not done.shown("staleLabel")
+        assert len(done.table()) == 5
+        volumes = sorted(float(row[1]) for row in done.table())
+        assert volumes[1] == pytest.approx(125 * STEP**3 / 1000, abs=0.06)
+
+    def test_measuring_what_the_engine_made_gives_the_engines_numbers(self, done):
+        before = done.table()
+        done.click("measureButton")
+        assert [row[:4] for row in done.table()] == [row[:4] for row in before]
+        assert {row[4] for row in done.table()} == {"–"}
+
+    def test_a_deleted_segment_is_gone_from_the_table(self, done):
+        done.parameters.segmentation.GetSegmentation().RemoveSegment("tumor")
+        done.desktop.settle()
+        assert done.shown("staleLabel")
+        done.click("measureButton")
+        assert [row[0] for row in done.table()] == ["right kidney", "left kidney"]
+        assert not done.ui.nextTumorButton.isEnabled()
+
+    def test_a_segmentation_of_somebody_else_can_be_measured(self, done):
+        other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other")
+        other.SetReferenceImageGeometryParameterFromVolumeNode(done.parameters.ct)
+        array = slicer.util.arrayFromSegmentBinaryLabelmap(
+            done.parameters.segmentation, "kidney_left", done.parameters.ct
+        )
+        other.GetSegmentation().AddEmptySegment("kidney_left", "links")
+        slicer.util.updateSegmentBinaryLabelmapFromArray(array, other, "kidney_left", done.parameters.ct)
+        done.choose("segmentation", other)
+        assert done.table() == []
+        assert "not measured" in done.text("staleLabel")
+        done.click("measureButton")
+        assert [row[0] for row in done.table()] == ["left kidney"]
+
+    def test_a_saved_scene_shows_its_results_again(self, done, desktop, tmp_path):
+        before = done.table()
+        path = str(tmp_path / "scene.mrb")
+        assert slicer.mrmlScene.WriteToMRB(path, None)
+        slicer.mrmlScene.Clear()
+        desktop.settle()
+        assert done.table() == []
+        assert slicer.mrmlScene.ReadFromMRB(path)
+        done.widget.enter()
+        desktop.settle()
+        assert done.parameters.segmentation is not None
+        assert done.table() == before
+
+    def test_the_segment_editor_edits_the_result(self, done):
+        editor = done.ui.segmentEditor
+        assert editor.segmentationNode() is done.parameters.segmentation
+        assert editor.sourceVolumeNode() is done.parameters.ct
+        done.choose("segmentation", None)
+        assert editor.segmentationNode() is None
+
+    def test_surfaces_on_request(self, done):
+        inside = done.parameters.segmentation.GetSegmentation()
+        name = slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName()
+        assert not inside.ContainsRepresentation(name)
+        done.click("show3DButton")
+        assert inside.ContainsRepresentation(name)
+        done.click("show3DButton")
+        assert not inside.ContainsRepresentation(name)
+
+
+class TestTrainingCase:
+    def test_is_written_where_the_user_says(self, done, tmp_path):
+        import nibabel as nib
+
+        done.open("correctSection")
+        done.desktop.answers = [tmp_path]
+        done.click("saveCaseButton")
+        assert "case_00000" in done.text("infoLabel")
+        labels = np.asarray(nib.load(tmp_path / "case_00000" / "segmentation.nii.gz").dataobj)
+        assert set(np.unique(labels)) == {0, 1, 2}
+
+    def test_a_cancelled_dialog_writes_nothing(self, done, tmp_path):
+        done.open("correctSection")
+        done.desktop.answers = [""]
+        done.click("saveCaseButton")
+        assert not list(tmp_path.glob("case_*"))
+
+    def test_without_a_result_there_is_nothing_to_save(self, ready):
+        ready.open("correctSection")
+        assert not ready.ui.saveCaseButton.isEnabled()
