@@ -14,8 +14,7 @@ from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkCommand
 
-from .. import __version__, check, measure, phantom, report
-from .. import volume as geometry
+from .. import __version__, check, measure, report
 from ..errors import InputError, WpunetError
 from ..volume import Volume
 from . import opening, saving, views
@@ -82,7 +81,7 @@ class Application(TrameApp):
 
     async def open_phantom(self) -> None:
         """Show a generated CT."""
-        await self._open("Making the phantom", _make_phantom)
+        await self._open("Making the phantom", opening.read_phantom)
 
     async def open_path(self, path: Path, series: str | None = None) -> None:
         """Show the CT at ``path``; of a folder with several the user chooses."""
@@ -331,11 +330,6 @@ class Application(TrameApp):
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _make_phantom() -> Volume:
-    made = phantom.make(seed=1, shape=(120, 256, 256), spacing=(2.5, 1.5, 1.5))
-    return geometry.from_array(made.hu, made.affine, "phantom")
 
 
 def _row(one: measure.Structure) -> Row:

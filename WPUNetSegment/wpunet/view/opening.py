@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from .. import dicom, files
+from .. import dicom, files, phantom
+from .. import volume as geometry
 from ..errors import InputError
 from ..volume import Volume
 
@@ -80,6 +81,17 @@ def read(source: Source, name: str = "") -> Volume:
         return files.read(source.path, source.series)
     except InputError as error:
         raise InputError(str(error).replace(str(source.path), name or source.path.name)) from error
+
+
+def the_phantom() -> phantom.Phantom:
+    """The generated CT that the page offers, with its truth."""
+    return phantom.make(seed=1, shape=(120, 256, 256), spacing=(2.5, 1.5, 1.5))
+
+
+def read_phantom() -> Volume:
+    """The phantom as if it had been read."""
+    made = the_phantom()
+    return geometry.from_array(made.hu, made.affine, "phantom")
 
 
 def unpack(archive: Path, folder: Path, limit: int) -> None:

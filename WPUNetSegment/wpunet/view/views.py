@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 AXIAL, CORONAL, SAGITTAL = "Axial", "Coronal", "Sagittal"
 EDGES = {AXIAL: "ALPR", CORONAL: "SLIR", SAGITTAL: "SPIA"}  # what lies at the top, right, bottom, left
+SIDES = {AXIAL: "IS", CORONAL: "PA", SAGITTAL: "RL"}  # where a slice's position is below and above 0
 PLACES = ("top: 4px; left: 50%", "right: 6px; top: 46%", "bottom: 34px; left: 50%", "left: 6px; top: 46%")
 
 
@@ -39,7 +40,9 @@ def _over_slices(server: Server, view_id: str, view: SliceView) -> None:
     slider = connect_slice_view_slider_to_state(server, view)
     with html.Div(classes="over-view"):
         with html.Div(style="top: 6px; left: 8px"):
-            html.Span(f"{view_id}  {{{{ {slider.name.value}.toFixed(1) }}}} mm")
+            before, after = SIDES[view_id]
+            at = slider.name.value
+            html.Span(f"{view_id}  {{{{ {at} < 0 ? '{before}' : '{after}' }}}} {{{{ Math.abs({at}).toFixed(1) }}}} mm")
         for letter, place in zip(EDGES[view_id], PLACES, strict=True):
             html.Span(letter, style=place)
         with html.Div(classes="slice-slider"):

@@ -1,0 +1,222 @@
+"""A running ``wpunet view``, a real browser, and what a person does with the two."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from Testing import phantom
+
+ROOT = Path(__file__).resolve().parents[2]
+SHOTS = ROOT / "build" / "view"  # what the pages looked like, for whoever wonders why a test failed
+KEEP_SECONDS, UPLOAD_MB = 2, 6
+PATIENCE = 150_000  # ms; a busy machine takes ten times what an idle one does
+CHROMIUM_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium():
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def require_parts(browser=True):
+    """Skip where the page cannot run, naming what is missing."""
+    for name in ("trame_slicer", "slicer", "aiohttp", *(["playwright"] if browser else [])):
+        pytest.importorskip(name, reason=f"needs {name}: pip install -e '.[view,test]'")
+    from wpunet.view import needs
+
+    lacking = [] if needs.can_draw() else ["libosmesa6"]
+    lacking += ["chromium"] if browser and chromium() is None else []
+    if lacking:
+        pytest.skip(f"needs Debian packages: apt-get install {' '.join(lacking)}")
+
+
+class Server:
+    """``wpunet view`` as a user starts it."""
+
+    def __init__(self, *arguments):
+        command = [sys.executable, "-m", "wpunet", "view", "--no-browser", *map(str, arguments)]
+        environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        self.address = re.search(r"http\S+", self.process.stdout.readline()).group(0)
+
+    def children(self, *words):
+        """Ids of the living processes below the server whose command lines hold all ``words``."""
+        parents, commands = {}, {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                status = (folder / "stat").read_text().rpartition(")")[2].split()
+                commands[int(folder.name)] = (folder / "cmdline").read_text().replace("\0", " ")
+            except OSError:
+                continue
+            if status[0] != "Z":
+                parents[int(folder.name)] = int(status[1])
+
+        def below(pid):
+            while pid in parents and pid != self.process.pid:
+                pid = parents[pid]
+            return pid == self.process.pid
+
+        return [
+            pid
+            for pid in parents
+            if pid != self.process.pid and below(pid) and all(word in commands[pid] for word in words)
+        ]
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(40)
+
+
+@contextmanager
+def serving(*arguments):
+    server = Server(*arguments)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+class Visitor:
+    """A person at a page."""
+
+    def __init__(self, page):
+        self.page = page
+        page.set_default_timeout(PATIENCE)
+        self.complaints = []
+        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def open(self, address):
+        self.page.goto(address)
+        self.page.get_by_text("Try it with the phantom").wait_for()
+        return self
+
+    def button(self, name):
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def sees(self, text):
+        return self.page.get_by_text(text).first.wait_for()
+
+    def upload(self, path):
+        with self.page.expect_file_chooser() as chooser:
+            self.button("Open CT").click()
+        chooser.value.set_files(str(path))
+
+    def segment(self):
+        self.button("Segment").click()
+        self.page.locator("tr.jump").first.wait_for()
+
+    def rows(self):
+        """What the results table says: {name: [volume, diameter, HU, certainty]}."""
+        rows = self.page.locator("tr.jump").all()
+        cells = [[cell.strip() for cell in row.locator("td").all_inner_texts()] for row in rows]
+        return {row[0]: row[1:] for row in cells}
+
+    def volume(self, name):
+        return float(self.rows()[name][0].lstrip("> "))
+
+    def volume_becomes(self, name, right):
+        """Wait until the volume of ``name`` satisfies ``right``; gives it."""
+        return until(lambda: right(self.volume(name)) and self.volume(name), f"volume of {name} to change")
+
+    def save(self, ending, folder):
+        self.button("Save").click()
+        with self.page.expect_download() as download:
+            self.page.locator(f'a[href="save/{ending}"]').click()
+        path = folder / download.value.suggested_filename
+        download.value.save_as(path)
+        return path
+
+    def position(self, view):
+        """Where a slice view stands: RAS mm along its normal."""
+        text = self.page.locator(".over-view", has_text=view).inner_text()
+        side, mm = re.search(r"([RLAPSI]) ([\d.]+) mm", text).groups()
+        return float(mm) * (1 if side in "RAS" else -1)
+
+    def stroke(self, start, by, steps=4):
+        """Draw a line in the axial view, from a place in shares of it, slowly as a hand does."""
+        x, y = self._axial(*start)
+        dx, dy = by
+        self.page.mouse.move(x, y)
+        self.page.wait_for_timeout(400)
+        self.page.mouse.down()
+        for k in range(1, steps + 1):
+            self.page.mouse.move(x + dx * k / steps, y + dy * k / steps)
+            self.page.wait_for_timeout(250)
+        self.page.mouse.up()
+
+    def _axial(self, right, down):
+        """The axial view is the first; the place at shares of its width and height, in pixels of the page."""
+        box = self.page.locator(".layout-grid-item").first.bounding_box()
+        return box["x"] + right * box["width"], box["y"] + down * box["height"]
+
+
+def until(holds, what, seconds=120):
+    """Wait until ``holds()`` is true, and give it."""
+    end = time.monotonic() + seconds
+    while not (value := holds()):
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.1)
+    return value
+
+
+@pytest.fixture(scope="session")
+def browser():
+    require_parts()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server():
+    require_parts(browser=False)
+    with serving("--keep", KEEP_SECONDS, "--upload-limit", UPLOAD_MB, "--device", "cpu") as server:
+        yield server
+
+
+@pytest.fixture
+def visit(browser, server, request):
+    """A function that opens a page of its own; afterwards its picture is kept and it is closed."""
+    pages = []
+
+    def visit():
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        pages.append(page)
+        return Visitor(page).open(server.address)
+
+    yield visit
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    for number, page in enumerate(pages):
+        if not page.is_closed():
+            page.screenshot(path=SHOTS / f"{request.node.name}_{number}.png")
+            page.close()
+    until(lambda: not server.children("wpunet.view.session"), "the sessions of closed pages to end")
+
+
+@pytest.fixture(scope="session")
+def small_ct(tmp_path_factory):
+    """A CT that is read and segmented in a moment."""
+    made = phantom.make(seed=3, shape=(30, 116, 144), spacing=(8.0, 2.8, 2.8))
+    path = tmp_path_factory.mktemp("view") / "patient 7.nii.gz"
+    phantom.save_nifti(made.hu, made.affine, path)
+    return path

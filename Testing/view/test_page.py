@@ -1,0 +1,201 @@
+"""The page as a person uses it: a real browser against the running program."""
+
+import json
+import zipfile
+
+import nibabel as nib
+import numpy as np
+import pytest
+from wpunet.view.opening import the_phantom
+
+from Testing.view.conftest import KEEP_SECONDS, SHOTS, UPLOAD_MB, until
+
+
+def dice(found, truth):
+    return 2 * (found & truth).sum() / (found.sum() + truth.sum())
+
+
+def test_the_phantom_is_segmented_corrected_and_saved(visit, tmp_path):
+    truth = the_phantom()
+    visitor = visit()
+    page = visitor.page
+    visitor.button("Try it with the phantom").click()
+    visitor.sees("120 × 256 × 256 voxels")
+    assert page.get_by_role("button", name="Save").count() == 0
+    visitor.segment()
+    until(lambda: len(visitor.rows()) >= 2, "both kidneys")
+    page.wait_for_timeout(1500)
+    page.screenshot(path=SHOTS / "segmented.png")
+
+    saved = nib.load(visitor.save("nii.gz", tmp_path))  # against the truth, through the saved file
+    labels = np.asarray(saved.dataobj)
+    assert np.allclose(saved.affine, truth.affine, atol=1e-3)
+    assert dice(labels > 0, truth.labels > 0) > 0.9
+    report = json.loads(visitor.save("json", tmp_path).read_text())
+    assert not report["corrected_by_hand"]
+    voxel_ml = abs(np.linalg.det(saved.affine[:3, :3])) / 1000
+    right = next(one for one in report["structures"] if (one["kind"], one["side"]) == ("kidney", "right"))
+    assert visitor.volume("right kidney") == pytest.approx(right["volume_ml"], abs=0.06)
+    assert sum(one["volume_ml"] for one in report["structures"]) == pytest.approx(
+        (labels > 0).sum() * voxel_ml, rel=1e-3
+    )
+
+    page.locator("tr.jump", has_text="right kidney").click()  # to the middle of the kidney, in all three views
+    for view, mm in zip(("Sagittal", "Coronal", "Axial"), right["centre_ras_mm"], strict=True):
+        until(lambda view=view, mm=mm: abs(visitor.position(view) - mm) < 3, f"the {view} view to jump")
+
+    before = visitor.volume("right kidney")
+    visitor.button("Paint").click()
+    page.wait_for_timeout(500)
+    visitor.stroke((0.5, 0.3), (40, 0))
+    painted = visitor.volume_becomes("right kidney", lambda ml: ml > before + 1)
+    visitor.sees("corrected by hand")
+    visitor.button("Erase").click()
+    page.wait_for_timeout(500)
+    visitor.stroke((0.5, 0.3), (20, 0))
+    erased = visitor.volume_becomes("right kidney", lambda ml: before < ml < painted)
+    page.screenshot(path=SHOTS / "corrected.png")
+    report = json.loads(visitor.save("json", tmp_path).read_text())
+    assert report["corrected_by_hand"]
+    assert max(one["volume_ml"] for one in report["structures"]) == pytest.approx(erased, abs=0.06)
+
+    visitor.button("Segment again").click()  # corrections are not replaced without a question
+    visitor.button("Keep my corrections").click()
+    page.get_by_role("dialog").wait_for(state="hidden")
+    assert visitor.volume("right kidney") == erased
+    visitor.button("Undo").click()
+    visitor.volume_becomes("right kidney", lambda ml: ml == painted)
+    page.keyboard.press("Control+z")
+    visitor.volume_becomes("right kidney", lambda ml: ml == before)
+    visitor.button("Redo").click()
+    visitor.volume_becomes("right kidney", lambda ml: ml == painted)
+    page.keyboard.press("Control+z")
+    visitor.volume_becomes("right kidney", lambda ml: ml == before)
+    assert not visitor.complaints
+
+
+def test_review_and_display(visit, small_ct, tmp_path):
+    visitor = visit()
+    page = visitor.page
+    visitor.upload(small_ct)
+    visitor.sees("patient 7")
+    visitor.segment()
+    count = sum("tumor" in name for name in visitor.rows())
+    assert count >= 1
+    visitor.sees(f"Tumor 1 of {count}")
+    here = [visitor.position(view) for view in ("Axial", "Coronal", "Sagittal")]
+    page.mouse.move(600, 600)  # over the coronal view
+    page.mouse.move(610, 610)
+    page.wait_for_timeout(500)
+    page.keyboard.press("ArrowUp")
+    until(lambda: abs(abs(visitor.position("Coronal") - here[1]) - 2.8) < 0.3, "one slice further")
+    page.keyboard.press("n")
+    until(lambda: visitor.position("Coronal") == here[1] or count > 1, "the tumor again")
+
+    def picture():
+        return page.screenshot(clip={"x": 372, "y": 48, "width": 454, "height": 376})
+
+    still = settled(picture, page)
+    page.get_by_label("Uncertainty").click()
+    until(lambda: picture() != still, "the uncertainty to show")
+    page.get_by_label("Uncertainty").click()
+    until(lambda: picture() == still, "the uncertainty to go")
+    visitor.button("Bone").click()
+    until(lambda: picture() != still, "another window")
+    visitor.button("Soft tissue").click()
+    until(lambda: picture() == still, "the window before")
+    visitor.button("Hide kidney tumor").click()
+    until(lambda: picture() != still, "the tumor to go")
+    for tool in ("Draw", "Scissors", "Threshold", "Islands", "Smooth"):
+        visitor.button(tool).click()
+        page.locator(".tool-options").locator("label, button, .v-slider").first.wait_for()
+    with zipfile.ZipFile(visitor.save("zip", tmp_path)) as archive:
+        assert sorted(archive.namelist()) == ["patient_7/imaging.nii.gz", "patient_7/segmentation.nii.gz"]
+    assert not visitor.complaints
+
+
+def settled(picture, page):
+    """A picture that no longer changes."""
+    last = None
+    while (now := picture()) != last:
+        last = now
+        page.wait_for_timeout(600)
+    return now
+
+
+def test_cancel_reload_and_the_end_of_a_page(visit, server):
+    visitor = visit()
+    page = visitor.page
+    visitor.button("Try it with the phantom").click()
+    visitor.sees("120 × 256 × 256 voxels")
+    visitor.button("Segment").click()
+    visitor.sees("Looking for the kidneys")
+    assert server.children("wpunet", "segment")
+    visitor.button("Help").click()  # the page answers while the engine works
+    visitor.sees("Keys and mouse")
+    visitor.button("Close").click()
+    visitor.button("Cancel").click()
+    visitor.button("Segment").wait_for()
+    assert not server.children("wpunet", "segment")
+    assert page.locator("tr.jump").count() == 0
+
+    visitor.button("Segment").click()
+    visitor.sees("Looking for the kidneys")
+    page.reload()  # the run goes on, and the page finds it again
+    visitor.button("Cancel").wait_for()
+    assert server.children("wpunet", "segment")
+    page.locator("tr.jump").first.wait_for()
+
+    visitor.button("Segment again").click()
+    until(lambda: server.children("wpunet", "segment"), "the engine to start")
+    page.close()
+    until(lambda: not server.children("wpunet"), "the engine to end with its page", KEEP_SECONDS + 20)
+
+
+def test_two_pages_do_not_see_each_other(visit, server, small_ct):
+    one, other = visit(), visit()
+    one.upload(small_ct)
+    one.sees("patient 7")
+    other.button("Try it with the phantom").click()
+    other.sees("120 × 256 × 256 voxels")
+    one.button("Segment").click()
+    other.button("Segment").click()
+    for visitor in (one, other):
+        visitor.page.locator("tr.jump").first.wait_for()
+    assert one.rows() != other.rows()
+    assert one.page.get_by_text("phantom", exact=False).locator("visible=true").all_inner_texts() == ["Phantom"]
+    assert other.page.get_by_text("patient 7").count() == 0
+
+
+def test_files_that_cannot_be_opened_are_told_in_one_sentence(visit, small_ct, tmp_path):
+    visitor = visit()
+
+    def file(name, content):
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    def archive(name, **entries):
+        with zipfile.ZipFile(tmp_path / name, "w") as written:
+            for path, content in entries.items():
+                written.writestr(path.replace("__", "/"), content)
+        return tmp_path / name
+
+    whole = small_ct.read_bytes()
+    for path, says in (
+        (file("broken.nii.gz", whole[: len(whole) // 2]), "broken.nii.gz is"),
+        (file("letter.txt", b"Dear colleague"), "letter.txt is of an unknown kind"),
+        (file("large.nii", bytes((UPLOAD_MB + 1) * 1_000_000)), "larger than an upload may be"),
+        (file("no.zip", b"PK no"), "no.zip cannot be unpacked"),
+        (archive("empty.zip", readme="nothing"), "holds no CT"),
+    ):
+        visitor.upload(path)
+        visitor.sees(says)
+        error = visitor.page.locator(".v-alert.text-error, .v-alert--variant-tonal").first.inner_text()
+        assert str(tmp_path) not in error
+        assert "/tmp" not in error
+        visitor.page.get_by_role("alert").get_by_role("button", name="Close").click()
+    assert visitor.page.get_by_text("Kidneys and kidney tumors in CT").is_visible()
+    visitor.upload(archive("two.zip", **{"a.nii.gz": whole, "b.nii.gz": whole}))
+    visitor.sees("Several CTs in this upload")
+    visitor.page.get_by_text("b.nii.gz").click()
+    visitor.sees("30 × 116 × 144 voxels")
