@@ -1,7 +1,7 @@
 """Train on the prepared set: python -m training.train --config CONFIG.toml --data PREPARED --run RUN
 
 Stop it at any time; the same command goes on where it stopped and ends with the same weights. On several GPUs or
-machines: torchrun --nproc-per-node N -m training.train ... with the same arguments.
+machines: torchrun --nproc-per-node N -m -- training.train ... with the same arguments.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import math
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -226,8 +227,18 @@ class Log:
 
 def train(run: Run, until: int | None = None) -> None:
     """Go on to the end of the schedule, or to the step ``until``; raises TrainingError when that fails."""
+    stop = min(run.config.steps, until or run.config.steps)
     try:
-        _train(run, until)
+        log = Log(run.folder, run.step) if distributed.rank() == 0 else None
+        try:
+            _steps(run, stop, log)
+        except BaseException:
+            with suppress(OSError):  # why it stopped is the news, not that its curves cannot be drawn
+                if log:
+                    log.close()
+            raise
+        if log:
+            log.close()
     except OSError as error:
         raise TrainingError(
             f"{run.folder} cannot be written ({error}); its last checkpoint is whole. Make room and start the same "
@@ -235,28 +246,22 @@ def train(run: Run, until: int | None = None) -> None:
         ) from error
 
 
-def _train(run: Run, until: int | None) -> None:
-    config, chief = run.config, distributed.rank() == 0
-    stop = min(config.steps, until or config.steps)
-    log = Log(run.folder, run.step) if chief else None
+def _steps(run: Run, stop: int, log: Log | None) -> None:
+    config = run.config
     saved = start = time.monotonic()
     losses: list[float] = []
-    try:
-        for _ in tqdm(range(run.step, stop), initial=run.step, total=config.steps, disable=not sys.stderr.isatty()):
-            losses.append(run.one_step())
-            looked = run.step % config.look_every == 0 or run.step == stop
-            if log and (run.step % 50 == 0 or looked):
-                values: dict[str, Any] = {"step": run.step, "loss": float(np.mean(losses))}
-                values |= {"learning_rate": run.learning_rate(), "seconds": time.monotonic() - start}
-                log.row(values | (run.look() if looked else {}))
-                losses.clear()
-            if time.monotonic() - saved > config.checkpoint_minutes * 60:
-                run.save()
-                saved = time.monotonic()
-        run.save()
-    finally:
-        if log:
-            log.close()
+    for _ in tqdm(range(run.step, stop), initial=run.step, total=config.steps, disable=not sys.stderr.isatty()):
+        losses.append(run.one_step())
+        looked = run.step % config.look_every == 0 or run.step == stop
+        if log and (run.step % 50 == 0 or looked):
+            values: dict[str, Any] = {"step": run.step, "loss": float(np.mean(losses))}
+            values |= {"learning_rate": run.learning_rate(), "seconds": time.monotonic() - start}
+            log.row(values | (run.look() if looked else {}))
+            losses.clear()
+        if time.monotonic() - saved > config.checkpoint_minutes * 60:
+            run.save()
+            saved = time.monotonic()
+    run.save()
 
 
 def main() -> int:

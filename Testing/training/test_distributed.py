@@ -1,0 +1,43 @@
+"""Two processes that share the batches end where one process ends."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from training import checkpoint, train
+
+
+def torchrun(*arguments):
+    """The command of the README, with two processes on this machine's processor."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command += ["-m", "--", "training.train", *map(str, arguments), "--device", "cpu"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+
+
+@pytest.mark.parametrize("loss", ["dice_ce"])
+def test_two_processes_are_as_one_with_the_same_batch(loss, recipe, prepared, tmp_path, command):
+    path = recipe(steps=6, look_every=3, dropout=0.0, mixed_precision=False, loss=loss, learning_rate=1e-3)
+    arguments = ("--config", path, "--data", prepared)
+    assert command(train, *arguments, "--run", tmp_path / "one", "--device", "cpu") == 0
+    for until in (2, 6):  # stopped in between: resuming works with several, too
+        done = torchrun(*arguments, "--run", tmp_path / "two", "--until", until)
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (checkpoint.load(tmp_path / run / "checkpoint.safetensors")[0] for run in ("one", "two"))
+    assert one.keys() == two.keys()
+    names = [name for name in one if name.startswith(("network.", "average.")) and one[name].is_floating_point()]
+    start = train.Run(train.Config.read(path), prepared, tmp_path / "start", torch.device("cpu")).network.state_dict()
+    moved = max(float((one[f"network.{name}"] - t).abs().max()) for name, t in start.items() if t.is_floating_point())
+    for name in names:
+        assert torch.allclose(one[name], two[name], rtol=1e-4, atol=0.01 * moved), name
+    logs = [(tmp_path / run / "log.csv").read_text().splitlines() for run in ("one", "two")]
+    assert [line.split(",")[0] for line in logs[1]] == [line.split(",")[0] for line in logs[0]]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(recipe, prepared, tmp_path):
+    done = torchrun("--config", recipe(batch=3), "--data", prepared, "--run", tmp_path / "run")
+    assert done.returncode != 0
+    assert "A batch of 3 cannot be divided by 2 processes" in done.stderr

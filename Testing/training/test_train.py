@@ -1,0 +1,256 @@
+"""A run: exactly resumed after kill -9, stopped before it is spoilt, its logs and curves as it went."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from wpunet.errors import InputError
+
+from training import checkpoint, train
+from training.config import Config
+from training.data import read_split
+from training.networks import ARCHITECTURES, load_trained
+from training.train import Run, TrainingError
+
+from .conftest import no_file_over, same
+
+
+def config_of(recipe, **changes):
+    return Config.read(recipe(**changes))
+
+
+def start(config, prepared, folder, **options):
+    return Run(config, prepared, folder, torch.device("cpu"), **options)
+
+
+# What stops a run at step 7: a child process sends itself the signal that nothing can catch.
+KILLED = {
+    "in a step": """
+step = t.Run._average_weights
+def killed(self):
+    if self.step == 7: os.kill(os.getpid(), signal.SIGKILL)
+    step(self)
+t.Run._average_weights = killed
+""",
+    "in a checkpoint": """
+save = checkpoint.save_file
+def killed(tensors, path, metadata):
+    save(tensors, path, metadata)
+    if metadata["step"] == "7":
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+checkpoint.save_file = killed
+""",
+}
+
+
+CHILD = """
+import os, signal, sys, torch
+from training import checkpoint, train as t
+torch.set_num_threads(1)
+{killed}
+sys.exit(t.main())
+"""
+
+
+@pytest.mark.parametrize("when", KILLED)
+def test_a_run_that_was_killed_ends_with_the_same_weights(when, recipe, prepared, tmp_path, command):
+    path = recipe(checkpoint_minutes=0.0, dropout=0.3)
+    arguments = ("--config", path, "--data", prepared, "--device", "cpu")
+    assert command(train, *arguments, "--run", tmp_path / "whole") == 0
+    child = [sys.executable, "-c", CHILD.format(killed=KILLED[when]), *map(str, arguments)]
+    child += ["--run", str(tmp_path / "killed")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(child, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert 6 <= checkpoint.facts(tmp_path / "killed" / "checkpoint.safetensors")["step"] <= 7
+    assert command(train, *arguments, "--run", tmp_path / "killed") == 0
+    for name in ("checkpoint", "average"):
+        one, other = (checkpoint.load(tmp_path / run / f"{name}.safetensors")[0] for run in ("whole", "killed"))
+        assert same(one, other), name
+    logs = [(tmp_path / run / "log.csv").read_text().splitlines() for run in ("whole", "killed")]
+    without_seconds = [[line.rsplit(",", 1)[0] for line in log] for log in logs]
+    assert [line.split(",")[0] for line in logs[0]] == ["step", "6", "12"]
+    assert without_seconds[0][:2] == without_seconds[1][:2]
+    ends = [log[2].split(",")[2:] for log in without_seconds]  # without its mean loss, which is of fewer steps
+    assert ends[0] == ends[1]
+
+
+def test_stopping_and_going_on_is_the_same_as_not_stopping(recipe, prepared, tmp_path, command):
+    path = recipe(dropout=0.5, average=0, optimizer="adam", schedule="constant", loss="paper")
+    arguments = ("--config", path, "--data", prepared, "--device", "cpu")
+    assert command(train, *arguments, "--run", tmp_path / "whole") == 0
+    for until in (5, 9, 12):
+        torch.manual_seed(until)  # what a fresh process finds does not matter
+        assert command(train, *arguments, "--run", tmp_path / "parts", "--until", until) == 0
+    one, other = (checkpoint.load(tmp_path / run / "checkpoint.safetensors")[0] for run in ("whole", "parts"))
+    assert same(one, other)
+    network = {name.removeprefix("network."): t for name, t in one.items() if name.startswith("network.")}
+    assert same(network, {name.removeprefix("average."): t for name, t in one.items() if name.startswith("average.")})
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_network_learns(architecture, recipe, prepared, tmp_path, monkeypatch):
+    size = 128 if architecture == "nnunet_2d" else 64  # its plan halves six times
+    config = config_of(recipe, architecture=architecture, augment=False, size=size, batch=2, schedule="constant")
+    run = start(config, prepared, tmp_path)
+    batch = run.sampler.batch(0, 0, 2)
+    monkeypatch.setattr(run.sampler, "batch", lambda *_: batch)
+    losses = [run.one_step() for _ in range(12)]
+    assert losses[-1] < 0.7 * losses[0]  # one batch can be learned by heart
+    assert run.look(at_most=8).keys() == {"kidney_or_tumor", "tumor"}
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+def test_precision_is_as_the_recipe_says(mixed, recipe, prepared, tmp_path, monkeypatch):
+    run = start(config_of(recipe, mixed_precision=mixed), prepared, tmp_path)
+    seen = []
+    run.network.head.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
+    run.one_step()
+    assert seen == [torch.bfloat16 if mixed else torch.float32]
+    assert {p.dtype for p in run.network.parameters()} == {torch.float32}
+
+
+def test_the_average_is_that_of_the_last_weights(recipe, prepared, tmp_path):
+    run = start(config_of(recipe, average=2), prepared, tmp_path)
+    weight, mean = run.network.stem.weight, run.average.stem.weight
+    expected = mean.detach().clone()
+    for step in range(5):
+        run.one_step()
+        keep = min(0.5, (step + 1) / (step + 10))
+        expected = expected * keep + weight.detach() * (1 - keep)
+    assert torch.allclose(mean, expected, atol=1e-6)
+
+
+def test_logs_and_curves(trained):
+    with (trained / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["20", "40", "50", "60"]
+    assert [bool(row["kidney_or_tumor"]) for row in rows] == [True, True, False, True]
+    assert float(rows[-1]["loss"]) < 0.7 * float(rows[0]["loss"])
+    assert (trained / "curves.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(trained / "tensorboard"))
+    board.Reload()
+    assert [event.step for event in board.Scalars("tumor")] == [20, 40, 60]
+    assert board.Scalars("loss")[-1].value == pytest.approx(float(rows[-1]["loss"]), rel=1e-3)
+    assert json.loads((trained / "config.json").read_text())["steps"] == 60
+    training, held_out = read_split(trained / "split.json")
+    assert (len(training), len(held_out)) == (4, 2)
+
+
+@pytest.mark.parametrize("poison", ["loss", "gradient"])
+def test_a_run_that_diverges_stops_with_its_last_good_checkpoint(poison, recipe, prepared, tmp_path, monkeypatch):
+    config = config_of(recipe, checkpoint_minutes=0.0)
+    run = start(config, prepared, tmp_path)
+    train.train(run, until=4)
+    good = checkpoint.load(tmp_path / "checkpoint.safetensors")[0]
+    loss = train.LOSSES[config.loss]
+
+    def poisoned(logits, labels):
+        value = loss(logits, labels)
+        if run.step < 6:
+            return value
+        return value * torch.nan if poison == "loss" else value + (logits - logits.detach()).abs().sqrt().sum()
+
+    monkeypatch.setitem(train.LOSSES, config.loss, poisoned)
+    with pytest.raises(TrainingError, match=r"at step 6; the checkpoint of step 6 is good.*lower learning_rate"):
+        train.train(run)
+    tensors, facts = checkpoint.load(tmp_path / "checkpoint.safetensors")
+    assert facts["step"] == 6
+    assert all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point())
+    assert all(torch.isfinite(p).all() for p in run.network.parameters())
+    assert not same(tensors, good)
+    monkeypatch.setitem(train.LOSSES, config.loss, loss)
+    again = start(replace(config, learning_rate=1e-3), prepared, tmp_path)  # as the message says
+    train.train(again)
+    assert again.step == 12
+
+
+def test_diverging_at_once_says_that_nothing_was_saved(recipe, prepared, tmp_path, monkeypatch, command, capsys):
+    monkeypatch.setitem(train.LOSSES, "dice_ce", lambda logits, labels: logits.sum() * torch.inf)
+    options = ("--config", recipe(), "--data", prepared, "--run", tmp_path / "run", "--device", "cpu")
+    assert command(train, *options) == 2
+    assert "nothing was saved yet" in capsys.readouterr().err
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(recipe, prepared, tmp_path, command, capsys):
+    options = ("--config", recipe(), "--data", prepared, "--run", tmp_path / "run", "--device", "cpu")
+    assert command(train, *options, "--until", 6) == 0
+    before = (tmp_path / "run" / "checkpoint.safetensors").read_bytes()
+    with no_file_over(8000):
+        assert command(train, *options) == 2
+    message = capsys.readouterr().err
+    assert "checkpoint of step 12 cannot be written" in message
+    assert "the one before it is whole" in message
+    assert (tmp_path / "run" / "checkpoint.safetensors").read_bytes() == before
+    assert not list((tmp_path / "run").glob("*.partial"))
+    assert command(train, *options) == 0  # with room again it goes on
+    assert checkpoint.facts(tmp_path / "run" / "checkpoint.safetensors")["step"] == 12
+
+
+def test_a_log_that_cannot_be_written_is_told(recipe, prepared, tmp_path, monkeypatch):
+    def full(self, values):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(train.Log, "row", full)
+    with pytest.raises(TrainingError, match=r"No space left on device.*Make room"):
+        train.train(start(config_of(recipe), prepared, tmp_path))
+
+
+def test_a_damaged_case_or_checkpoint_is_named(recipe, prepared, tmp_path):
+    config = config_of(recipe)
+    train.train(start(config, prepared, tmp_path / "run"), until=2)
+    path = tmp_path / "run" / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(TrainingError, match=r"checkpoint\.safetensors does not fit this config or is damaged"):
+        start(config, prepared, tmp_path / "run")
+
+
+def test_a_folder_keeps_to_its_recipe_and_its_patients(recipe, prepared, tmp_path):
+    config = config_of(recipe)
+    run = start(config, prepared, tmp_path / "run")
+    for changed in ({"fold": 1}, {"seed": 9}, {"widths": (4, 8, 8, 8, 8)}):
+        with pytest.raises(InputError, match=f"was begun with {next(iter(changed))} = "):
+            start(replace(config, **changed), prepared, tmp_path / "run")
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"training": run.held_out, "held_out": run.training}))
+    with pytest.raises(InputError, match="begun with another split"):
+        start(config, prepared, tmp_path / "run", split=other)
+    swapped = start(config, prepared, tmp_path / "swapped", split=other)
+    assert swapped.held_out == run.training
+    assert [case.name for case in swapped.seen] == run.training
+    assert {case.name for case in swapped.sampler.shelves["labelled"].cases} == set(run.held_out)
+
+
+def test_a_patient_on_both_sides_is_refused(recipe, prepared, tmp_path, command, capsys):
+    split = {"training": ["case_00000", "case_00001"], "held_out": ["case_00001"]}
+    (tmp_path / "leaky.json").write_text(json.dumps(split))
+    options = ("--config", recipe(), "--data", prepared, "--run", tmp_path / "run", "--device", "cpu")
+    assert command(train, *options, "--split", tmp_path / "leaky.json") == 2
+    assert "both sides (case_00001)" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
+
+
+def test_sealed_patients_are_on_neither_side(recipe, prepared, tmp_path):
+    run = start(config_of(recipe, sealed=["case_00002", "case_00004"]), prepared, tmp_path)
+    assert sorted(run.training + run.held_out) == ["case_00000", "case_00001", "case_00003", "case_00005"]
+
+
+def test_starting_from_other_weights(recipe, prepared, trained, tmp_path, command, capsys):
+    options = ("--config", recipe(widths=[8, 8, 16, 16, 16]), "--data", prepared, "--run", tmp_path / "run")
+    assert command(train, *options, "--weights", trained / "average.safetensors", "--until", 1, "--steps", 1000) == 0
+    moved = load_trained(tmp_path / "run")[0].state_dict()
+    begun = load_trained(trained)[0].state_dict()
+    assert float((moved["stem.weight"] - begun["stem.weight"]).abs().max()) < 0.01
+    options = ("--config", recipe(), "--data", prepared, "--run", tmp_path / "small")
+    assert command(train, *options, "--weights", trained / "average.safetensors") == 2
+    assert "cannot start from" in capsys.readouterr().err
