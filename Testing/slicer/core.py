@@ -34,6 +34,7 @@ def start(temporary: Path) -> None:
         markups=_module(application, "Markups", slicer.vtkSlicerMarkupsLogic()),
         sequences=_module(application, "Sequences", slicer.vtkSlicerSequencesLogic()),
     )
+    _file_functions()
     slicer.mrmlScene = scene
     slicer.app = types.SimpleNamespace(
         applicationLogic=lambda: application,
@@ -57,6 +58,25 @@ def _terminologies() -> Path:
     import trame_slicer
 
     return Path(trame_slicer.__file__).parent / "resources" / "terminologies"
+
+
+def _file_functions() -> None:
+    """Loading, saving and leaving as in scripts for the application, whose reader and writer are not here."""
+    import slicer
+
+    def load_volume(path):
+        node = slicer.modules.volumes.logic().AddArchetypeVolume(str(path), Path(path).name.split(".")[0], 0)
+        if node is None:
+            raise RuntimeError(f"Failed to load {path}")
+        return node
+
+    def save_node(node, path):
+        storage = node.CreateDefaultStorageNode()
+        storage.SetFileName(str(path))
+        return bool(storage.WriteData(node))
+
+    slicer.util.loadVolume, slicer.util.saveNode = load_volume, save_node
+    slicer.util.exit = lambda status=0: None
 
 
 def _file_cache(scene, temporary: Path) -> None:

@@ -74,6 +74,31 @@ def read_map(path: Path) -> np.ndarray:
     return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
 
 
+def read_part(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a map that holds all that is not 0: its first voxel (i, j, k) and its values (k, j, i)."""
+    import SimpleITK as sitk
+
+    image = sitk.ReadImage(str(path))
+    return cropped(sitk.GetArrayViewFromImage(image))
+
+
+def cropped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest box of an array (k, j, i) that holds all that is not 0, and its first voxel (i, j, k)."""
+    box = []
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        there = np.flatnonzero(values.any(others))
+        box.append(slice(there[0], there[-1] + 1) if len(there) else slice(0, 1))
+    return np.array([side.start for side in reversed(box)]), np.ascontiguousarray(values[tuple(box)])
+
+
+def shifted(ijk_to_ras: np.ndarray, first: np.ndarray) -> Any:
+    """The matrix of the part of an image that begins at voxel ``first`` (i, j, k)."""
+    moved = ijk_to_ras.copy()
+    moved[:3, 3] += ijk_to_ras[:3, :3] @ first
+    return slicer.util.vtkMatrixFromArray(moved)
+
+
 def box_around(region: Any, volume: Any) -> Box:
     """The voxels of ``volume`` that a vtkMRMLMarkupsROINode holds, wherever transforms have put the two.
 

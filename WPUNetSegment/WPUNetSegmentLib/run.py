@@ -81,17 +81,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What the engine found, on the CT's whole grid.
+    """What the engine found, on the CT's grid.
 
-    labels:      uint8 (k, j, i): values of wpunet.labels.BY_SIDE
-    uncertainty: float32 (k, j, i), 0 (sure) to 1; None where it was not asked for
+    labels:      uint8 (k, j, i), the whole: values of wpunet.labels.BY_SIDE
+    uncertainty: first voxel (i, j, k) and float32 (k, j, i), 0 (sure) to 1, of the part that is not 0; None where it
+                 was not asked for
     report:      the engine's report as plain values; places in the CT's own coordinates
     ijk_to_ras:  (4, 4), the CT's own geometry when it was handed over, before any transform that it lies under
     name:        of the CT; of a sequence with the frame
     """
 
     labels: np.ndarray
-    uncertainty: np.ndarray | None
+    uncertainty: tuple[np.ndarray, np.ndarray] | None
     report: dict[str, Any]
     ijk_to_ras: np.ndarray
     name: str
@@ -196,7 +197,7 @@ class Run:
         began = time.monotonic()
         try:
             labels = handover.read_map(self._labels)
-            uncertainty = handover.read_map(self._uncertainty) if self._uncertainty else None
+            uncertainty = handover.read_part(self._uncertainty) if self._uncertainty else None
         except (RuntimeError, MemoryError) as error:
             self.state, self.message = State.FAILED, f"The engine's result cannot be read ({error}); try again."
             return

@@ -13,6 +13,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 from wpunet.labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TOGETHER, TUMOR_LABEL, Label
 
+from .handover import cropped, shifted
 from .run import RunResult
 
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: what the engine put there, so that later edits show
@@ -126,7 +127,7 @@ def has_surface(segmentation: Any) -> bool:
 def show_uncertainty(result: RunResult, volume: Any, segmentation: Any) -> Any:
     """The uncertainty as a volume, the part of it that is not 0; the one of an earlier run is used again."""
     assert result.uncertainty is not None
-    first, part = cropped(result.uncertainty)
+    first, part = result.uncertainty
     node = segmentation.GetNodeReference(UNCERTAINTY)
     if node is None:
         node = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{result.name} uncertainty")
@@ -182,23 +183,6 @@ def digest(segmentation: Any, key: str) -> str:
     corner = shifted(slicer.util.arrayFromVTKMatrix(matrix), start)
     place = [round(corner.GetElement(row, column), 2) + 0.0 for row in range(3) for column in range(4)]
     return hashlib.sha256(f"{mask.shape} {place}".encode() + np.packbits(mask).tobytes()).hexdigest()
-
-
-def cropped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The smallest box of an array (k, j, i) that holds all that is not 0, and its first voxel (i, j, k)."""
-    box = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        there = np.flatnonzero(values.any(others))
-        box.append(slice(there[0], there[-1] + 1) if len(there) else slice(0, 1))
-    return np.array([side.start for side in reversed(box)]), np.ascontiguousarray(values[tuple(box)])
-
-
-def shifted(ijk_to_ras: np.ndarray, first: np.ndarray) -> Any:
-    """The matrix of the part of an image that begins at voxel ``first`` (i, j, k)."""
-    moved = ijk_to_ras.copy()
-    moved[:3, 3] += ijk_to_ras[:3, :3] @ first
-    return slicer.util.vtkMatrixFromArray(moved)
 
 
 def _segment(segmentation: Any, key: str) -> Any:
