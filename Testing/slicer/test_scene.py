@@ -301,6 +301,19 @@ def test_the_uncertainty_lies_where_it_belongs(add_ct, logic, transform):
     assert node.GetDisplayNode().GetColorNode().GetName() == "Cyan"
 
 
+def test_a_part_of_a_map_outlives_the_file_it_was_read_from(scene, tmp_path):
+    import SimpleITK as sitk
+    from WPUNetSegmentLib.handover import read_part
+
+    values = np.zeros((30, 20, 10), np.float32)
+    values[5:9] = 0.5  # a part without gaps in memory
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "x.nrrd"))
+    first, part = read_part(tmp_path / "x.nrrd")
+    assert first.tolist() == [0, 0, 5]
+    assert part.flags.owndata
+    assert np.array_equal(part, values[5:9])
+
+
 def test_a_ct_without_findings_gives_empty_segments(add_ct, logic):
     import slicer
     from WPUNetSegmentLib.run import RunOptions

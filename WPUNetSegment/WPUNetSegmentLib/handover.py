@@ -83,13 +83,13 @@ def read_part(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cropped(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The smallest box of an array (k, j, i) that holds all that is not 0, and its first voxel (i, j, k)."""
+    """The smallest box of an array (k, j, i) with all that is not 0: its first voxel (i, j, k) and a copy of it."""
     box = []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)
         there = np.flatnonzero(values.any(others))
         box.append(slice(there[0], there[-1] + 1) if len(there) else slice(0, 1))
-    return np.array([side.start for side in reversed(box)]), np.ascontiguousarray(values[tuple(box)])
+    return np.array([side.start for side in reversed(box)]), values[tuple(box)].copy()
 
 
 def shifted(ijk_to_ras: np.ndarray, first: np.ndarray) -> Any:
