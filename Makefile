@@ -1,4 +1,5 @@
-# make demo   sets up .venv, segments a generated CT (or CT=path) and says where the results are
+# make demo   sets up .venv, segments a generated CT (or CT=path), says where the results are; where there is a screen
+#             it also installs and opens the page of wpunet view (VIEW=no does not install it)
 # make test   sets up .venv, checks style and types, runs the tests
 PYTHON ?= python3
 # Which PyTorch the tests and the training use; any recent one will do: make test TORCH=torch
@@ -6,10 +7,12 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 DEMO := demo
+# The page takes 1.2 GB of packages more, so they are installed only where somebody can look at it
+VIEW ?= $(if $(DISPLAY)$(WAYLAND_DISPLAY)$(filter Darwin,$(shell uname)),yes,no)
 
 .PHONY: demo test style clean
 
-demo: .venv/.engine
+demo: .venv/.engine $(if $(filter yes,$(VIEW)),.venv/.view)
 	$(BIN)/python -m Testing.demo --into $(DEMO) $(if $(CT),--ct "$(CT)")
 
 test: .venv/.test style
@@ -27,9 +30,13 @@ style: .venv/.test
 	$(PIP) -e .
 	touch $@
 
+.venv/.view: .venv/.engine
+	$(PIP) -e ".[view]"
+	touch $@
+
 .venv/.test: .venv/.engine
 	$(PIP) "$(TORCH)" -e ".[train,view,test]"
 	touch $@
 
 clean:
-	rm -rf .venv $(DEMO) .pytest_cache .ruff_cache .mypy_cache .coverage*
+	rm -rf .venv $(DEMO) build .pytest_cache .ruff_cache .mypy_cache .coverage*

@@ -1,12 +1,16 @@
-"""``make demo``: segments a CT (a generated one unless told otherwise) and says where the results are."""
+"""``make demo``: segments a CT (a generated one unless told otherwise), says where the results are, opens the page."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import webbrowser
 from pathlib import Path
 
 from wpunet import cli
+from wpunet.errors import InputError
+from wpunet.view import needs
 
 from Testing import phantom
 
@@ -15,6 +19,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--ct", type=Path, help="a CT of your own")
     arguments.add_argument("--into", type=Path, default=Path("demo"), help="folder for the results")
+    arguments.add_argument("--no-view", dest="view", action="store_false", help="write files only, open no page")
     given = arguments.parse_args()
     given.into.mkdir(exist_ok=True)
     ct = given.ct
@@ -24,7 +29,27 @@ def main() -> int:
         phantom.save_nifti(made.hu, made.affine, ct)
     into = {"-o": "segmentation.nii.gz", "--report": "report.json", "--preview": "preview.png"}
     files = [part for option, name in into.items() for part in (option, str(given.into / name))]
-    return cli.main(["segment", str(ct), *files])
+    status = cli.main(["segment", str(ct), *files])
+    if status or not given.view:
+        return status
+    if reason := why_no_page():
+        print(f"No page was opened: {reason}")
+        return 0
+    return cli.main(["view", str(ct), "--segment"])
+
+
+def why_no_page() -> str:
+    """What stands between this machine and a page in its browser; empty if nothing does."""
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return "there is no display here ('wpunet view --no-browser' prints an address for a browser elsewhere)."
+    try:
+        webbrowser.get()
+        needs.require()
+    except webbrowser.Error:
+        return "no browser was found."
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 if __name__ == "__main__":

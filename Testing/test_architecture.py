@@ -6,8 +6,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = sorted((ROOT / "WPUNetSegment" / "wpunet").glob("*.py"))
+VIEW = sorted((ROOT / "WPUNetSegment" / "wpunet" / "view").glob("*.py"))  # the one part that may know Slicer's core
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
-SOURCES = [*ENGINE, *TRAINING, *sorted((ROOT / "Testing").rglob("*.py")), *(ROOT / "WPUNetSegment").glob("*.py")]
+SOURCES = [*ENGINE, *VIEW, *TRAINING, *sorted((ROOT / "Testing").rglob("*.py")), *(ROOT / "WPUNetSegment").glob("*.py")]
 
 
 def imported(path):
@@ -25,6 +26,16 @@ def test_the_engine_knows_neither_slicer_nor_training():
         assert not {"slicer", "qt", "ctk", "vtk", "training", "Testing", "torch_pruning"} & set(imported(path)), path
 
 
+def test_the_engine_does_without_the_page():
+    assert VIEW
+    for path in ENGINE:
+        assert not {"trame", "trame_slicer", "aiohttp"} & set(imported(path)), path
+        if path.name != "cli.py":
+            assert not re.search(r"(from|import) [^#\n]*\bview\b", path.read_text("utf-8")), path
+    for path in VIEW:
+        assert not {"qt", "ctk", "training", "Testing"} & set(imported(path)), path
+
+
 def test_training_knows_no_slicer():
     assert TRAINING
     for path in TRAINING:
@@ -32,7 +43,7 @@ def test_training_knows_no_slicer():
 
 
 def test_nothing_is_unpickled():
-    for path in [*ENGINE, *TRAINING]:
+    for path in [*ENGINE, *VIEW, *TRAINING]:
         assert "pickle" not in set(imported(path))
         assert not re.search(r"torch\.(load|save)\(|allow_pickle", path.read_text("utf-8")), path
 
@@ -43,5 +54,5 @@ def test_files_stay_short():
 
 
 def test_nothing_phones_home():
-    for path in ENGINE:
+    for path in [*ENGINE, *VIEW]:
         assert not {"requests", "urllib", "http", "socket", "httpx"} & set(imported(path)), path

@@ -151,6 +151,7 @@ def _info(arguments: argparse.Namespace, talk: Reporter, _cancel: Cancel) -> int
 def _view_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("ct", nargs="?", type=Path, metavar="CT", help="CT to open; without it the page asks for one")
+    add("--segment", action="store_true", help="segment it at once")
     add("--port", type=int, default=0, help="port to listen on (default: any that is free)")
     add("--host", metavar="ADDRESS", help="listen on this address, with a token (default: this machine, without one)")
     add("--no-browser", dest="browser", action="store_false", help="only print the address")

@@ -23,6 +23,7 @@ def run(arguments: Namespace, say: Callable[[str], None], stopped: Callable[[], 
     session = {
         "ct": _absolute(arguments.ct),
         "series": arguments.series,
+        "segment": arguments.segment,
         "device": arguments.device,
         "weights": _absolute(arguments.weights),
         "threads": str(arguments.threads or ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ class Application(TrameApp):
         self._editor_logic.set_ui(Page(self, manager).tools)
         self._last_view = views.AXIAL
         for view in self._slicer.view_manager.get_slice_views():
-            view.interactor().AddObserver(vtkCommand.MouseMoveEvent, lambda *_, view=view: self._over(view))
+            over = partial(self._over, view.get_singleton_tag())
+            view.interactor().AddObserver(vtkCommand.MouseMoveEvent, over, 100.0)  # before Slicer's tools, which end it
         self._typed.bind_changes(
             {
                 self._typed.name.window: self._on_window,
@@ -83,12 +85,15 @@ class Application(TrameApp):
         """Show a generated CT."""
         await self._open("Making the phantom", opening.read_phantom)
 
-    async def open_path(self, path: Path, series: str | None = None) -> None:
-        """Show the CT at ``path``; of a folder with several the user chooses."""
+    async def open_path(self, path: Path, series: str | None = None, *, segment: bool = False) -> None:
+        """Show the CT at ``path``, and perhaps segment it at once; of a folder with several the user chooses."""
         if series is not None:
             await self._read(opening.Source(path, series, path.name))
-            return
-        await self._offer(path)
+        else:
+            await self._offer(path)
+        if segment:
+            with self.state:
+                self.segment()
 
     async def receive(self, name: str, chunks: Any, size: int | None) -> None:
         """Take an upload in, and show the CT in it."""
@@ -106,14 +111,14 @@ class Application(TrameApp):
         try:
             await opening.receive(chunks, path, size, self.settings["upload_limit"], told)
         except (WpunetError, OSError) as error:
-            self._idle(str(error))
+            self.tell(str(error))
         else:
             await self._offer(path)
 
     def upload_broke(self, name: str) -> None:
         """The browser could not send the file, and the server has said nothing about it yet."""
         if not self.data.error:
-            self._idle(f"{name} could not be sent; is the program still running?")
+            self.tell(f"{name} could not be sent; is the program still running?")
 
     async def choose(self, number: int) -> None:
         """The user's choice among several CTs."""
@@ -128,7 +133,7 @@ class Application(TrameApp):
         try:
             self._sources = await asyncio.to_thread(opening.sources, path, self.settings["upload_limit"])
         except WpunetError as error:
-            self._idle(str(error).replace(str(path.parent) + "/", ""))
+            self.tell(str(error).replace(str(path.parent) + "/", ""))
             return
         if len(self._sources) == 1:
             await self._read(self._sources[0])
@@ -147,11 +152,11 @@ class Application(TrameApp):
         try:
             volume, warnings = await asyncio.to_thread(lambda: check.check(read(*arguments)))
         except (WpunetError, MemoryError) as error:
-            self._idle(str(error) or "Not enough memory for this CT; close other pages or crop it.")
+            self.tell(str(error) or "Not enough memory for this CT; close other pages or crop it.")
             return
         with self.state:
             self._show(volume, warnings)
-        self._idle()
+        self.tell()
 
     def _show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
         self._volume, self._base_warnings = volume, warnings
@@ -168,7 +173,8 @@ class Application(TrameApp):
         )
         data.warnings = list(warnings)
 
-    def _idle(self, error: str = "") -> None:
+    def tell(self, error: str = "") -> None:
+        """Nothing goes on any more; ``error`` is one sentence for the user where something went wrong."""
         with self.state:
             self.data.busy, self.data.share, self.data.error, self.data.log = "", -1, error, ""
 
@@ -300,8 +306,8 @@ class Application(TrameApp):
             if stack.can_undo() if name == "undo" else stack.can_redo():
                 getattr(stack, name)()
 
-    def _over(self, view: Any) -> None:
-        self._last_view = view.get_singleton_tag()
+    def _over(self, view: str, *_: Any) -> None:
+        self._last_view = view
 
     def _on_window(self, name: str) -> None:
         if self._volume is not None:

@@ -14,6 +14,7 @@ import numpy as np
 from isal import igzip
 
 from .. import files
+from ..errors import InputError
 from ..labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TOGETHER
 from ..volume import Volume
 
@@ -43,7 +44,7 @@ def file_name(case: str) -> str:
 def write(path: Path, labels: np.ndarray, volume: Volume, report: dict[str, Any]) -> None:
     """Write the kind of file that ``path`` ends in; labels (slice, row, column), values of labels.BY_SIDE.
 
-    Raises OutputError when it cannot be written.
+    Raises OutputError when it cannot be written, InputError when the training could not use the case.
     """
     if path.name.endswith(".seg.nrrd"):
         files.write_labels(path, labels, volume, BY_SIDE)
@@ -64,6 +65,12 @@ def _together(labels: np.ndarray) -> np.ndarray:
 def _write_training_case(path: Path, labels: np.ndarray, volume: Volume) -> None:
     """A zip of CASE/imaging.nii.gz and CASE/segmentation.nii.gz, axes in KiTS19's order, which is the engine's."""
     case = file_name(volume.name)
+    _, row_mm, column_mm = volume.spacing
+    if abs(row_mm / column_mm - 1) > 0.01:
+        raise InputError(
+            f"The pixels of this CT are not square ({row_mm:.2f} x {column_mm:.2f} mm), as the training needs them;"
+            " save the case from 3D Slicer, which resamples it."
+        )
     with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, values in (("imaging", volume.hu), ("segmentation", _together(labels))):
             content = nib.Nifti1Image(values, volume.affine).to_bytes()

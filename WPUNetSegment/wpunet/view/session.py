@@ -14,7 +14,6 @@ import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -50,7 +49,8 @@ async def _serve(settings: dict[str, Any], folder: Path) -> None:
     sys.stdout.flush()
     opening = None
     if settings["ct"]:
-        opening = asyncio.create_task(application.open_path(Path(settings["ct"]), settings["series"]))
+        work = application.open_path(Path(settings["ct"]), settings["series"], segment=settings["segment"])
+        opening = asyncio.create_task(work)
     try:
         await _input_closed()
     finally:
@@ -82,14 +82,16 @@ def _add_routes(app: web.Application, application: Application, key: str) -> Non
         return await handler(request)
 
     async def upload(request: web.Request) -> web.Response:
-        name = unquote(request.match_info["name"])
-        await application.receive(name, request.content.iter_chunked(1 << 18), request.content_length)
+        await application.receive(
+            request.match_info["name"], request.content.iter_chunked(1 << 18), request.content_length
+        )
         return web.Response(text="ok")
 
     async def save(request: web.Request) -> web.StreamResponse:
         try:
             path = await application.saved(request.match_info["ending"])
         except WpunetError as error:
+            application.tell(str(error))
             raise web.HTTPNotFound(text=str(error)) from error
         return web.FileResponse(path, headers={"Content-Disposition": f'attachment; filename="{path.name}"'})
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 AXIAL, CORONAL, SAGITTAL = "Axial", "Coronal", "Sagittal"
 EDGES = {AXIAL: "ALPR", CORONAL: "SLIR", SAGITTAL: "SPIA"}  # what lies at the top, right, bottom, left
-SIDES = {AXIAL: "IS", CORONAL: "PA", SAGITTAL: "RL"}  # where a slice's position is below and above 0
+SIDES = {AXIAL: ("I", "S"), CORONAL: ("P", "A"), SAGITTAL: ("R", "L")}  # where a slice's position is below and above 0
 PLACES = ("top: 4px; left: 50%", "right: 6px; top: 46%", "bottom: 34px; left: 50%", "left: 6px; top: 46%")
 
 
