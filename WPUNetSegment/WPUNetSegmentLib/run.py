@@ -176,9 +176,9 @@ class Run:
         if event["event"] == "result":
             self._report = event["report"]
         elif event["event"] == "progress" and not self._process.cancelled:
-            fraction = float(event["fraction"])
-            text = WORDS.get(event["stage"], event["stage"])
-            self._progress = Progress(fraction, text, seconds_left(fraction, self._process.seconds))
+            fraction, stage = float(event["fraction"]), str(event["stage"])
+            left = seconds_left(fraction, self._process.seconds)
+            self._progress = Progress(fraction, WORDS.get(stage, stage), left)
         elif event["event"] == "error" and not self._process.cancelled:
             self.message = event["text"].replace(str(self._ct), self._name)  # only we know that file
 
