@@ -129,7 +129,7 @@ class Sampler:
         m = self.mixture
         group_draw, frame_draw, healthy, plain, tint, doubt = g.random(6)
         shelf = self._shelf(group_draw)
-        labelled = shelf == "labelled"
+        labelled, real = shelf == "labelled", shelf in ("labelled", "tumor_free")
         patient = int(g.choice(len(self._patients), p=self._patients))
         case = patient if labelled else int(g.integers(len(self.shelves[shelf])))
         level = self._level(shelf, case, g)
@@ -145,7 +145,7 @@ class Sampler:
             frame=frame,
             outside=float(g.choice([AIR_HU, AIR_HU, -110.0])) if m.shift_mm else AIR_HU,
             healthy=labelled and healthy < m.healthy,
-            squeeze=float(g.uniform(0.08, 0.25)) if labelled and plain < m.no_contrast else 1.0,
+            squeeze=float(g.uniform(0.08, 0.25)) if real and plain < m.no_contrast else 1.0,
             plain_hu=float(g.uniform(22, 42)),
             kidney_hu=float(g.uniform(-0.65, 1)) * m.contrast_hu * (tint < 0.5),
             tumor_hu=float(g.uniform(-0.4, 0.4)) * m.contrast_hu * (0.35 < tint < 0.65),
