@@ -214,6 +214,14 @@ def paint(segmentation, key, volume):
     slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, volume)
 
 
+def move(segmentation, key, volume):
+    """By one voxel: the shape stays."""
+    import slicer
+
+    array = np.roll(slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume), 1, 2)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, volume)
+
+
 def drop(segmentation, key, volume):
     segmentation.GetSegmentation().RemoveSegment(key)
 
@@ -227,7 +235,8 @@ def empty(segmentation, key, volume):
 
 
 @pytest.mark.parametrize(
-    ("edit", "told"), [(paint, "kidney tumor"), (empty, "kidney tumor"), (drop, "kidney tumor (deleted)")]
+    ("edit", "told"),
+    [(paint, "kidney tumor"), (move, "kidney tumor"), (empty, "kidney tumor"), (drop, "kidney tumor (deleted)")],
 )
 def test_edited_segments_are_never_overwritten_unasked(add_ct, logic, edit, told):
     volume = add_ct()
@@ -367,6 +376,22 @@ def test_of_a_sequence_the_frame_that_is_shown_is_segmented(add_ct, logic, scene
         segmentation = logic.process(proxy)
         assert logic.report(segmentation)["case"] == f"{proxy.GetName()} (frame {frame + 1} of 2)"
         assert mask(segmentation, "tumor", proxy).any() == tumor
+
+
+@pytest.mark.parametrize("transform", [None, MOVED], ids=["as it is", "under a transform"])
+def test_a_region_holds_the_voxels_whose_centres_lie_in_it(add_ct, scene, transform):
+    import slicer
+    from WPUNetSegmentLib.handover import box_around, ijk_to_ras
+
+    volume = add_ct("left-handed", transform=transform)
+    region = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "box")
+    region.SetSize(9 * 3.0, 19 * 3.5, 29 * 4.0)
+    region.SetCenter(*(ijk_to_ras(volume) @ (24.5, 29.5, 24.5, 1))[:3])
+    region.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    assert box_around(region, volume) == ((20, 30), (20, 40), (10, 40))
+    region.SetSize(9999, 9999, 9999)
+    whole = slicer.util.arrayFromVolume(volume).shape[::-1]
+    assert box_around(region, volume) == tuple((0, size) for size in whole)
 
 
 @pytest.mark.parametrize("kind", ["axial", "coronal", "oblique"])
