@@ -40,6 +40,8 @@ def require_parts(browser=True):
         pytest.importorskip(name, reason=f"needs {name}: pip install -e '.[view,test]'")
     from wpunet.view import needs
 
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("looks at processes through /proc, which only Linux has")
     lacking = [] if needs.can_draw() else ["libosmesa6"]
     lacking += ["chromium"] if browser and chromium() is None else []
     if lacking:

@@ -1,0 +1,96 @@
+"""Uploads: limits, archives that are broken or mean harm, which CT of several."""
+
+import asyncio
+import zipfile
+
+import numpy as np
+import pytest
+from wpunet.errors import InputError
+from wpunet.view import opening
+
+from Testing.wpunet.test_dicom import write
+
+MB = opening.MB
+
+
+async def chunks(*parts):
+    for part in parts:
+        yield part
+
+
+def zipped(path, **entries):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_an_upload_arrives_whole_and_its_share_is_told(tmp_path):
+    told = []
+    asyncio.run(opening.receive(chunks(b"ab", b"cd"), tmp_path / "x", 4, MB, told.append))
+    assert (tmp_path / "x").read_bytes() == b"abcd"
+    assert told == [50, 100]
+
+
+@pytest.mark.parametrize("size", [3 * MB, None, 10])  # honest, silent and lying about its size
+def test_an_upload_beyond_the_limit_is_refused_whatever_it_says(tmp_path, size):
+    parts = [bytes(MB)] * 3
+    with pytest.raises(InputError, match=r"of 2 MB.*--upload-limit"):
+        asyncio.run(opening.receive(chunks(*parts), tmp_path / "x", size, 2 * MB, lambda _: None))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "C:\\evil", "..\\evil"])
+def test_no_file_is_written_outside(tmp_path, name):
+    archive = zipped(tmp_path / "a.zip", **{"fine.nii": b"1", name: b"2"})
+    with pytest.raises(InputError, match="outside of itself"):
+        opening.unpack(archive, tmp_path / "in" / "here", MB)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.zip"]
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path):
+    archive = zipped(tmp_path / "bomb.zip", big=bytes(3 * MB))
+    with pytest.raises(InputError, match="unpacks to more than 2 MB"):
+        opening.unpack(archive, tmp_path / "in", 2 * MB)
+    assert not (tmp_path / "in").exists()
+
+
+def test_an_archive_that_lies_about_its_size_is_refused(tmp_path):
+    archive = zipped(tmp_path / "liar.zip", big=bytes(3 * MB))
+    content = archive.read_bytes()
+    true, said = (3 * MB).to_bytes(4, "little"), (10).to_bytes(4, "little")
+    archive.write_bytes(content.replace(true, said))
+    with pytest.raises(InputError, match=r"cannot be unpacked|more than it says"):
+        opening.unpack(archive, tmp_path / "in", 2 * MB)
+    assert sum(path.stat().st_size for path in (tmp_path / "in").rglob("*")) <= 2 * MB
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_a_broken_archive_is_told(tmp_path, share):
+    archive = zipped(tmp_path / "cut.zip", big=np.random.default_rng(1).bytes(50_000))
+    archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
+    with pytest.raises(InputError, match=r"cut\.zip cannot be unpacked"):
+        opening.sources(archive, MB)
+
+
+def test_series_of_a_zipped_folder_are_offered_and_read(tmp_path):
+    hu = np.random.default_rng(1).integers(-1000, 1500, (6, 24, 32)).astype(np.int16)
+    for number, name in enumerate(("arterial", "venous")):
+        write(tmp_path / "study" / name, hu + number, uid=f"1.2.{number}")
+    archive = tmp_path / "upload.zip"
+    with zipfile.ZipFile(archive, "w") as written:
+        for path in (tmp_path / "study").rglob("*.dcm"):
+            written.write(path, path.relative_to(tmp_path))
+    found = opening.sources(archive, 10 * MB)
+    assert len(found) == 2
+    assert all("6 slices" in source.title for source in found)
+    volumes = [opening.read(source) for source in found]
+    assert sorted(int(volume.hu.max()) for volume in volumes) == [hu.max(), hu.max() + 1]
+    assert not archive.exists()
+
+
+def test_errors_name_the_file_and_not_the_folder_it_lies_in(tmp_path):
+    path = tmp_path / "letter.nii.gz"
+    path.write_bytes(b"Dear colleague")
+    with pytest.raises(InputError, match=r"^letter\.nii\.gz is") as caught:
+        opening.read(opening.Source(path))
+    assert str(tmp_path) not in str(caught.value)

@@ -1,0 +1,84 @@
+"""What is saved can be used: on the CT's own grid, by the training, under a harmless name."""
+
+import json
+import zipfile
+
+import nibabel as nib
+import numpy as np
+import pytest
+from wpunet import files
+from wpunet import volume as geometry
+from wpunet.errors import InputError
+from wpunet.labels import LEFT_KIDNEY
+from wpunet.view import saving
+
+from Testing import phantom
+
+
+@pytest.fixture(scope="module")
+def made():
+    return phantom.make(seed=3, shape=(24, 60, 72), spacing=(10.0, 5.0, 5.0))
+
+
+@pytest.fixture(scope="module")
+def labels(made):
+    labels = made.labels.copy()
+    left = labels[:, :, labels.shape[2] // 2 :]
+    left[left == 1] = LEFT_KIDNEY
+    return labels
+
+
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "IPL"])
+def test_label_maps_lie_on_the_grid_that_the_ct_came_on(made, labels, tmp_path, axes):
+    phantom.save_nifti(made.hu, made.affine, tmp_path / "ct.nii.gz", axes)
+    phantom.save_nifti(made.labels, made.affine, tmp_path / "truth.nii.gz", axes)
+    volume = files.read(tmp_path / "ct.nii.gz")
+    saving.write(tmp_path / "saved.nii.gz", labels, volume, {})
+    saved, truth = nib.load(tmp_path / "saved.nii.gz"), nib.load(tmp_path / "truth.nii.gz")
+    assert np.array_equal(saved.affine, truth.affine)
+    assert np.array_equal(saved.dataobj, truth.dataobj)
+
+
+def test_the_segmentation_for_slicer_keeps_the_sides(made, labels, tmp_path):
+    volume = geometry.from_array(made.hu, made.affine, "x")
+    saving.write(tmp_path / "x.seg.nrrd", labels, volume, {})
+    header = (tmp_path / "x.seg.nrrd").read_bytes().split(b"\n\n")[0].decode()
+    assert "Segment2_Name:=left kidney" in header
+    assert np.array_equal(files.read(tmp_path / "x.seg.nrrd").hu, labels)
+
+
+def test_the_training_reads_the_training_case(made, labels, tmp_path):
+    prepare = pytest.importorskip("training.prepare", reason="needs the extra train")
+    volume = geometry.from_array(made.hu, made.affine, "patient 7/8")
+    saving.write(tmp_path / "x.zip", labels, volume, {})
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        archive.extractall(tmp_path)
+    folder = tmp_path / "patient_7_8"
+    image = nib.load(folder / "imaging.nii.gz")
+    assert np.array_equal(image.dataobj, made.hu)  # KiTS19's axes are the engine's: slices first, head to feet
+    case = prepare.kits_case("x", folder / "imaging.nii.gz", folder / "segmentation.nii.gz")
+    assert (case.labels == 2).sum() == (made.labels == 2).sum()
+    assert (case.labels == 1).sum() == (made.labels == 1).sum()
+
+
+def test_a_case_that_the_training_would_refuse_is_not_saved(made, labels, tmp_path):
+    affine = made.affine.copy()
+    affine[:, 2] *= 1.2
+    volume = geometry.from_array(made.hu, affine, "x")
+    with pytest.raises(InputError, match=r"not square \(5.00 x 6.00 mm\)"):
+        saving.write(tmp_path / "x.zip", labels, volume, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_report_is_json(made, labels, tmp_path):
+    volume = geometry.from_array(made.hu, made.affine, "x")
+    saving.write(tmp_path / "x.json", labels, volume, {"structures": []})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"structures": []}
+
+
+@pytest.mark.parametrize(
+    ("case", "name"),
+    [("../../etc/passwd", "etc_passwd"), ('a"b\r\nX: y', "a_b_X_y"), ("...", "case"), ("ünder", "nder")],
+)
+def test_names_of_files_are_harmless(case, name):
+    assert saving.file_name(case) == name

@@ -1,0 +1,102 @@
+"""Arrays of the engine and nodes of Slicer's scene are the same thing seen twice."""
+
+import numpy as np
+import pytest
+from wpunet import files
+from wpunet import volume as geometry
+from wpunet.labels import BY_SIDE, LEFT_KIDNEY
+
+from Testing import phantom
+from Testing.view.conftest import require_parts
+
+
+@pytest.fixture(scope="module")
+def app():
+    require_parts(browser=False)
+    from trame_slicer.core import SlicerApp
+
+    return SlicerApp()
+
+
+@pytest.fixture
+def scene(app):
+    from wpunet.view.scene import Scene
+
+    return Scene(app)
+
+
+@pytest.fixture(scope="module")
+def made():
+    return phantom.make(seed=3, shape=(24, 60, 72), spacing=(10.0, 5.0, 5.0))
+
+
+@pytest.fixture(scope="module")
+def labels(made):
+    labels = made.labels.copy()
+    left = labels[:, :, labels.shape[2] // 2 :]
+    left[left == 1] = LEFT_KIDNEY
+    return labels
+
+
+def oblique(degrees):
+    turn = np.eye(4)
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn[1:3, 1:3] = [[c, -s], [s, c]]
+    return turn
+
+
+@pytest.mark.parametrize("degrees", [0, 5])  # a grid that is used as it is
+def test_segments_hold_the_labels_and_stand_where_the_ct_stands(app, scene, made, labels, degrees):
+    import slicer
+
+    volume = geometry.from_array(made.hu, oblique(degrees) @ made.affine, "x")
+    scene.show_ct(volume)
+    scene.show_labels(labels)
+    assert np.array_equal(scene.labels(), labels)
+    node = app.scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    for label in BY_SIDE:
+        segment = node.GetSegmentation().GetSegment(label.key)
+        assert (segment.GetName(), segment.GetTerminology()) == (label.name, label.terminology)
+        centre = node.GetSegmentCenterRAS(label.key)
+        index = np.mean(np.nonzero(labels == label.value), axis=1)
+        true = volume.affine[:3, :3] @ index + volume.affine[:3, 3]
+        assert np.abs(np.array(centre) - true).max() < 16, label.name  # Slicer's is the middle of the box
+    assert isinstance(node, slicer.vtkMRMLSegmentationNode)
+    assert node.GetSegmentation().GetNumberOfLayers() == 1
+
+
+def test_edits_reach_the_labels_and_not_the_engines_answer(app, scene, made, labels):
+    from slicer import util
+
+    volume = geometry.from_array(made.hu, made.affine, "x")
+    scene.show_ct(volume)
+    answer = labels.copy()
+    scene.show_labels(answer)
+    node = app.scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    stored = util.arrayFromSegmentInternalBinaryLabelmap(node, "tumor")
+    stored[:] = 0
+    assert not (scene.labels() > 0).any()
+    assert np.array_equal(answer, labels)
+    scene.show_labels(labels)  # and again: it replaces, it does not pile up
+    assert app.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 1
+
+
+def test_another_ct_takes_everything_of_the_last_one_away(app, scene, made, labels):
+    volume = geometry.from_array(made.hu, made.affine, "one")
+    scene.show_ct(volume)
+    scene.show_labels(labels)
+    scene.show_uncertainty(labels)
+    scene.show_ct(geometry.from_array(made.hu[:12], made.affine, "two"))
+    assert app.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+    assert app.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
+
+
+def test_the_engine_gets_the_ct_as_it_is_shown(scene, made, tmp_path):
+    phantom.save_nifti(made.hu, oblique(20) @ made.affine, tmp_path / "ct.nii.gz")  # resampled when it is read
+    volume = files.read(tmp_path / "ct.nii.gz")
+    scene.show_ct(volume)
+    scene.write_ct(tmp_path / "ct.nrrd")
+    again = files.read(tmp_path / "ct.nrrd")
+    assert np.array_equal(again.hu, volume.hu)
+    assert np.allclose(again.affine, volume.affine, atol=1e-6)
+    assert again.grid.upright

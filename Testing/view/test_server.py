@@ -1,0 +1,149 @@
+"""Who is let in: addresses, tokens, keys, how many; and what is left when it all ends."""
+
+import re
+import signal
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from wpunet import cli
+from wpunet.errors import InputError
+from wpunet.view import needs
+
+from Testing.view.conftest import Server, require_parts, serving, until
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def get(address, **headers):
+    """Status, text and headers of an answer; redirections are not followed."""
+    request = urllib.request.Request(address, headers={key.replace("_", "-"): value for key, value in headers.items()})
+    opener = urllib.request.build_opener(Stay, urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30) as answer:
+            return answer.status, answer.read().decode(), answer.headers
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(), error.headers
+
+
+def listening(pid):
+    """Addresses that a process listens on: {(address, port)}, as /proc tells them."""
+    inodes = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+                address, port = fields[1].split(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+LOOPBACK = "0100007F"  # 127.0.0.1, as /proc writes it
+
+
+def test_only_this_machine_is_served_and_every_page_has_a_secret_address(server):
+    status, _, headers = get(server.address)
+    assert status == 302
+    page = headers["Location"]
+    assert re.fullmatch(r"/[0-9a-f]{32}/", page)
+    assert get(server.address)[2]["Location"] != page
+    host = server.address.split("/")[2]
+    until(lambda: get(f"http://{host}{page}index.html")[1].count("vue"), "the page to start")
+    _, text, headers = get(f"http://{host}{page}index.html")
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert get(f"http://{host}/{'0' * 32}/index.html")[0] == 404
+    status, text, _ = get(server.address, Host="evil.example:80")  # somebody's name that resolves to 127.0.0.1
+    assert (status, "this machine alone" in text) == (403, True)
+    assert {address for address, _ in listening(server.process.pid)} == {LOOPBACK}
+
+
+def test_a_session_answers_nobody_but_the_server(server):
+    get(server.address)
+    pids = until(lambda: [pid for pid in server.children("wpunet.view.session") if listening(pid)], "a session")
+    for pid in pids:
+        ((address, port),) = listening(pid)
+        assert address == LOOPBACK
+        for path in ("", "index.html", "ws", "save/json"):
+            assert get(f"http://127.0.0.1:{port}/{path}", X_Wpunet_Key="guess")[0] == 403
+
+
+def test_a_token_where_others_may_come_and_an_end_that_leaves_nothing():
+    require_parts(browser=False)
+    with serving("--host", "0.0.0.0", "--keep", "1") as server:
+        address, token = server.address.split("?token=")
+        assert len(token) >= 24
+        port = address.split(":")[-1].strip("/")
+        assert {one for one, _ in listening(server.process.pid)} == {"00000000"}
+        address = f"http://127.0.0.1:{port}/"
+        assert get(address)[0] == 403
+        assert get(f"{address}?token={token[:-1]}")[0] == 403
+        assert get(f"{address}?token={token}")[0] == 302
+        for _ in range(3):
+            get(f"{address}?token={token}")
+        status, text, _ = get(f"{address}?token={token}")
+        assert (status, "4 pages are open already" in text) == (503, True)
+        sessions = server.children("wpunet.view.session")
+        assert len(sessions) == 4
+        assert server.stop() == 0
+        assert not [pid for pid in sessions if Path(f"/proc/{pid}").exists()]
+
+
+def test_sessions_go_with_a_server_that_is_killed(tmp_path):
+    require_parts(browser=False)
+    server = Server()
+    (session,) = until(lambda: server.children("wpunet.view.session"), "the first session")
+    until(lambda: listening(session), "it to listen")
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+    until(lambda: not Path(f"/proc/{session}").exists(), "the session to end")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["missing.nii.gz"], "does not exist"),
+        (["--port", "1", "--host", "203.0.113.7"], "Cannot listen on 203.0.113.7:1"),
+        (["--port", "99999"], "Cannot listen on 127.0.0.1:99999"),
+    ],
+)
+def test_what_cannot_be_served_is_told_in_one_line(arguments, says, capsys):
+    require_parts(browser=False)
+    assert cli.main(["view", "--no-browser", *arguments]) == cli.EXIT_BAD_INPUT
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_what_is_missing_is_told_with_the_remedy(monkeypatch):
+    monkeypatch.setattr(needs, "PACKAGES", ("json", "trame_slicer_of_tomorrow"))
+    with pytest.raises(InputError, match=r"trame_slicer_of_tomorrow.*pip install 'wpunet\[view\]'"):
+        needs.require()
+    monkeypatch.setattr(needs, "PACKAGES", ())
+    monkeypatch.setattr(needs.sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setattr(needs.ctypes.util, "find_library", lambda name: None)
+    with pytest.raises(InputError, match="apt-get install libosmesa6"):
+        needs.require()
+    monkeypatch.setenv("DISPLAY", ":0")
+    needs.require()
+
+
+def test_the_demo_says_why_it_opens_no_page(monkeypatch):
+    from Testing import demo
+
+    monkeypatch.setattr(demo.sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert "no display" in demo.why_no_page()
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr(demo.webbrowser, "get", lambda: None)
+    monkeypatch.setattr(needs, "PACKAGES", ("trame_slicer_of_tomorrow",))
+    assert "pip install" in demo.why_no_page()
+    monkeypatch.setattr(needs, "PACKAGES", ())
+    assert demo.why_no_page() == ""
