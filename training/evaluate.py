@@ -8,8 +8,6 @@ pictures of the worst patients.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,9 +26,10 @@ from wpunet.volume import AXES_RAS, from_array
 from training import metrics
 from training.data import Case, read_prepared, read_split
 from training.pictures import plot_worst
+from training.tables import write_csv, write_json, write_text
 
 Figures = dict[str, Any]
-IN_DOUBT = 8.0  # logit; beyond it calibration would only count the easy background
+IN_DOUBT = 8.0  # logit; background beyond it is so easy and so much that calibration would count nothing else
 
 
 def segment_slices(case: Case, network: runtime.Runtime, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +58,7 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
         )
         found.append(labels.ravel())
         truth.append(case.labels.ravel())
-        close = np.abs(logits) < IN_DOUBT
+        close = (np.abs(logits) < IN_DOUBT) | (labels > 0) | (case.labels > 0)
         certainty.append(1 / (1 + np.exp(-np.abs(logits[close]))))
         right.append((logits[close] > 0) == (case.labels[close] > 0))
     return {
@@ -192,16 +191,11 @@ def _table(rows: list[Figures], columns: tuple[str, ...]) -> list[str]:
 
 
 def write(figures: Figures, folder: Path) -> None:
-    """JSON with everything, Markdown for reading, CSV of the patients."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    (folder / "evaluation.md").write_text(markdown(figures), "utf-8")
-    rows = figures["slices"]["per_patient"] if "slices" in figures else figures["volumes"]
-    if rows:
-        with (folder / "evaluation.csv").open("w", newline="") as file:
-            table = csv.DictWriter(file, [key for key, value in rows[0].items() if not isinstance(value, dict)])
-            table.writeheader()
-            table.writerows({key: one[key] for key in table.fieldnames} for one in rows)
+    """JSON with everything, Markdown for reading, CSV with a row for each patient, volume and tumor-free CT."""
+    write_json(figures, folder / "evaluation.json")
+    write_text(markdown(figures), folder / "evaluation.md")
+    patients = figures["slices"]["per_patient"] if "slices" in figures else []
+    write_csv([*patients, *figures["volumes"], *figures["tumor_free"]], folder / "evaluation.csv")
 
 
 def main() -> int:
@@ -218,10 +212,10 @@ def main() -> int:
         segmenter = Segmenter(given.weights)
         cases = _held_out(given.data, given.split, segmenter.weights) if given.data else []
         figures = evaluate(segmenter, cases, given.volumes, given.tumor_free)
+        write(figures, given.output)
     except WpunetError as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    write(figures, given.output)
     if cases:
         draw_worst(figures, cases, segmenter, given.output / "worst.png")
     print(markdown(figures))

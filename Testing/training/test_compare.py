@@ -1,0 +1,100 @@
+"""The comparison: equal training, costs that agree between counters, other people's networks as they are."""
+
+import csv
+import json
+
+import numpy as np
+import openvino as ov
+import pytest
+import torch
+from wpunet.bundle import NetworkSpec
+from wpunet.network import WPUNet, cost
+
+from training import compare, peers
+from training.data import Case
+from training.networks import ARCHITECTURES, UNet
+
+
+def graph_of(network, size=64):
+    graph = ov.convert_model(network.eval(), example_input=torch.zeros(1, 1, size, size))
+    graph.reshape((1, 1, size, size))
+    return graph
+
+
+@pytest.mark.parametrize("network", [UNet(NetworkSpec((4, 6, 8, 10, 12))), WPUNet(NetworkSpec((4, 6, 8, 10, 12)))])
+def test_the_cost_of_a_graph_is_that_of_its_network(network):
+    weights, multiply_adds = peers.graph_cost(graph_of(network))
+    counted = cost(network, (64, 64))
+    assert multiply_adds == counted.multiply_adds
+    assert weights == pytest.approx(counted.weights, rel=0.06)  # converting folds the normalisations
+
+
+def test_costs_of_the_papers_networks():
+    spec = NetworkSpec()
+    counted = {name: cost(ARCHITECTURES[name](spec)) for name in ARCHITECTURES}
+    assert counted["wpunet"].weights == 3_921_795
+    assert counted["wpunet"].multiply_adds / 1e9 == pytest.approx(8.0, abs=0.1)
+    assert counted["unet"].weights == pytest.approx(31.0e6, rel=0.01)  # the U-Net's well-known 31 million
+    assert counted["unet"].multiply_adds > 6 * counted["wpunet"].multiply_adds
+    assert all(one.nonzero <= one.weights for one in counted.values())
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_peer_gets_its_preprocessing(transposed):
+    """A "network" that marks what is bright, and in its own orientation."""
+    hu = np.full((1, 40, 60), -500.0)
+    hu[0, 5:15, 20:50], hu[0, 30:35, 20:25] = 200.0, 400.0
+    case = Case("case_00002", "labelled", 0.8, ((hu + 500) / 4).astype(np.uint8), np.zeros((1, 40, 60), np.uint8))
+    seen = []
+
+    def network(x):
+        seen.append(x)
+        return [x - 200]
+
+    found = peers._peer_labels(network, peers.Peer("p", "p.xml", "2", transposed), case)
+    assert np.array_equal(found, hu > 0)
+    (x,) = seen
+    assert x.shape == (1, 1, 512, 512)
+    assert (x.min(), x.max()) == (0, 255)
+    rows = np.flatnonzero((x[0, 0] > 200).any(1))
+    assert len(rows) == (30 if transposed else 15)
+
+
+def test_peers_are_measured_where_they_are(data, trained):
+    folder = data.parent / "peers"
+    if not folder.is_dir():
+        pytest.skip(f"needs the published networks in {folder}, which are not here")
+    core = ov.Core()
+    published = {"openvino-kits19-basicunet": (1_978_433, 19.8), "openvino-kits19-unet44": (480_000, 9.2)}
+    for peer in peers.PEERS:
+        graph = core.read_model(folder / peer.file)
+        graph.reshape((1, 1, 512, 512))
+        weights, multiply_adds = peers.graph_cost(graph)
+        said = published[peer.file.split("/")[0]]
+        assert weights == pytest.approx(said[0], rel=0.02)
+        assert multiply_adds / 1e9 == pytest.approx(said[1], rel=0.02)
+
+
+def test_one_command_makes_the_tables(recipe, prepared, tmp_path, command, capsys):
+    path = recipe(steps=2, size=128, batch=2, look_every=2, augment=False)
+    options = ("--config", path, "--data", prepared, "--output", tmp_path, "--weights", 1500, "--slices", 2)
+    assert command(compare, *options) == 0
+    figures = json.loads((tmp_path / "compare.json").read_text())
+    names = [row["network"] for row in figures["networks"]]
+    assert names == [*compare.NAMES.values(), *(f"WP-UNet pruned by {m}" for m in ("layer", "global", "channels"))]
+    by_name = {row["network"]: row for row in figures["networks"]}
+    assert by_name["WP-UNet pruned by layer"]["nonzero"] == by_name["WP-UNet pruned by global"]["nonzero"] == 1500
+    assert by_name["WP-UNet pruned by channels"]["weights"] <= 1500
+    assert all(row["cpu_ms"] > 0 and row["file_mb"] >= 0 for row in figures["networks"])
+    assert {row["trained"] for row in figures["networks"][:4]} == {"2 steps"}
+    splits = {(tmp_path / name / "split.json").read_text() for name in compare.NAMES}
+    assert len(splits) == 1  # the same patients for all
+    with (tmp_path / "compare.csv").open(newline="") as file:
+        assert [row["network"] for row in csv.DictReader(file)] == names
+    text = (tmp_path / "compare.md").read_text()
+    assert text.count("\n| ") == 8
+    assert "OpenVINO in" in text
+    assert (tmp_path / "convergence.png").exists()
+    capsys.readouterr()
+    assert command(compare, *options) == 0
+    assert "0 steps to train" in capsys.readouterr().out

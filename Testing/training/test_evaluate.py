@@ -1,0 +1,119 @@
+"""Evaluation: of a network that knows the truth, of one that knows nothing, and all its files."""
+
+import csv
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from wpunet import bundle
+from wpunet.segment import Segmenter
+
+from training import evaluate
+from training.data import Case, to_grey
+from training.export import as_bundle
+from training.networks import load_trained
+
+
+class Oracle:
+    """A "network" that reads the label from the HU: 50 and more is kidney, 200 and more is tumor."""
+
+    description, batch = "an oracle", 4
+
+    def __init__(self):
+        self.warnings = []
+
+    def __call__(self, slices):
+        hu = slices[:, 0] * 250 + 90
+        tumor, kidney = hu > 150, (hu > 20) & (hu <= 150)
+        return np.stack([12.0 * ~(tumor | kidney), 12.0 * kidney, 12.0 * tumor], 1).astype(np.float32)
+
+
+@pytest.fixture
+def weights(make_weights):
+    return bundle.load(make_weights())  # for its pixel size alone
+
+
+def drawn(name="drawn", tumor_radius=9):
+    y, x = np.mgrid[:120, :120]
+    labels = np.where((x - 50) ** 2 + (y - 60) ** 2 < 25**2, 1, 0)
+    labels[(x - 58) ** 2 + (y - 60) ** 2 < tumor_radius**2] = 2
+    stack = np.stack([labels, np.minimum(labels, 1), labels * 0]).astype(np.uint8)
+    hu = np.choose(stack, [-80.0, 90.0, 220.0])
+    return Case(name, "labelled", 1.6, to_grey(hu), stack)
+
+
+def test_who_knows_the_truth_gets_full_marks(weights):
+    case = drawn()
+    labels, logits = evaluate.segment_slices(case, Oracle(), weights)
+    assert labels.shape == logits.shape == case.labels.shape
+    figures = evaluate.evaluate_slices([case, drawn("small", 4)], Oracle(), weights)
+    assert (figures["patients"], figures["slices"]) == (2, 6)
+    for name in ("kidney_or_tumor", "tumor", "composite"):
+        assert figures[name]["worst"] > 0.97, name
+    assert figures["paper"]["accuracy"] > 0.995
+    assert figures["paper"]["mean_dice"] > 0.97
+    assert figures["tumor_by_size"]["under 25 mm"]["n"] == 1
+    assert figures["tumor_by_size"]["25 to 40 mm"]["n"] == 1
+    assert figures["tumor_by_size"]["above 40 mm"] == {"n": 0}
+    assert [one["case"] for one in figures["per_patient"]] == ["drawn", "small"]
+    assert figures["per_patient"][0]["tumor_mm"] == pytest.approx(2 * 9 * 1.6, rel=0.03)
+
+
+def test_who_is_wrong_is_not_praised(weights):
+    case = drawn()
+    shifted = Case(case.name, case.group, case.pixel_mm, case.grey, np.roll(case.labels, 12, 2))
+    figures = evaluate.evaluate_slices([shifted], Oracle(), weights)
+    assert figures["kidney_or_tumor"]["mean"] == pytest.approx(0.71, abs=0.03)
+    assert figures["tumor"]["mean"] < 0.4
+    assert figures["calibration"]["error"] > 0.1  # sure of itself and wrong
+
+
+@pytest.fixture(scope="module")
+def segmenter(trained, tmp_path_factory):
+    network, facts = load_trained(trained)
+    return Segmenter(as_bundle(network, facts["pixel_mm"], tmp_path_factory.mktemp("bundle") / "b.safetensors"))
+
+
+def test_a_volume_is_judged_as_it_would_be_by_hand(segmenter, kits):
+    figures = evaluate.evaluate_volume(kits / "case_00000", segmenter)
+    found = segmenter.segment_file(kits / "case_00000" / "imaging.nii.gz").labels > 0
+    stored = np.asarray(nib.load(kits / "case_00000" / "segmentation.nii.gz").dataobj)  # to left, back, head
+    truth = stored.transpose(2, 1, 0)[::-1]
+    both = (found & (truth > 0)).sum()
+    assert figures["kidney_or_tumor"] == pytest.approx(2 * both / (found.sum() + (truth > 0).sum()))
+    assert figures["kidney_or_tumor"] > 0.2
+    assert figures["true_tumor_ml"] == pytest.approx((truth == 2).sum() * 0.128, abs=0.06)
+    lesions = figures["lesions"]
+    assert lesions["found"] + lesions["missed"] == 1
+    assert 0 <= figures["kidney_surface_dice"] <= 1
+    assert figures["kidney_hd95_mm"] > 0
+
+
+def test_all_files_are_written(segmenter, kits, unlabelled, prepared, trained, tmp_path, command, capsys):
+    arguments = ["--weights", segmenter.weights.path, "--data", prepared, "--split", trained / "split.json"]
+    arguments += ["--volumes", kits / "case_00000", "--tumor-free", next(unlabelled.glob("*.nii.gz"))]
+    assert command(evaluate, *arguments, "--output", tmp_path) == 0
+    figures = json.loads((tmp_path / "evaluation.json").read_text())
+    assert figures["slices"]["patients"] == 2
+    assert figures["sha256"] == segmenter.weights.sha256
+    assert figures["tumor_free"][0]["case"] == "contrast_chest_oral_contrast"
+    with (tmp_path / "evaluation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = [
+        one["case"]
+        for part in (figures["slices"]["per_patient"], figures["volumes"], figures["tumor_free"])
+        for one in part
+    ]
+    assert [row["case"] for row in rows] == names
+    text = (tmp_path / "evaluation.md").read_text()
+    assert text == capsys.readouterr().out[: len(text)]
+    for words in ("| kidney or tumor | 2 |", "Whole volumes", "case_00000", "CT without kidney tumor", "calibration"):
+        assert words in text
+    assert (tmp_path / "worst.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_weights_that_do_not_say_who_is_held_out(segmenter, prepared, tmp_path, command, capsys):
+    options = ("--weights", segmenter.weights.path, "--data", prepared, "--output", tmp_path)
+    assert command(evaluate, *options) == 2
+    assert "names no held_out_patients" in capsys.readouterr().err

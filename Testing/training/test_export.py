@@ -1,0 +1,72 @@
+"""The bundle: what was trained is what the engine runs, and the card says what it is."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from wpunet import bundle
+from wpunet.errors import InputError, WeightsError
+from wpunet.network import cost
+from wpunet.runtime import OpenVINORuntime
+
+from training import export
+from training.data import read_split
+from training.networks import load_trained
+
+
+@pytest.fixture
+def exported(trained, tmp_path, command):
+    path = tmp_path / "b.safetensors"
+    options = ("--run", trained, "--output", path, "--name", "Test", "--version", "0.9", "--temperature", 1.5)
+    assert command(export, *options) == 0
+    return path
+
+
+def test_the_engine_answers_as_the_training_network(exported, trained):
+    weights = bundle.load(exported)
+    network = load_trained(trained)[0].eval()
+    x = np.random.default_rng(4).uniform(-1, 1, (2, 1, 64, 96)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(x)).numpy()
+    found = OpenVINORuntime(weights, precision="f32")(x)
+    assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+    assert (weights.pixel_mm, weights.temperature, weights.name) == (4.0, 1.5, "Test 0.9")
+
+
+def test_the_card_tells_the_facts(exported, trained):
+    card = json.loads(exported.with_suffix(".json").read_text())
+    training, held_out = read_split(trained / "split.json")
+    assert card["held_out_patients"] == held_out
+    assert card["trained_on"] == f"{len(training)} labelled patients"
+    assert "CC BY-NC-SA" in card["licence"]
+    assert (card["weights"], card["steps"]) == (cost(load_trained(trained)[0], (32, 32)).weights, 60)
+    assert card["sha256"] == bundle.load(exported).sha256
+
+
+def test_numbers_are_stored_compactly(exported, trained):
+    assert exported.stat().st_size < 0.65 * (trained / "average.safetensors").stat().st_size
+
+
+def test_weights_that_were_changed_afterwards_are_refused(exported):
+    content = bytearray(exported.read_bytes())
+    content[-3] ^= 1
+    exported.write_bytes(bytes(content))
+    with pytest.raises(WeightsError, match="not the one its card describes"):
+        bundle.load(exported)
+
+
+def test_a_bundle_that_answers_otherwise_is_not_left_behind(trained, tmp_path, monkeypatch):
+    class Wrong(OpenVINORuntime):
+        def __call__(self, slices):
+            return super().__call__(slices) * 1.1
+
+    monkeypatch.setattr(export, "OpenVINORuntime", Wrong)
+    with pytest.raises(InputError, match="nothing was exported"):
+        export.export(trained, tmp_path / "b.safetensors", {"name": "Test", "version": "1"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path, command, capsys):
+    assert command(export, "--run", tmp_path, "--version", "1", "--output", tmp_path / "b.safetensors") == 2
+    assert "holds no trained WP-UNet" in capsys.readouterr().err
