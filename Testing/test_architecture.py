@@ -8,7 +8,9 @@ ROOT = Path(__file__).resolve().parents[1]
 ENGINE = sorted((ROOT / "WPUNetSegment" / "wpunet").glob("*.py"))
 VIEW = sorted((ROOT / "WPUNetSegment" / "wpunet" / "view").glob("*.py"))  # the one part that may know Slicer's core
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
-SOURCES = [*ENGINE, *VIEW, *TRAINING, *sorted((ROOT / "Testing").rglob("*.py")), *(ROOT / "WPUNetSegment").glob("*.py")]
+MODULE = [*(ROOT / "WPUNetSegment").glob("*.py"), *sorted((ROOT / "WPUNetSegment" / "WPUNetSegmentLib").glob("*.py"))]
+WITHOUT_A_WINDOW = ("logic", "run", "handover", "scene", "undo", "install", "training_case")  # parts of the module
+SOURCES = [*ENGINE, *VIEW, *TRAINING, *MODULE, *sorted((ROOT / "Testing").rglob("*.py"))]
 
 
 def imported(path):
@@ -36,6 +38,14 @@ def test_the_engine_does_without_the_page():
         assert not {"qt", "ctk", "training", "Testing"} & set(imported(path)), path
 
 
+def test_the_module_builds_on_the_engine_alone_and_its_logic_needs_no_window():
+    for path in MODULE:
+        assert not {"training", "Testing", "torch", "openvino", "nibabel"} & set(imported(path)), path
+        if path.stem in WITHOUT_A_WINDOW:
+            assert not {"qt", "ctk", "PythonQt"} & set(imported(path)), path
+    assert set(WITHOUT_A_WINDOW) <= {path.stem for path in MODULE}
+
+
 def test_training_knows_no_slicer():
     assert TRAINING
     for path in TRAINING:
@@ -43,7 +53,7 @@ def test_training_knows_no_slicer():
 
 
 def test_nothing_is_unpickled():
-    for path in [*ENGINE, *VIEW, *TRAINING]:
+    for path in [*ENGINE, *VIEW, *MODULE, *TRAINING]:
         assert "pickle" not in set(imported(path))
         assert not re.search(r"torch\.(load|save)\(|allow_pickle", path.read_text("utf-8")), path
 
@@ -54,5 +64,5 @@ def test_files_stay_short():
 
 
 def test_nothing_phones_home():
-    for path in [*ENGINE, *VIEW]:
+    for path in [*ENGINE, *VIEW, *MODULE]:
         assert not {"requests", "urllib", "http", "socket", "httpx"} & set(imported(path)), path

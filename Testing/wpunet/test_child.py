@@ -220,3 +220,10 @@ def test_every_stage_has_words():
 
     assert list(WORDS) == list(STAGES)
     assert all(json.dumps(words).isascii() for words in WORDS.values())
+
+
+def test_a_run_without_any_standard_input_goes_on(tmp_path):
+    command = f"exec '{sys.executable}' -m wpunet segment missing.nii.gz --progress json --stop-with-stdin <&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2, done.stderr
+    assert "does not exist" in done.stdout

@@ -59,7 +59,11 @@ class Cancel:
 
         The pipe moves away from descriptor 0: on Windows, libraries that look at it while it is read would wait.
         """
-        pipe, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+        try:
+            pipe = os.dup(0)
+        except OSError:  # a launcher that gives none: then a closed output ends the run
+            return
+        nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
         threading.Thread(target=self._follow, args=(pipe,), daemon=True).start()
