@@ -99,13 +99,9 @@ def test_all_files_are_written(segmenter, kits, unlabelled, prepared, trained, t
     assert figures["sha256"] == segmenter.weights.sha256
     assert figures["tumor_free"][0]["case"] == "contrast_chest_oral_contrast"
     with (tmp_path / "evaluation.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = [
-        one["case"]
-        for part in (figures["slices"]["per_patient"], figures["volumes"], figures["tumor_free"])
-        for one in part
-    ]
-    assert [row["case"] for row in rows] == names
+        rows = [row["case"] for row in csv.DictReader(file)]
+    judged = [*figures["slices"]["per_patient"], *figures["volumes"], *figures["tumor_free"]]
+    assert rows == [one["case"] for one in judged]
     text = (tmp_path / "evaluation.md").read_text()
     assert text == capsys.readouterr().out[: len(text)]
     for words in ("| kidney or tumor | 2 |", "Whole volumes", "case_00000", "CT without kidney tumor", "calibration"):
