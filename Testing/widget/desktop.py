@@ -17,6 +17,7 @@ from typing import Any
 import slicer
 import slicer.util
 from PySide6 import QtCore, QtWidgets
+from PySide6.QtTest import QTest
 
 from Testing.slicer import core
 
@@ -140,6 +141,11 @@ class Desktop:
         """Let Qt do what is due; raises what went wrong in a slot."""
         self.application.processEvents()
         self.application.processEvents()
+        raise_errors()
+
+    def wait(self, ms: int) -> None:
+        """Let time pass, and timers do their work."""
+        QTest.qWait(ms)
         raise_errors()
 
     def close(self) -> None:

@@ -284,11 +284,13 @@ class CollapsibleButton:
         return False
 
     def sizeHint(self) -> QtCore.QSize:
-        inside = self.layout().sizeHint() if self.layout() and self.isChecked() else QtCore.QSize(100, self.HEADING)
+        inside = (
+            self.layout().totalSizeHint() if self.layout() and self.isChecked() else QtCore.QSize(100, self.HEADING)
+        )
         return inside.expandedTo(QtCore.QSize(100, self.HEADING))
 
     def minimumSizeHint(self) -> QtCore.QSize:
-        inside = self.layout().minimumSize() if self.layout() and self.isChecked() else QtCore.QSize(100, 0)
+        inside = self.layout().totalMinimumSize() if self.layout() and self.isChecked() else QtCore.QSize(100, 0)
         return inside.expandedTo(QtCore.QSize(100, self.HEADING))
 
     def hitButton(self, position: QtCore.QPoint) -> bool:

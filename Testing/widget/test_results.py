@@ -52,7 +52,9 @@ class TestTable:
         panel.choose("ct", add_ct(move=(30.0, -40.0, 50.0)))
         panel.segment()
         panel.row(0)
-        assert np.allclose(views(), centre(0) + np.array([30.0, -40.0, 50.0]), atol=STEP + 2)  # the tumor is not the kidney's
+        assert np.allclose(
+            views(), centre(0) + np.array([30.0, -40.0, 50.0]), atol=STEP + 2
+        )  # the tumor is not the kidney's
 
     def test_copy(self, done):
         done.click("copyTableButton")

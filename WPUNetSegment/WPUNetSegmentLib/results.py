@@ -78,7 +78,7 @@ class Results(VTKObservationMixin):
         self._table.show(structures)
         self._tumors = review.Walk(review.tumors(structures))
         self._uncertain = review.Walk()
-        self.ui.placeLabel.text = ""
+        self._say("")
 
     def _segments(self) -> int:
         return 0 if self.segmentation is None else self.segmentation.GetSegmentation().GetNumberOfSegments()
@@ -103,7 +103,12 @@ class Results(VTKObservationMixin):
 
     def _go(self, place: review.Place) -> None:
         review.show(place.ras, self.ct)
-        self.ui.placeLabel.text = place.text
+        self._say(place.text)
+
+    def _say(self, text: str) -> None:
+        """Which place the views show."""
+        self.ui.placeLabel.text = text
+        self.ui.placeLabel.visible = bool(text)
 
     def _next_uncertain(self) -> None:
         if not self._uncertain.places:
