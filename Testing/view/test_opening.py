@@ -88,6 +88,22 @@ def test_series_of_a_zipped_folder_are_offered_and_read(tmp_path):
     assert not archive.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "local"),
+    [
+        ("patient 7.nii.gz", "patient 7.nii.gz"),
+        ("../../etc/passwd", "_.._etc_passwd"),
+        ("C:\\a\0.nii", "C__a_.nii"),
+        ("..", "upload"),
+        ("ö" * 200 + ".nii.gz", "ö" * 93 + ".nii.gz"),
+    ],
+)
+def test_names_of_uploads_stay_in_their_folder(tmp_path, name, local):
+    assert opening.local_name(name) == local
+    (tmp_path / local).write_bytes(b"")
+    assert [path.name for path in tmp_path.iterdir()] == [local]
+
+
 def test_errors_name_the_file_and_not_the_folder_it_lies_in(tmp_path):
     path = tmp_path / "letter.nii.gz"
     path.write_bytes(b"Dear colleague")

@@ -1,6 +1,8 @@
 """The page as a person uses it: a real browser against the running program."""
 
 import json
+import os
+import signal
 import zipfile
 
 import nibabel as nib
@@ -145,6 +147,12 @@ def test_cancel_reload_and_the_end_of_a_page(visit, server):
     visitor.button("Cancel").wait_for()
     assert server.children("wpunet", "segment")
     page.locator("tr.jump").first.wait_for()
+
+    visitor.button("Segment again").click()
+    (engine,) = until(lambda: server.children("wpunet", "segment"), "the engine to start")
+    os.kill(engine, signal.SIGKILL)
+    visitor.sees("The engine ended unexpectedly (exit status -9)")
+    assert page.locator("tr.jump").count() >= 2  # what was there before is still there
 
     visitor.button("Segment again").click()
     until(lambda: server.children("wpunet", "segment"), "the engine to start")

@@ -99,7 +99,7 @@ class Application(TrameApp):
         """Take an upload in, and show the CT in it."""
         folder = self.folder / "upload"
         opening.empty(folder)
-        path = folder / (saving.file_name(Path(name).name))
+        path = folder / opening.local_name(name)
 
         def told(share: int) -> None:
             if share != self.data.share:
@@ -224,7 +224,8 @@ class Application(TrameApp):
             self._scene.show_labels(answer)
             self._scene.show_uncertainty(doubt)
             self._scene.set_uncertainty_visible(self.data.uncertainty)
-            self._editor_logic.data.segment_display.show_3d = True
+            shown = self._editor_logic.data.segment_display
+            shown.show_3d, shown.opacity_3d.is_disabled = True, False
             self._slicer.segmentation_editor.set_surface_representation_enabled(True)
             self._scene.reset_3d_view()
             self.data.segmented = True

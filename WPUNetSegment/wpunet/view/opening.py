@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zipfile
 from collections.abc import AsyncIterator, Callable
@@ -26,6 +27,11 @@ class Source:
     path: Path
     series: str | None = None
     title: str = ""
+
+
+def local_name(name: str) -> str:
+    """The name of an upload as a file's name: no folders, nothing that a file system refuses; its ending is kept."""
+    return re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", name)[-100:].lstrip(". ") or "upload"
 
 
 def require_room(size: int | None, limit: int) -> None:

@@ -95,7 +95,8 @@ KEYS = (
     ("N, P", "next and previous tumor"),
     ("U", "uncertainty on or off"),
     ("Ctrl+Z, Ctrl+Y", "undo and redo a correction"),
-    ("Wheel; right button and drag", "slices; zoom. Left button and drag: window. Middle button: move"),
+    ("Wheel", "through the slices"),
+    ("Right button, middle button", "zoom, move"),
 )
 
 
@@ -106,6 +107,8 @@ class Page:
         self._do = application
         self._typed = TypedState(application.state, PageState)
         self._is: Any = self._typed.name
+        phantom = application.server.trigger_name(application.open_phantom)
+        self._phantom = f"window.wpunet.mayReplace() && trigger('{phantom}')"
         with VAppLayout(application.server, vuetify_config=THEME) as self.layout:
             client.Style(CSS)
             self._bar()
@@ -140,7 +143,7 @@ class Page:
                 for name, (width, centre) in WINDOWS.items():
                     VBtn(name, value=name, size="small", raw_attrs=[f'title="{width} HU wide around {centre} HU"'])
             VBtn("Open CT", prepend_icon="mdi-folder-open-outline", size="small", click="window.wpunet.choose()")
-            VBtn("Phantom", prepend_icon="mdi-human-male", size="small", click=self._do.open_phantom)
+            VBtn("Phantom", prepend_icon="mdi-human-male", size="small", click=self._phantom)
             with VMenu(v_if=(self._is.segmented,)):
                 with Template(v_slot_activator="{ props }"):
                     VBtn("Save", v_bind="props", prepend_icon="mdi-tray-arrow-down", size="small", color="primary")
@@ -230,7 +233,7 @@ class Page:
     def _results(self) -> None:
         columns = ("", "Volume, ml", "Across, mm", "Mean, HU", "Certainty")
         with html.Div(v_if=(self._is.segmented,)):
-            html.H2(f"Results<span v-if='{self._is.corrected}'>, corrected by hand</span>")
+            html.H2(f"Results<span id='corrected' v-if='{self._is.corrected}'>, corrected by hand</span>")
             with VTable(density="compact", raw_attrs=['aria-label="Measurements"']):
                 with html.Thead(), html.Tr():
                     for name in columns:
@@ -298,7 +301,7 @@ class Page:
                 html.P(USE, classes="mt-2 text-medium-emphasis")
             with VCardActions():
                 VBtn("Open a CT", click="window.wpunet.choose()", variant="flat", color="primary")
-                VBtn("Try it with the phantom", click=self._do.open_phantom, variant="tonal")
+                VBtn("Try it with the phantom", click=self._phantom, variant="tonal")
 
     def _dialogs(self) -> None:
         with VDialog(v_model=(self._is.ask,), max_width=460), VCard():

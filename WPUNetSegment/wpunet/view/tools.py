@@ -116,10 +116,12 @@ class CorrectionTools(SegmentEditorUI):
             with Template(v_slot_append=True):
                 VBtn(
                     icon=("item.is_visible ? 'mdi-eye-outline' : 'mdi-eye-off-outline'",),
-                    click_stop=self._with_id(self.toggle_segment_visibility_clicked),
                     variant="text",
                     size="x-small",
-                    raw_attrs=[":aria-label=\"(item.is_visible ? 'Hide ' : 'Show ') + item.name\""],
+                    raw_attrs=[
+                        ":aria-label=\"(item.is_visible ? 'Hide ' : 'Show ') + item.name\"",
+                        f'@click.stop="{self._with_id(self.toggle_segment_visibility_clicked)}"',
+                    ],
                 )
 
     def _with_id(self, signal: Any) -> str:

@@ -1,15 +1,19 @@
-// What a template cannot do: choosing and sending a file, keys, and the word to the server that the page is closing.
+// What a template cannot do: choosing and sending a file, keys, and a word before corrections are lost.
 (function () {
   const KEYS = { ArrowUp: 1, ArrowDown: -1, PageUp: 5, PageDown: -5 };
 
+  const corrected = () => document.getElementById("corrected") !== null;
+  const mayReplace = () => !corrected() || window.confirm("Your corrections will be lost unless you save them. Go on?");
+
   function send(file) {
-    if (!file) return;
+    if (!file || !mayReplace()) return;
     fetch("upload/" + encodeURIComponent(file.name), { method: "POST", body: file }).catch(() =>
       window.trame.trigger("upload_broke", [file.name]),
     );
   }
 
   window.wpunet = {
+    mayReplace,
     choose() {
       const input = document.createElement("input");
       input.type = "file";
@@ -21,6 +25,10 @@
       navigator.clipboard.writeText(text);
     },
   };
+
+  window.addEventListener("beforeunload", (event) => {
+    if (corrected()) event.preventDefault();
+  });
 
   window.addEventListener("dragover", (event) => event.preventDefault());
   window.addEventListener("drop", (event) => {
