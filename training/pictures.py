@@ -73,3 +73,22 @@ def plot_curve(points: dict[str, list[tuple[float, float, float]]], picture: Pat
         axis.grid(alpha=0.3)
         axis.legend()
     figure.savefig(picture, dpi=110)
+
+
+def plot_outlines(hu: np.ndarray, labels: np.ndarray, picture: Path, across: int = 7) -> None:
+    """Every slice (slice, row, column) around what is marked, with its outline."""
+    from PIL import Image
+
+    rows, columns = (np.flatnonzero(labels.any(axes)) for axes in ((0, 2), (0, 1)))
+    box = tuple(slice(max(0, int(side[0]) - 10), int(side[-1]) + 10) for side in (rows, columns))
+    tiles = []
+    for one, marked in zip(hu[(slice(None), *box)], labels[(slice(None), *box)] > 0, strict=True):
+        grey = np.clip((one.astype(np.float32) + 100) / 300 * 255, 0, 255).astype(np.uint8)
+        tile = np.repeat(np.repeat(np.stack([grey] * 3, -1), 2, 0), 2, 1)
+        large = np.repeat(np.repeat(marked, 2, 0), 2, 1)
+        tile[(large != np.roll(large, 1, 0)) | (large != np.roll(large, 1, 1))] = (255, 60, 60)
+        tile[0], tile[:, 0] = 90, 90
+        tiles.append(tile)
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % across)
+    lines = [np.concatenate(tiles[first : first + across], 1) for first in range(0, len(tiles), across)]
+    Image.fromarray(np.concatenate(lines)).save(picture)
