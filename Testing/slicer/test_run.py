@@ -142,18 +142,21 @@ def test_a_window_that_closes_leaves_no_process_and_no_file(slow_logic, add_ct, 
         ("print('a stack of calls', file=sys.stderr); sys.exit(1)", "ended unexpectedly (exit status 1)"),
         ("import signal; os.kill(os.getpid(), signal.SIGKILL)", "lack of memory"),
         ("sys.exit(0)", "ended unexpectedly (exit status 0)"),
+        ("tell(event='result', report={'structures': []}); sys.exit(3)", "ended unexpectedly (exit status 3)"),
+        ("tell(event='error', text=arguments[1] + ' is cut short.'); sys.exit(2)", "Müller is cut short."),
         ("tell(event='error', case='CT', text='CT holds colours; give HU.', status=2); sys.exit(2)", "give HU."),
     ],
 )
 def test_a_crash_is_told_and_leaves_nothing(scene, engine, add_ct, temporary, monkeypatch, act, told):
     from WPUNetSegmentLib.logic import WPUNetSegmentLogic
 
-    volume = add_ct()
+    volume = add_ct(name="Müller")
     nodes, logic, runs = scene.GetNumberOfNodes(), WPUNetSegmentLogic(engine(act)), []
     monkeypatch.setattr(logic, "start", lambda *given: runs.append(type(logic).start(logic, *given)) or runs[0])
     with pytest.raises(WpunetError) as error:
         logic.process(volume)
     assert told in str(error.value)
+    assert "/" not in str(error.value)
     assert runs[0].state.value == "failed"
     assert ("a stack of calls" in runs[0].log) == ("stack" in act)
     assert scene.GetNumberOfNodes() == nodes
