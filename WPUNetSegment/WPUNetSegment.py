@@ -5,6 +5,7 @@ import unittest
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -27,7 +28,7 @@ class WPUNetSegment(ScriptedLoadableModule):
         super().__init__(parent)
         parent.title = _("WP-UNet Kidney Segmentation")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
-        parent.dependencies = ["Segmentations", "SegmentEditor", "SubjectHierarchy", "Terminologies"]
+        parent.dependencies = ["Markups", "SegmentEditor", "Segmentations", "SubjectHierarchy", "Terminologies"]
         parent.contributors = ["WPUNetSegment contributors"]
         parent.helpText = _(
             "Finds kidneys and kidney tumors in CT within seconds, offline, without a graphics card. "
@@ -92,8 +93,10 @@ class WPUNetSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         widget.setMRMLScene(slicer.mrmlScene)
         self.logic = WPUNetSegmentLogic()
         self.panel = Panel(self.ui, self.logic)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
         self._follow()
 
     def enter(self) -> None:
@@ -109,6 +112,7 @@ class WPUNetSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel is not None:
             self.panel.exit()
             self.panel.close()
+            self.panel = None
 
     def onSceneStartClose(self, caller: Any, event: str) -> None:
         self.panel.close()
@@ -116,8 +120,16 @@ class WPUNetSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndClose(self, caller: Any, event: str) -> None:
         self._follow()
 
+    def onNodeAdded(self, caller: Any, event: str) -> None:
+        """The first CT that is loaded is chosen, once it is there with its image."""
+        parameters = self.panel.parameters
+        if parameters is not None and parameters.ct is None:
+            qt.QTimer.singleShot(0, self._follow)
+
     def _follow(self) -> None:
         """Use the scene's parameters; without a CT chosen take the first one."""
+        if self.panel is None:
+            return
         parameters = self.logic.getParameterNode()
         if parameters.ct is None:
             volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")

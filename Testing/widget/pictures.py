@@ -41,7 +41,8 @@ def main() -> None:
         run(desk, "panel-running")
         save(desk, "panel-result")
         views = Views(ct, desk.parameters.segmentation)
-        views.sheet(desk.panel.results.structures[-1].centre_ras_mm, picture(desk)).save(SCREENSHOTS / "segmentation.png")
+        tumor = desk.panel.results.structures[-1].centre_ras_mm
+        views.sheet(tumor, picture(desk)).save(SCREENSHOTS / "segmentation.png")
         views.thumbnail().save(ICONS / "WPUNetPhantom.png")
         for section in ("correctSection", "optionsSection"):
             desk.open(section)

@@ -326,7 +326,7 @@ class SegmentEditor:
         return self._editor
 
     def do_setSegmentationNode(self, node: Any) -> None:
-        if node is not None and self._editor is None:
+        if self._editor is None:
             raise RuntimeError("The Segment Editor needs a vtkMRMLSegmentEditorNode before a segmentation.")
         self._segmentation = node
         self.segmentationNodeChanged.emit(node)

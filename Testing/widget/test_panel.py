@@ -23,6 +23,21 @@ class TestBeforeARun:
         assert panel.parameters.ct is ct
         assert panel.ui.segmentButton.isEnabled()
 
+    def test_the_first_ct_that_is_loaded_is_chosen(self, panel, add_ct):
+        first = add_ct("first")
+        panel.desktop.wait(20)
+        assert panel.parameters.ct is first
+        add_ct("second")
+        panel.desktop.wait(20)
+        assert panel.parameters.ct is first
+
+    def test_an_empty_node_says_what_is_wrong(self, panel):
+        panel.choose("ct", slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"))
+        panel.engine.go()
+        panel.click("segmentButton")
+        assert "empty holds no image" in panel.text("errorLabel")
+        assert panel.panel.run is None
+
     def test_a_label_map_is_no_ct(self, panel, add_ct):
         slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
         panel.widget.enter()
@@ -260,9 +275,10 @@ class TestARun:
 
     def test_the_module_is_unloaded_meanwhile(self, ready):
         ready.click("segmentButton")
+        panel = ready.panel
         ready.widget.cleanup()
         assert ready.engine.last.cancelled
-        assert ready.panel.run is None
+        assert panel.run is None
         slicer.mrmlScene.Clear()
         ready.desktop.settle()
 

@@ -30,6 +30,7 @@ START_SECONDS = 3.0  # of the engine, whatever the size of the CT
 
 # Dark words on a light ground, with a bar: the same in Slicer's light and dark style.
 BOX = "QFrame#{name} {{ background: {ground}; border: 0; border-left: 5px solid {bar}; }} QLabel {{ color: #201a08; }}"
+ON_LIGHT = "color: #174a8c"  # of links in such a box; elsewhere they have Slicer's own colour
 LOOKS = {
     "welcomeFrame": ("#e8f0fa", "#2f6db5"),
     "warningFrame": ("#fff3cd", "#c98a00"),
@@ -43,8 +44,8 @@ def style(frame: Any) -> None:
     frame.setStyleSheet(BOX.format(name=frame.name, ground=ground, bar=bar))
 
 
-def link(path: Path, text: str) -> str:
-    return f'<a href="{path.as_uri()}">{text}</a>'
+def link(path: Path, text: str, style: str = "") -> str:
+    return f'<a href="{path.as_uri()}" style="{style}">{text}</a>'
 
 
 def welcome() -> str:
@@ -52,7 +53,7 @@ def welcome() -> str:
         "<b>For research only: not a medical device.</b> Do not use it to decide on a patient.<br>"
         "The network was trained on KiTS19, so its weights are for non-commercial use only ({licence}). {card} says "
         "what it was trained and tested on. Nothing leaves this computer."
-    ).format(licence=link(LICENCE, WEIGHTS_LICENCE), card=link(MODEL_CARD, _("The model card")))
+    ).format(licence=link(LICENCE, WEIGHTS_LICENCE, ON_LIGHT), card=link(MODEL_CARD, _("The model card"), ON_LIGHT))
 
 
 def footer() -> str:

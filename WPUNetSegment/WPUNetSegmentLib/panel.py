@@ -102,10 +102,11 @@ class Panel(VTKObservationMixin):
 
     def _outlook(self, ct: Any) -> str:
         """What to do next, or how long the CT will take."""
-        if ct is None or ct.GetImageData() is None:
+        if ct is None:
             return _("Load a CT to begin; to try it, take <i>WPUNetPhantom</i> from the module Sample Data.")
-        device = self.parameters.device if self.parameters else "auto"
-        return messages.outlook(ct.GetImageData().GetDimensions()[2], device)
+        if ct.GetImageData() is None:  # still being loaded, or an empty node
+            return ""
+        return messages.outlook(ct.GetImageData().GetDimensions()[2], self.parameters.device)
 
     def _acknowledge(self) -> None:
         messages.acknowledge()

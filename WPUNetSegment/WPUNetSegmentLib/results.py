@@ -139,7 +139,8 @@ class Results(VTKObservationMixin):
         """The embedded Segment Editor on the segmentation."""
         editor = self.ui.segmentEditor
         if self.segmentation is None:
-            editor.setSegmentationNode(None)
+            if editor.mrmlSegmentEditorNode() is not None:  # the editor takes nothing before it has that node
+                editor.setSegmentationNode(None)
             return
         editor.setMRMLSegmentEditorNode(_editor_node())
         editor.setSegmentationNode(self.segmentation)

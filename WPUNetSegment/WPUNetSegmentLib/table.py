@@ -115,7 +115,7 @@ class ResultsTable:
         """As high as its rows, so that nothing scrolls within the panel but a very long table."""
         rows = self._widget.verticalHeader()
         heights = [rows.sectionSize(row) for row in range(min(len(self.structures), MOST_ROWS))]
-        self._widget.setMinimumHeight(self._widget.horizontalHeader().sizeHint.height() + sum(heights) + 4)
+        self._widget.setFixedHeight(self._widget.horizontalHeader().sizeHint.height() + max(sum(heights), 24) + 4)
 
     def _at(self, row: int, _column: int) -> None:
         self._chosen(self.structures[row])
