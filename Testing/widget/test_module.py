@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import types
 import unittest
@@ -15,6 +17,8 @@ from .desk import Desk
 from .desktop import MODULE
 
 SHAPE = (36, 112, 112)
+# What the engine and its training use and Slicer does not bring along.
+ABSENT = {"cc3d", "openvino", "isal", "safetensors", "nibabel", "torch", "PIL", "tqdm", "psutil", "pandas"}
 
 
 @pytest.fixture
@@ -36,6 +40,32 @@ def test_what_the_module_says_of_itself(module, desktop):
 
 def test_the_file_stays_short():
     assert len(MODULE.read_text("utf-8").splitlines()) < 200
+
+
+def test_the_panel_opens_before_anything_is_installed(tmp_path):
+    """In a fresh Slicer there is what Slicer brings along, and no more, until the first click on Segment."""
+    code = f"""
+import sys
+from pathlib import Path
+class Absent:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in {ABSENT!r}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Absent())
+from Testing.widget.desktop import Desktop
+desktop = Desktop(Path({str(tmp_path)!r}))
+from Testing.widget.desk import Desk
+desk = Desk(desktop, desktop.load_module(), engine=None)
+desk.choose("ct", desk.module.make_sample())
+assert desk.ui.segmentButton.isEnabled()
+desk.widget.cleanup()
+desktop.close()
+print("opened")
+"""
+    root = MODULE.parents[1]
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(MODULE.parent)))}
+    told = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True, timeout=120)
+    assert told.stdout.endswith("opened\n"), told.stderr
 
 
 def test_the_sample_is_registered_and_made_here(module, desktop, small_sample, monkeypatch):

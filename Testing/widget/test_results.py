@@ -186,6 +186,22 @@ class TestAfterACorrection:
         assert [row[:4] for row in done.table()] == [row[:4] for row in before]
         assert {row[4] for row in done.table()} == {"–"}
 
+    def test_what_measuring_needs_is_installed_when_it_is_missing(self, done, monkeypatch):
+        from WPUNetSegmentLib import install, results
+
+        measure, asked = results.measure_segments, []
+
+        def measure_segments(ct, segmentation):
+            if not asked:
+                raise ImportError("No module named 'cc3d'")
+            return measure(ct, segmentation)
+
+        monkeypatch.setattr(results, "measure_segments", measure_segments)
+        monkeypatch.setattr(install, "ensure", lambda device, ask: asked.append(device))
+        done.click("measureButton")
+        assert asked
+        assert len(done.table()) == 4
+
     def test_a_deleted_segment_is_gone_from_the_table(self, done):
         done.parameters.segmentation.GetSegmentation().RemoveSegment("tumor")
         done.desktop.settle()

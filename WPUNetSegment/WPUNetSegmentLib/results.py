@@ -14,7 +14,7 @@ from slicer.util import VTKObservationMixin
 from wpunet.files import replacing
 from wpunet.measure import Structure
 
-from . import review, scene
+from . import install, review, scene
 from .measurement import measure_segments
 from .table import ResultsTable, as_csv, as_text, structures_from
 
@@ -71,7 +71,12 @@ class Results(VTKObservationMixin):
 
     def measure_again(self) -> None:
         """The segments as they are now, after a correction."""
-        self._show(measure_segments(self.ct, self.segmentation))
+        try:
+            found = measure_segments(self.ct, self.segmentation)
+        except ImportError:  # a saved scene, on a computer where nothing was segmented yet
+            install.ensure("auto", slicer.util.confirmOkCancelDisplay)
+            found = measure_segments(self.ct, self.segmentation)
+        self._show(found)
         self._stale(False)
 
     def _show(self, structures: Sequence[Structure]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 from scipy import ndimage
 
@@ -30,6 +29,8 @@ class Bodies:
 
 def bodies(mask: np.ndarray) -> Bodies:
     """The connected bodies of a boolean array (slice, row, column)."""
+    import cc3d  # not at the top: 3D Slicer shows the panel before this is installed
+
     numbers, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26, return_N=True)
     if not count:
         return Bodies(numbers, np.zeros(0, int), ())
