@@ -99,7 +99,7 @@ volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
 hu = (np.random.default_rng(0).normal(0, 100, (12, 64, 64)) - 200).astype(np.int16)
 slicer.util.updateVolumeFromArray(volume, hu)
 volume.SetSpacing(5.0, 5.0, 5.0)
-print(WPUNetSegmentLogic().process(volume, options=RunOptions(flips=False)).GetName())
+print(WPUNetSegmentLogic().process(volume, options=RunOptions(flips=False, threads=1)).GetName())
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines()[-1:] == ["CT kidneys"], done.stdout + done.stderr

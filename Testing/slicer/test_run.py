@@ -86,7 +86,7 @@ def test_the_shipped_engine_segments_a_phantom_in_the_scene(scene, abdomen, temp
     slicer.util.updateVolumeFromArray(volume, abdomen.hu)
     volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(abdomen.affine[:, [2, 1, 0, 3]]))
     seen = []
-    options = RunOptions(device="cpu", min_tumor_ml=0.0, threads=2)
+    options = RunOptions(device="cpu", min_tumor_ml=0.0, threads=1)
     segmentation = WPUNetSegmentLogic().process(volume, options=options, progress=seen.append)
     found = np.zeros(abdomen.labels.shape, bool)
     for key in segmentation.GetSegmentation().GetSegmentIDs():
