@@ -229,6 +229,32 @@ class TestARun:
         ready.segment()
         assert not ready.shown("errorFrame")
 
+    def test_warnings_go_with_their_segmentation(self, done):
+        segmentation = done.parameters.segmentation
+        done.choose("flips", False)
+        assert done.shown("warningFrame")
+        done.choose("segmentation", None)
+        assert not done.shown("warningFrame")
+        done.choose("segmentation", segmentation)
+        assert "Made by the stand-in." in done.text("warningLabel")
+
+    def test_an_error_while_it_is_followed_ends_the_run(self, ready, monkeypatch):
+        from WPUNetSegmentLib.run import Run
+
+        ready.click("segmentButton")
+
+        def poll(_run):
+            monkeypatch.undo()
+            raise ValueError("planted")
+
+        monkeypatch.setattr(Run, "poll", poll)
+        with pytest.raises(ValueError, match="planted"):
+            ready.finish()
+        assert ready.panel.run is None
+        assert ready.engine.last.cancelled
+        assert ready.text("segmentButton").replace("&", "") == "Segment"
+        assert "planted" in ready.text("errorLabel")
+
     def test_what_is_not_installed_is_told(self, ready, monkeypatch):
         from wpunet.errors import InstallError
         from WPUNetSegmentLib import install

@@ -79,8 +79,8 @@ class Panel(VTKObservationMixin):
         """Make every widget show how things stand."""
         ui, running = self.ui, self.run is not None
         ct = self.parameters.ct if self.parameters else None
-        if not running:
-            self.results.choose(ct, self.parameters.segmentation if self.parameters else None)
+        if not running and self.results.choose(ct, self.parameters.segmentation if self.parameters else None):
+            self._tell(self.results.warnings)
         ready = ct is not None and messages.acknowledged()
         ui.welcomeFrame.visible = not messages.acknowledged()
         ui.segmentButton.enabled = running or ready
@@ -162,18 +162,29 @@ class Panel(VTKObservationMixin):
 
     def poll(self) -> None:
         """See how far the run is; called by the timer."""
-        if self.run is None:
+        run = self.run
+        if run is None:
             return
-        self._progress(self.run.poll())
-        if self.run.state is State.RUNNING:
-            return
-        self._timer.stop()
-        run, self.run = self.run, None
-        self._log(run.log)
         try:
+            self._progress(run.poll())
+        except Exception:
+            run.close()
+            self._let_go()
+            raise
+        if run.state is State.RUNNING:
+            return
+        try:
+            self._log(run.log)
+            self.run = None
             self._ended(run)
         finally:
-            self.refresh()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """No run goes on any more."""
+        self._timer.stop()
+        self.run = None
+        self.refresh()
 
     def _progress(self, at: Progress) -> None:
         self.ui.progressBar.value = round(1000 * at.fraction)
@@ -225,7 +236,6 @@ class Panel(VTKObservationMixin):
             except WpunetError as error:
                 self._tell(error=str(error))
             except Exception as error:
-                self._timer.stop()
                 self._log(traceback.format_exc())
                 self._tell(error=_("Unexpected: {error}. Copy the log and report it.").format(error=error))
                 logging.exception("WPUNetSegment")

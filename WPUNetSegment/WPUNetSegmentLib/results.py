@@ -41,17 +41,24 @@ class Results(VTKObservationMixin):
         ui.nextTumorButton.connect("clicked()", safely(lambda: self._go(self._tumors.step(1))))
         ui.previousTumorButton.connect("clicked()", safely(lambda: self._go(self._tumors.step(-1))))
         ui.uncertainButton.connect("clicked()", safely(self._next_uncertain))
-        self.choose(None, None)
+        ui.show3DButton.setSegmentationNode(None)
+        self.show_report()
 
     @property
     def structures(self) -> list[Structure]:
         """What the table shows."""
         return self._table.structures
 
-    def choose(self, ct: Any, segmentation: Any) -> None:
-        """Turn to a segmentation; what was measured of another one goes away."""
-        if ct is self.ct and segmentation is self.segmentation and ct is not None:
-            return
+    @property
+    def warnings(self) -> list[str]:
+        """What the engine warned of when it made the segmentation."""
+        report = scene.report(self.segmentation)
+        return report["warnings"] if report else []
+
+    def choose(self, ct: Any, segmentation: Any) -> bool:
+        """Turn to a segmentation; what was measured of another one goes away. True where it is another one."""
+        if ct is self.ct and segmentation is self.segmentation:
+            return False
         self.removeObservers()
         self.ct, self.segmentation, self._uncertainty = ct, segmentation, None
         if segmentation is not None:
@@ -61,6 +68,7 @@ class Results(VTKObservationMixin):
         self.ui.show3DButton.setSegmentationNode(segmentation)
         self._edit()
         self.show_report()
+        return True
 
     def show_report(self) -> None:
         """What the engine measured of this segmentation, also after the scene was saved and loaded again."""
