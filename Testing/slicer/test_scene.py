@@ -264,8 +264,8 @@ def test_a_segment_of_the_users_own_that_is_called_like_ours_counts_as_his_work(
     assert logic.edited(own) == ["my tumor"]
 
 
-@pytest.mark.parametrize("sides", [True, False])
-def test_a_run_can_be_undone(add_ct, logic, sides):
+@pytest.mark.parametrize("same", [True, False], ids=["same options", "other options"])
+def test_a_run_can_be_undone(add_ct, logic, same):
     import slicer
     from WPUNetSegmentLib.run import RunOptions
 
@@ -275,21 +275,22 @@ def test_a_run_can_be_undone(add_ct, logic, sides):
     paint(segmentation, "tumor", volume)
     keys, report = kept_keys(segmentation), logic.report(segmentation)
     before = [mask(segmentation, key, volume) for key in keys]
-    uncertainty = segmentation.GetNodeReference("WPUNetSegment.Uncertainty")
-    doubt = slicer.util.arrayFromVolume(uncertainty).copy()
+    doubt = slicer.util.arrayFromVolume(segmentation.GetNodeReference("WPUNetSegment.Uncertainty")).copy()
     hu = slicer.util.arrayFromVolume(volume)
     hu[hu == 300] = 150
     hu[hu == 40] = 0
-    options = RunOptions(uncertainty=True, sides=sides)
+    options = RunOptions(uncertainty=same, sides=same)
     logic.process(volume, segmentation, options, may_overwrite=lambda names: True)
-    assert kept_keys(segmentation) == (keys if sides else ["tumor", "kidney"])
+    assert kept_keys(segmentation) == (keys if same else ["tumor", "kidney"])
     assert logic.report(segmentation) != report
     logic.undo(segmentation)
     assert sorted(kept_keys(segmentation)) == sorted(keys)
     for key, found in zip(keys, before, strict=True):
         assert np.array_equal(mask(segmentation, key, volume), found)
     assert logic.report(segmentation) == report
+    uncertainty = segmentation.GetNodeReference("WPUNetSegment.Uncertainty")
     assert np.array_equal(slicer.util.arrayFromVolume(uncertainty), doubt)
+    assert np.allclose(world_centre(uncertainty, doubt > 0), UNCERTAIN[0], atol=1.5)
     assert logic.edited(segmentation) == ["kidney tumor"]
     assert not logic.can_undo(segmentation)
 
@@ -308,6 +309,64 @@ def test_the_uncertainty_lies_where_it_belongs(add_ct, logic, transform):
     assert np.allclose(world_centre(node, values > 0), to_world(volume).TransformPoint(UNCERTAIN[0]), atol=1.5)
     assert node.GetDisplayNode().GetApplyThreshold()
     assert node.GetDisplayNode().GetColorNode().GetName() == "Cyan"
+
+
+def test_undo_is_not_offered_in_another_scene(add_ct, logic, scene):
+    segmentation = logic.process(add_ct())
+    logic.process(add_ct("axial", "again"), segmentation)
+    assert logic.can_undo(segmentation)
+    scene.Clear(False)
+    other = logic.process(add_ct())
+    assert other.GetID() == segmentation.GetID()
+    assert not logic.can_undo(other)
+
+
+def test_an_uncertainty_of_an_earlier_run_does_not_stay(add_ct, logic, scene):
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct()
+    plain = scene.GetNumberOfNodes()
+    segmentation = logic.process(volume)
+    without = scene.GetNumberOfNodes()
+    logic.process(volume, options=RunOptions(uncertainty=True))
+    assert segmentation.GetNodeReference("WPUNetSegment.Uncertainty")
+    logic.process(volume)
+    assert segmentation.GetNodeReference("WPUNetSegment.Uncertainty") is None
+    assert scene.GetNumberOfNodes() == without > plain
+
+
+def test_a_segmentation_of_surfaces_is_refused(add_ct, logic, scene):
+    import slicer
+    import vtk
+    from wpunet.errors import OutputError
+
+    volume = add_ct()
+    target = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "from a model")
+    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    target.GetSegmentation().SetSourceRepresentationName(name)
+    ball = vtk.vtkSphereSource()
+    ball.Update()
+    segment = slicer.vtkSegment()
+    segment.AddRepresentation(name, ball.GetOutput())
+    target.GetSegmentation().AddSegment(segment, "model")
+    with pytest.raises(OutputError, match="from a model is made of a closed surface and cannot take the result"):
+        logic.process(volume, target)
+    assert kept_keys(target) == ["model"]
+    assert not logic.can_undo(target)
+
+
+@pytest.mark.parametrize("origin", [-157.125, -157.125 + 1e-9, -157.125 - 1e-9])
+def test_rounding_of_the_last_digit_is_no_edit(add_ct, logic, origin):
+    import slicer
+    from WPUNetSegmentLib.scene import digest
+
+    volume = add_ct()
+    volume.SetSpacing(0.625, 0.625, 1.25)
+    volume.SetOrigin(-157.125, -157.125, 33.375)
+    segmentation = logic.process(volume)
+    volume.SetOrigin(origin, origin, 33.375)
+    other = logic.process(volume, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other"))
+    assert digest(other, "tumor") == digest(segmentation, "tumor")
 
 
 def test_a_part_of_a_map_outlives_the_file_it_was_read_from(scene, tmp_path):

@@ -62,8 +62,9 @@ def write_ct(volume: Any, path: Path) -> None:
     writer = slicer.vtkMRMLNRRDStorageNode()
     writer.SetFileName(str(path))
     writer.SetUseCompression(False)
-    size = volume.GetImageData().GetActualMemorySize() * 1024
-    if not writer.WriteData(bare) or not path.exists() or path.stat().st_size < 0.99 * size:
+    scalars = volume.GetImageData().GetPointData().GetScalars()
+    size = scalars.GetDataSize() * scalars.GetDataTypeSize()
+    if not writer.WriteData(bare) or not path.exists() or path.stat().st_size < size:
         raise OutputError(f"The CT cannot be handed to the engine: no room in {path.parent}? It takes {size >> 20} MB.")
 
 

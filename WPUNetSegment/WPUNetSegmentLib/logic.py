@@ -96,7 +96,10 @@ class WPUNetSegmentLogic:
                 target = None
         if target is None:
             target = scene.new_segmentation(f"{run.result.name} kidneys", volume)
+        elif target.GetSegmentation().GetNumberOfSegments() == 0:
+            scene.adopt(target, volume)
         else:
+            scene.require_labelmap(target)
             self._before[target.GetID()] = Before(target)
         self._show(run, target)
         run.seconds["import"] = time.monotonic() - began - run.seconds.get("surface", 0.0)
@@ -106,8 +109,10 @@ class WPUNetSegmentLogic:
         assert run.result is not None
         surface = run.options.surface or scene.has_surface(segmentation)
         scene.show_labels(run.result, run.volume, segmentation, run.options.sides)
-        if run.result.uncertainty is not None:
-            scene.show_uncertainty(run.result, run.volume, segmentation)
+        if run.result.uncertainty is None:
+            scene.drop_uncertainty(segmentation)
+        else:
+            scene.show_uncertainty(run.result, segmentation)
         if surface:
             began = time.monotonic()
             scene.show_surface(segmentation)
@@ -122,8 +127,9 @@ class WPUNetSegmentLogic:
         return scene.report(segmentation)
 
     def can_undo(self, segmentation: Any) -> bool:
-        return segmentation is not None and segmentation.GetID() in self._before
+        before = None if segmentation is None else self._before.get(segmentation.GetID())
+        return before is not None and before.segmentation is segmentation  # ids are used again in a new scene
 
     def undo(self, segmentation: Any) -> None:
         """Bring a segmentation back to what it was before the last run wrote into it."""
-        self._before.pop(segmentation.GetID()).restore(segmentation)
+        self._before.pop(segmentation.GetID()).restore()

@@ -11,6 +11,7 @@ import numpy as np
 import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
+from wpunet.errors import OutputError
 from wpunet.labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TOGETHER, TUMOR_LABEL, Label
 
 from .handover import cropped, shifted
@@ -42,16 +43,32 @@ def new_segmentation(name: str, volume: Any) -> Any:
     """An empty segmentation with a name of its own that lies where the CT lies, also in the subject hierarchy."""
     scene = volume.GetScene()
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
-    segmentation.CreateDefaultDisplayNodes()
-    segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    place_beside(volume, segmentation)
+    adopt(segmentation, volume)
     return segmentation
 
 
-def place_beside(volume: Any, node: Any) -> None:
-    """Into the same folder, study or patient of the subject hierarchy."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
-    item = hierarchy.GetItemByDataNode(volume)
+def adopt(segmentation: Any, volume: Any) -> None:
+    """Let an empty segmentation lie where the CT lies; one that the user made in a selector has nothing of its own."""
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    place_beside(volume, segmentation)
+
+
+def require_labelmap(segmentation: Any) -> None:
+    """Raises OutputError when a segmentation is made of something else, so that it cannot take labels."""
+    segments = segmentation.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    if segments.GetNumberOfSegments() and segments.GetSourceRepresentationName() != name:
+        kind = segments.GetSourceRepresentationName().lower()
+        raise OutputError(
+            f"{segmentation.GetName()} is made of a {kind} and cannot take the result; choose another one."
+        )
+
+
+def place_beside(other: Any, node: Any) -> None:
+    """Into the folder, study or patient of the subject hierarchy that another node is in."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(other.GetScene())
+    item = hierarchy.GetItemByDataNode(other)
     parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
     own = hierarchy.GetItemByDataNode(node)
     if own:
@@ -106,11 +123,15 @@ def report(segmentation: Any) -> dict[str, Any] | None:
 
 def earlier_result(volume: Any) -> Any:
     """The segmentation that the engine last made of this CT, or None."""
-    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
     for node in reversed(slicer.util.getNodesByClass("vtkMRMLSegmentationNode", volume.GetScene())):
-        if node.GetAttribute(REPORT) and node.GetNodeReference(role) is volume:
+        if node.GetAttribute(REPORT) and reference_ct(node) is volume:
             return node
     return None
+
+
+def reference_ct(segmentation: Any) -> Any:
+    """The volume that a segmentation belongs to, or None."""
+    return segmentation.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
 
 
 def show_surface(segmentation: Any) -> None:
@@ -124,29 +145,47 @@ def has_surface(segmentation: Any) -> bool:
     return bool(segmentation.GetSegmentation().ContainsRepresentation(name))
 
 
-def show_uncertainty(result: RunResult, volume: Any, segmentation: Any) -> Any:
-    """The uncertainty as a volume, the part of it that is not 0; the one of an earlier run is used again."""
+def show_uncertainty(result: RunResult, segmentation: Any) -> None:
+    """The uncertainty as a volume beside its segmentation, the part of it that is not 0."""
     assert result.uncertainty is not None
     first, part = result.uncertainty
-    node = segmentation.GetNodeReference(UNCERTAINTY)
-    if node is None:
-        node = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{result.name} uncertainty")
-        segmentation.SetNodeReferenceID(UNCERTAINTY, node.GetID())
-        place_beside(volume, node)
-    node.SetAndObserveImageData(None)  # a new image, not the old one's memory: undo needs that
-    slicer.util.updateVolumeFromArray(node, part)
-    node.SetIJKToRASMatrix(shifted(result.ijk_to_ras, first))
-    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-    node.SetDescription(result.report["intended_use"])
-    if node.GetDisplayNode() is None:
-        node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-        display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeCyan")  # neither red nor green, as the segments are
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevelMinMax(0.0, 1.0)
-        display.SetThreshold(LEAST_UNCERTAINTY, 1.0)
-        display.SetApplyThreshold(True)
+    bare = slicer.vtkMRMLScalarVolumeNode()
+    slicer.util.updateVolumeFromArray(bare, part)
+    set_uncertainty(segmentation, bare.GetImageData(), shifted(result.ijk_to_ras, first))
+
+
+def set_uncertainty(segmentation: Any, image: Any, geometry: Any) -> None:
+    """Image and geometry, (i, j, k) -> RAS, into the uncertainty's volume; the one of an earlier run is used again."""
+    node = segmentation.GetNodeReference(UNCERTAINTY) or _uncertainty_node(segmentation)
+    node.SetAndObserveImageData(image)
+    node.SetIJKToRASMatrix(geometry)
+    node.SetAndObserveTransformNodeID(reference_ct(segmentation).GetTransformNodeID())
+
+
+def _uncertainty_node(segmentation: Any) -> Any:
+    scene = segmentation.GetScene()
+    name = scene.GenerateUniqueName(f"{segmentation.GetName()} uncertainty")
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    segmentation.SetNodeReferenceID(UNCERTAINTY, node.GetID())
+    node.SetDescription(segmentation.GetDescription())
+    place_beside(segmentation, node)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeCyan")  # neither red nor green, as the segments are
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0.0, 1.0)
+    display.SetThreshold(LEAST_UNCERTAINTY, 1.0)
+    display.SetApplyThreshold(True)
     return node
+
+
+def drop_uncertainty(segmentation: Any) -> None:
+    """Take an earlier run's uncertainty out of the scene: it says nothing of the segments that are there now."""
+    node = segmentation.GetNodeReference(UNCERTAINTY)
+    if node is not None:
+        display, scene = node.GetDisplayNode(), node.GetScene()
+        scene.RemoveNode(node)
+        scene.RemoveNode(display)
 
 
 def edited(segmentation: Any) -> list[str]:
@@ -181,7 +220,8 @@ def digest(segmentation: Any, key: str) -> str:
     image.GetImageToWorldMatrix(matrix)
     start = image.GetExtent()[::2] + first
     corner = shifted(slicer.util.arrayFromVTKMatrix(matrix), start)
-    place = [round(corner.GetElement(row, column), 2) + 0.0 for row in range(3) for column in range(4)]
+    # to 0.01 mm; the odd bit added keeps usual spacings, such as 0.625, off the edge between two roundings
+    place = [round(corner.GetElement(row, column) + 0.00371, 2) for row in range(3) for column in range(4)]
     return hashlib.sha256(f"{mask.shape} {place}".encode() + np.packbits(mask).tobytes()).hexdigest()
 
 

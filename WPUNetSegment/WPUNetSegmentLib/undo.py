@@ -14,30 +14,28 @@ class Before:
     """Segments, report and uncertainty of a segmentation at this moment; ``restore`` brings them back."""
 
     def __init__(self, segmentation: Any) -> None:
+        self.segmentation = segmentation
         self._history = slicer.vtkSegmentationHistory()
         self._history.SetSegmentation(segmentation.GetSegmentation())
         self._history.SaveState()
         self._report = segmentation.GetAttribute(scene.REPORT)
         self._description = segmentation.GetDescription()
-        volume = segmentation.GetNodeReference(scene.UNCERTAINTY)
-        self._uncertainty = None if volume is None else (volume.GetImageData(), _geometry(volume))
+        self._uncertainty = _kept(segmentation.GetNodeReference(scene.UNCERTAINTY))
 
-    def restore(self, segmentation: Any) -> None:
+    def restore(self) -> None:
         self._history.RestorePreviousState()
-        segmentation.SetAttribute(scene.REPORT, self._report)
-        segmentation.SetDescription(self._description)
-        volume = segmentation.GetNodeReference(scene.UNCERTAINTY)
-        if volume is None:
-            return
+        self.segmentation.SetAttribute(scene.REPORT, self._report)
+        self.segmentation.SetDescription(self._description)
         if self._uncertainty is None:
-            volume.GetScene().RemoveNode(volume)
+            scene.drop_uncertainty(self.segmentation)
         else:
-            image, geometry = self._uncertainty
-            volume.SetAndObserveImageData(image)
-            volume.SetIJKToRASMatrix(geometry)
+            scene.set_uncertainty(self.segmentation, *self._uncertainty)
 
 
-def _geometry(volume: Any) -> Any:
+def _kept(volume: Any) -> tuple[Any, Any] | None:
+    """Image and geometry, (i, j, k) -> RAS, of an uncertainty volume."""
+    if volume is None:
+        return None
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
-    return matrix
+    return volume.GetImageData(), matrix
