@@ -19,6 +19,7 @@ from slicer.util import VTKObservationMixin
 from WPUNetSegmentLib.logic import WPUNetSegmentLogic as SceneLogic
 
 SAMPLE = "WPUNetPhantom"
+GUIDE = "https://github.com/WPUNetSegment/SlicerWPUNetSegment/blob/main/docs/slicer.md"
 
 
 class WPUNetSegment(ScriptedLoadableModule):
@@ -33,8 +34,8 @@ class WPUNetSegment(ScriptedLoadableModule):
         parent.helpText = _(
             "Finds kidneys and kidney tumors in CT within seconds, offline, without a graphics card. "
             "Choose a CT and press Segment; look at the result, correct it, measure it. "
-            "For research only: not a medical device."
-        )
+            "For research only: not a medical device. The <a href='{guide}'>guide</a> has a tutorial and help."
+        ).format(guide=GUIDE)
         parent.acknowledgementText = _(
             "The network is WP-UNet (Rao, Chatterjee, Sharma: J Med Signals Sens 2022;12:108-113), reimplemented; "
             "its weights were trained on KiTS19 (Heller et al.) and are for non-commercial use (CC BY-NC-SA 4.0)."
