@@ -332,11 +332,26 @@ class TestSegmentingAgain:
         done.segment()
         assert len(nodes()) == 1
         assert not done.desktop.asked
+        assert done.shown("warningFrame")
 
     def test_into_a_new_node_where_the_user_says_so(self, done):
         done.choose("segmentation", None)
         done.segment()
         assert len(nodes()) == 2
+
+    def test_into_a_node_that_the_user_made_in_the_selector(self, panel, add_ct):
+        ct = add_ct(move=(10.0, 20.0, 30.0))
+        panel.choose("ct", ct)
+        panel.ui.segmentationSelector.addNode()
+        made = panel.parameters.segmentation
+        made.SetName("mine")
+        panel.segment()
+        assert nodes() == [made]
+        assert made.GetName() == "mine"
+        assert made.GetDisplayNode() is not None
+        assert made.GetTransformNodeID() == ct.GetTransformNodeID()
+        assert not panel.ui.undoButton.isEnabled()
+        assert len(panel.table()) == 4
 
     def test_a_correction_is_kept_when_the_user_says_no(self, done):
         first = done.parameters.segmentation
