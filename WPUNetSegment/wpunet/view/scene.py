@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import slicer
 from trame_slicer.core import SlicerApp
+from trame_slicer.segmentation import SegmentationEffectErase, SegmentationEffectPaint
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkImageData
@@ -26,6 +27,7 @@ WINDOWS = {  # HU: width and centre
     "Bone": (1800, 400),
     "Lung": (1500, -600),
 }
+BRUSH_PERCENT = 2  # of the screen: some 15 mm on the whole of an abdomen
 SHOWN_UNCERTAINTY = 40  # of 255: below it the network is as good as sure
 
 
@@ -70,6 +72,8 @@ class Scene:
             segment.SetColor(*(part / 255 for part in label.colour))
             segment.SetTag(segment.GetTerminologyEntryTagName(), label.terminology)
         editor.set_active_segmentation(self._segments, self._ct)
+        for brush in (SegmentationEffectPaint, SegmentationEffectErase):
+            editor.get_effect(brush).set_brush_diameter(BRUSH_PERCENT)
 
     def labels(self) -> np.ndarray:
         """The segments as they are now: uint8 (slice, row, column), values of labels.BY_SIDE."""

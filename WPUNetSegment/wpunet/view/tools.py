@@ -7,12 +7,10 @@ from typing import Any
 from trame.widgets import html
 from trame.widgets.vuetify3 import VBtn, VIcon, VList, VListItem
 from trame_client.widgets.core import Template
-from trame_server.utils.typed_state import TypedState
 from trame_slicer.app.ui import (
     DrawEffectUI,
     IslandsEffectUI,
     LogicalOperatorsEffectUI,
-    PaintEffectState,
     PaintEffectUI,
     ScissorsEffectUI,
     SegmentDisplayUI,
@@ -82,7 +80,6 @@ class CorrectionTools(SegmentEditorUI):
             with html.Div(classes="px-2 pt-2 tool-options"):
                 for effect, options in OPTIONS.items():
                     self._register_effect_ui(effect, options)
-            TypedState(self.state, PaintEffectState).data.brush_diameter_slider.value = 2  # percent of the view
             SegmentDisplayUI(typed_state=self.sub_state(name.segment_display), variant="flat", density="compact")
             SegmentEditAreaUI(
                 segment_edit_area_typed_state=self.sub_state(name.segment_edit_area), variant="flat", density="compact"
