@@ -69,7 +69,7 @@ def test_a_broken_archive_is_told(tmp_path, share):
     archive = zipped(tmp_path / "cut.zip", big=np.random.default_rng(1).bytes(50_000))
     archive.write_bytes(archive.read_bytes()[: int(share * archive.stat().st_size)])
     with pytest.raises(InputError, match=r"cut\.zip cannot be unpacked"):
-        opening.sources(archive, MB)
+        opening.sources(archive, tmp_path / "in", MB)
 
 
 def test_series_of_a_zipped_folder_are_offered_and_read(tmp_path):
@@ -80,12 +80,13 @@ def test_series_of_a_zipped_folder_are_offered_and_read(tmp_path):
     with zipfile.ZipFile(archive, "w") as written:
         for path in (tmp_path / "study").rglob("*.dcm"):
             written.write(path, path.relative_to(tmp_path))
-    found = opening.sources(archive, 10 * MB)
+    found = opening.sources(archive, tmp_path / "in", 10 * MB)
     assert len(found) == 2
     assert all("6 slices" in source.title for source in found)
     volumes = [opening.read(source) for source in found]
     assert sorted(int(volume.hu.max()) for volume in volumes) == [hu.max(), hu.max() + 1]
-    assert not archive.exists()
+    assert archive.exists()  # it may be the user's own
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "study", "upload.zip"]
 
 
 @pytest.mark.parametrize(

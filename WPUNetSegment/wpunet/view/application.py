@@ -131,7 +131,9 @@ class Application(TrameApp):
         with self.state:
             self.data.error, self.data.busy, self.data.share = "", f"Reading {path.name}", -1
         try:
-            self._sources = await asyncio.to_thread(opening.sources, path, self.settings["upload_limit"])
+            self._sources = await asyncio.to_thread(
+                opening.sources, path, self.folder / "unpacked", self.settings["upload_limit"]
+            )
         except WpunetError as error:
             self.tell(str(error).replace(str(path.parent) + "/", ""))
             return
@@ -268,7 +270,10 @@ class Application(TrameApp):
         if volume is not self._volume:
             return
         corrected = not np.array_equal(now, answer)
-        warnings = (*self._base_warnings, *report.warnings_from(structures, volume.hu, now))
+        about_these = report.warnings_from(structures, volume.hu, now)
+        if "corrected_by_hand" not in self._report:  # the engine's own: what it said of the run itself stays true
+            self._base_warnings += tuple(text for text in self._report["warnings"] if text not in about_these)
+        warnings = (*self._base_warnings, *about_these)
         self._report |= {
             "case": volume.name,
             "structures": [report.plain(one) for one in structures],

@@ -57,15 +57,15 @@ async def receive(
             told(round(100 * done / size) if size else -1)
 
 
-def sources(path: Path, limit: int) -> list[Source]:
-    """The CTs in a file, a folder or a zip (which is unpacked beside itself, to at most 4 times ``limit`` bytes).
+def sources(path: Path, into: Path, limit: int) -> list[Source]:
+    """The CTs in a file, a folder or a zip, which is unpacked in ``into``, to at most 4 times ``limit`` bytes.
 
     Raises InputError when there is none.
     """
     if path.suffix.lower() == ".zip":
-        folder = path.with_suffix("")
+        empty(into)
+        folder = into / path.stem
         unpack(path, folder, limit * UNPACKED)
-        path.unlink()
         path = folder
     if not path.is_dir():
         return [Source(path, title=path.name)]
@@ -142,6 +142,6 @@ def _copy(source: IO[bytes], file: IO[bytes], left: int, name: str) -> int:
 
 
 def empty(folder: Path) -> None:
-    """Take away what earlier uploads left."""
+    """Take away what an earlier upload left, and be ready for the next."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

@@ -142,8 +142,11 @@ class Page:
             ):
                 for name, (width, centre) in WINDOWS.items():
                     VBtn(name, value=name, size="small", raw_attrs=[f'title="{width} HU wide around {centre} HU"'])
-            VBtn("Open CT", prepend_icon="mdi-folder-open-outline", size="small", click="window.wpunet.choose()")
-            VBtn("Phantom", prepend_icon="mdi-human-male", size="small", click=self._phantom)
+            for text, icon, click in (
+                ("Open CT", "mdi-folder-open-outline", "window.wpunet.choose()"),
+                ("Phantom", "mdi-human-male", self._phantom),
+            ):
+                VBtn(text, prepend_icon=icon, size="small", click=click, disabled=(f"!!{self._is.busy}",))
             with VMenu(v_if=(self._is.segmented,)):
                 with Template(v_slot_activator="{ props }"):
                     VBtn("Save", v_bind="props", prepend_icon="mdi-tray-arrow-down", size="small", color="primary")
@@ -319,6 +322,8 @@ class Page:
                     title=("choice.title",),
                     click=(self._do.choose, "[choice.value]"),
                 )
+            with VCardActions():
+                VBtn("None of them", click=f"{self._is.choices} = []")
         with VDialog(v_model=(self._is.help,), max_width=620), VCard():
             VCardTitle("Keys and mouse")
             with VCardText(), VTable(density="compact"), html.Tbody():

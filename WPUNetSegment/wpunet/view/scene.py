@@ -118,9 +118,6 @@ class Scene:
         display.SetAutoWindowLevel(False)
         display.SetWindowLevel(*WINDOWS[name])
 
-    def set_outlines_only(self, outlines: bool) -> None:
-        self._segments.GetDisplayNode().SetVisibility2DFill(not outlines)
-
     def jump(self, ras: tuple[float, float, float]) -> None:
         """Bring a place, RAS mm, into every slice view and mark it with the crosshair."""
         crosshair = self._app.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")

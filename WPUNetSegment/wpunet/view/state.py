@@ -62,4 +62,3 @@ class PageState:
     flips: bool = True
     ask: bool = False
     help: bool = False
-    save: bool = False
