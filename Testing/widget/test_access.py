@@ -153,7 +153,11 @@ class TestAnotherLanguage:
         monkeypatch.setattr(place.Desktop, "_modules", modules)
 
     def test_texts_set_by_the_code(self, bracketed, request):
-        panel = request.getfixturevalue("done")
+        panel = request.getfixturevalue("panel")
+        assert panel.text("infoLabel").startswith("[")
+        request.getfixturevalue("ready")
+        assert panel.text("infoLabel").startswith("[")
+        request.getfixturevalue("done")
         panel.click("nextTumorButton")
         for name in ("infoLabel", "footerLabel", "welcomeLabel", "placeLabel", "staleLabel", "segmentButton"):
             assert panel.text(name).startswith("["), name
