@@ -37,7 +37,7 @@ def measured(given: argparse.Namespace) -> str:
     before = memory(resource.RUSAGE_SELF)
     options = RunOptions(device=given.device, flips=given.flips, uncertainty=given.uncertainty, surface=True)
     logic = WPUNetSegmentLogic()
-    clicked = time.monotonic()
+    clicked, worked = time.monotonic(), time.process_time()
     run = logic.start(volume, options)
     while run.state is State.RUNNING:
         run.poll()
@@ -45,11 +45,13 @@ def measured(given: argparse.Namespace) -> str:
     if run.result is None:
         raise SystemExit(run.message)
     logic.finish(run)
-    total = time.monotonic() - clicked
+    total, worked = time.monotonic() - clicked, time.process_time() - worked
+    engine = resource.getrusage(resource.RUSAGE_CHILDREN)
     size = "x".join(map(str, volume.GetImageData().GetDimensions()))
     lines = [f"{given.ct}   {size}   {run.result.report['runtime']}"]
     lines += [f"  {part:10} {seconds:6.2f} s" for part, seconds in run.seconds.items()]
     lines += [f"  {'in all':10} {total:6.2f} s"]
+    lines += [f"  processor: {worked:.1f} s here, {engine.ru_utime + engine.ru_stime:.1f} s in the engine"]
     lines += [f"  memory: the CT loaded {before} MB, highest here {memory(resource.RUSAGE_SELF)} MB,"]
     lines += [f"          highest in the engine {memory(resource.RUSAGE_CHILDREN)} MB"]
     return "\n".join(lines)
