@@ -56,6 +56,13 @@ class TestTable:
             views(), centre(0) + np.array([30.0, -40.0, 50.0]), atol=STEP + 2
         )  # the tumor is not the kidney's
 
+    def test_the_places_are_found_when_the_ct_is_gone(self, done, views):
+        slicer.mrmlScene.RemoveNode(done.parameters.ct)
+        done.desktop.settle()
+        done.row(1)
+        assert np.allclose(views(), centre(1), atol=STEP)
+        assert not done.ui.measureButton.isEnabled()
+
     def test_copy(self, done):
         done.click("copyTableButton")
         lines = [line.split("\t") for line in done.desktop.application.clipboard().text().splitlines()]

@@ -115,7 +115,7 @@ class Results(VTKObservationMixin):
         self.ui.saveCaseButton.enabled = self.ui.measureButton.enabled
 
     def _go(self, place: review.Place) -> None:
-        review.show(place.ras, self.ct)
+        review.show(place.ras, self.ct or self.segmentation)  # the segmentation lies where its CT lay
         self._say(place.text)
 
     def _say(self, text: str) -> None:

@@ -116,9 +116,9 @@ def _point(ras: np.ndarray) -> Point:
     return float(ras[0]), float(ras[1]), float(ras[2])
 
 
-def show(ras: Point, ct: Any) -> None:
-    """Centre all slice views on a place of ``ct``, wherever a transform has put it."""
+def show(ras: Point, node: Any) -> None:
+    """Centre all slice views on a place in a node's own coordinates, wherever a transform has put it."""
     transform = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(ct.GetParentTransformNode(), None, transform)
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, transform)
     where = transform.TransformPoint(ras)
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *where, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
