@@ -10,13 +10,24 @@ import pytest
 from Testing.slicer.core import AVAILABLE, MISSING
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-if not AVAILABLE:
-    pytest.skip(MISSING, allow_module_level=True)
+ABSENT = "" if AVAILABLE else MISSING
 try:
     from PySide6 import QtWidgets
 except ImportError as error:
-    reason = f"needs PySide6-Essentials and what it loads (libegl1, libxkbcommon0): {error}"
-    pytest.skip(reason, allow_module_level=True)
+    ABSENT = f"needs PySide6-Essentials and what it loads (libegl1, libxkbcommon0): {error}"
+
+
+class _Skipped(pytest.Module):
+    """A file of tests that cannot even be imported here."""
+
+    def collect(self):
+        pytest.skip(ABSENT, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """All files of this folder are skipped, saying so, where Qt or Slicer's core is absent."""
+    return _Skipped.from_parent(parent, path=module_path) if ABSENT else None
+
 
 # Balls in the CT's own coordinates, RAS mm: label, centre, radius. Two tumors, the larger one in the right kidney.
 BALLS = (
