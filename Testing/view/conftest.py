@@ -18,7 +18,7 @@ from Testing import phantom
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = ROOT / "build" / "view"  # what the pages looked like, for whoever wonders why a test failed
 KEEP_SECONDS, UPLOAD_MB = 2, 6
-PATIENCE = 150_000  # ms; a busy machine takes ten times what an idle one does
+PATIENCE = 240_000  # ms; a busy machine takes ten times what an idle one does
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",

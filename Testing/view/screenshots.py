@@ -29,7 +29,7 @@ def take(visitor: Visitor, folder: Path) -> None:
     page.screenshot(path=folder / "view.png")
     page.get_by_label("Uncertainty").click()
     page.wait_for_timeout(3000)
-    page.screenshot(path=folder / "view_uncertainty.png")
+    page.screenshot(path=folder / "view-uncertainty.png")
     page.get_by_label("Uncertainty").click()
     page.get_by_text("kidney tumor", exact=True).click()
     visitor.button("Paint").click()
@@ -37,7 +37,7 @@ def take(visitor: Visitor, folder: Path) -> None:
     visitor.stroke((0.66, 0.6), (14, 8))
     visitor.sees("corrected by hand")
     page.wait_for_timeout(6000)
-    page.screenshot(path=folder / "view_correct.png")
+    page.screenshot(path=folder / "view-correct.png")
 
 
 if __name__ == "__main__":
