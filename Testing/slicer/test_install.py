@@ -209,7 +209,7 @@ sys.exit(cli.main([*map(str, words), "--progress", "json", "--device", "cpu", "-
             [sys.executable, "-c", code.format(blocked=blocked, folder=folder)],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             env={**os.environ, "PYTHONPATH": str(ROOT / "WPUNetSegment")},
         )
     assert done.returncode == 0, done.stdout + done.stderr

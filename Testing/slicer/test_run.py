@@ -52,7 +52,7 @@ def slow_logic(scene, engine):
     return WPUNetSegmentLogic(start_engine=engine())
 
 
-def until(run, condition, seconds=30.0):
+def until(run, condition, seconds=180.0):
     stop = time.monotonic() + seconds
     while not condition(run.poll()):
         assert time.monotonic() < stop, (run.state, run.message, run.log)
@@ -70,7 +70,7 @@ def ended(run):
 
 
 def gone(pid):
-    stop = time.monotonic() + 10
+    stop = time.monotonic() + 60
     while Path(f"/proc/{pid}").exists() and time.monotonic() < stop:
         time.sleep(0.02)
     return not Path(f"/proc/{pid}").exists()

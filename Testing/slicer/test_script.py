@@ -81,7 +81,7 @@ def test_a_ct_of_611_slices_takes_little_memory_beside_itself(scene, tmp_path):
     python.chmod(0o755)
     module = str(ROOT / "WPUNetSegment")
     code = LARGE.format(root=str(ROOT), module=module, temporary=str(tmp_path), python=str(python))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     megabytes, layers = map(int, done.stdout.split())
     assert layers == 1

@@ -36,7 +36,7 @@ def stand_in(tmp_path):
     return make
 
 
-def run(process, seconds=60.0, until=lambda event: False):
+def run(process, seconds=180.0, until=lambda event: False):
     """Every event until the child's end, or until one is as wanted."""
     events, stop = [], time.monotonic() + seconds
     while process.returncode is None:
@@ -57,7 +57,7 @@ def alive(pid):
         return False
 
 
-def gone(pid, seconds=10.0):
+def gone(pid, seconds=60.0):
     stop = time.monotonic() + seconds
     while alive(pid) and time.monotonic() < stop:
         time.sleep(0.02)
@@ -90,7 +90,7 @@ def test_a_cancelled_run_leaves_no_process_and_no_file(ct, tmp_path):
     process = EngineProcess(["segment", str(ct), "-o", str(tmp_path / "x.nii.gz"), "--device", "cpu"])
     run(process, until=at_work)
     process.cancel()
-    run(process, seconds=child.GRACE_SECONDS)
+    run(process, seconds=60)
     assert process.cancelled
     assert process.returncode == 130
     assert not alive(process.pid)
@@ -140,7 +140,7 @@ def test_a_crash_gives_its_exit_code_and_what_was_said(stand_in):
     process = EngineProcess(
         ["segment"], stand_in("print('last wörds', file=sys.stderr); sys.stderr.flush(); os.abort()")
     )
-    assert run(process, 10) == []
+    assert run(process, 60) == []
     assert process.returncode == -signal.SIGABRT
     assert "last wörds" in process.log
 
@@ -152,7 +152,7 @@ print(json.dumps({"event": "progress", "fraction": 0.5}))
 sys.stdout.write("no newline at the end")
 """
     process = EngineProcess(["segment"], stand_in(code))
-    assert run(process, 10) == [{"event": "progress", "fraction": 0.5}]
+    assert run(process, 60) == [{"event": "progress", "fraction": 0.5}]
     assert process.returncode == 0
     assert process.log.splitlines()[1:] == ["[1, 2]", '"event"', '{"no": "event"}', "no newline at the end"]
 
@@ -167,16 +167,16 @@ time.sleep(60)
 def test_a_deaf_child_is_killed_with_all_it_started(stand_in, monkeypatch):
     monkeypatch.setattr(child, "GRACE_SECONDS", 0.3)
     process = EngineProcess(["segment"], stand_in(DEAF))
-    (event,) = run(process, 10, until=lambda event: True)
+    (event,) = run(process, 60, until=lambda event: True)
     process.cancel()
-    run(process, 10)
+    run(process, 60)
     assert process.returncode == -signal.SIGKILL
     assert gone(event["pid"])
 
 
 def test_closing_waits_for_the_end(stand_in):
     process = EngineProcess(["segment"], stand_in(DEAF))
-    (event,) = run(process, 10, until=lambda event: True)
+    (event,) = run(process, 60, until=lambda event: True)
     process.close(0.2)
     assert process.returncode == -signal.SIGKILL
     assert gone(event["pid"])
@@ -188,7 +188,7 @@ def test_closing_waits_for_the_end(stand_in):
 def test_a_pipe_that_a_grandchild_holds_open_does_not_keep_the_end_from_view(stand_in, monkeypatch):
     monkeypatch.setattr(child, "DRAIN_SECONDS", 0.2)
     process = EngineProcess(["segment"], stand_in(DEAF.removesuffix("time.sleep(60)\n")))
-    (event,) = run(process, 10)
+    (event,) = run(process, 60)
     assert process.returncode == 0
     os.kill(event["pid"], signal.SIGKILL)
 
@@ -196,7 +196,7 @@ def test_a_pipe_that_a_grandchild_holds_open_does_not_keep_the_end_from_view(sta
 def test_the_child_gets_its_options_the_package_and_the_environment(stand_in):
     code = 'print(json.dumps({"event": "message", "argv": sys.argv[1:], "path": sys.path[1], "x": os.environ["X"]}))'
     process = EngineProcess(["segment", "a b"], stand_in(code), {"X": "ÿ"})
-    (event,) = run(process, 10)
+    (event,) = run(process, 60)
     assert event["argv"] == ["-m", "wpunet", "segment", "a b", "--progress", "json", "--stop-with-stdin"]
     assert event["path"] == str(Path(child.__file__).parents[1])
     assert event["x"] == "ÿ"
