@@ -13,7 +13,6 @@ from wpunet.view.opening import the_phantom
 
 from Testing.view.conftest import KEEP_SECONDS, SHOTS, UPLOAD_MB, until
 
-
 WORKING = re.compile("Reading the CT|Checking the CT|Looking for the kidneys|Segmenting")
 
 
