@@ -293,7 +293,6 @@ class Panel(VTKObservationMixin):
             self.run.close()
             self.run = None
         self.use(None)
-        self.removeObservers()
         self.results.choose(None, None)
 
 
