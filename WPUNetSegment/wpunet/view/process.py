@@ -44,7 +44,12 @@ class SessionProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUTF8": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "PYTHONUTF8": "1",
+                "TRAME_WS_HEART_BEAT": "0",  # who smooths a large CT answers no ping; the server watches the browser
+            },
             start_new_session=sys.platform != "win32",  # Ctrl-C reaches the server alone, which then closes the rest
         )
         assert process.stdin is not None
