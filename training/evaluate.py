@@ -35,7 +35,7 @@ IN_DOUBT = 8.0  # logit; background beyond it is so easy and so much that calibr
 def segment_slices(case: Case, network: runtime.Runtime, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
     """Labels uint8 and kidney-or-tumor logits float32 of every slice at its own pixels, (slice, row, column)."""
     affine = np.eye(4)
-    affine[:3, :3] = AXES_RAS.T * (5.0, case.pixel_mm, case.pixel_mm)  # thick enough that each slice stays alone
+    affine[:3, :3] = AXES_RAS.T * (100.0, case.pixel_mm, case.pixel_mm)  # thick enough that each slice stays alone
     volume = from_array(case.hu, affine)
     monitor = Monitor()
     maps = predict(volume, whole(volume), network, weights.pixel_mm, weights.temperature, True, monitor)

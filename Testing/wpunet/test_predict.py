@@ -99,3 +99,14 @@ def test_progress_rises():
     told = [(done, total) for stage, done, total in run(volume_with_ball())[2].told if stage == "predict"]
     assert told == sorted(told)
     assert {total for _, total in told} == {60}
+
+
+@pytest.mark.parametrize(("slices", "spacing", "stays"), [(1, 2.0, False), (6, 2.0, True), (1, 10.0, True)])
+def test_neighbouring_slices_vote_on_tumor_but_not_on_kidney(slices, spacing, stays):
+    """What one thin slice alone takes for tumor is none; a slice of 1 cm stands alone."""
+    volume = volume_with_ball(spacing=(spacing, 2.0, 2.0), radius_mm=40)
+    hu = volume.hu.copy()
+    hu[30 : 30 + slices, 36:44, 46:54] = TUMOR_HU - 40  # just over the limit
+    labels = run(volume.with_hu(hu))[0]
+    assert (labels[30 + slices // 2, 38:42, 48:52] == TUMOR).all() == stays
+    assert np.array_equal(labels > 0, run(volume)[0] > 0)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .volume import Volume
 
 SLAB_MM = 1.6  # thinner slices are averaged to slabs of at most this: less noise, less work
+TUMOR_ALONG_MM = 3.0  # how far along the body slices vote on tumor or kidney; what is one slice thick is none
 LIMIT = 30.0  # logits beyond this say no more
 
 
@@ -39,12 +40,13 @@ class Maps:
     """What the network says of a region, on its own grid.
 
     foreground, tumor: logits (slab, h, w), float16
-    step: CT slices in a slab
+    step: CT slices in a slab; slice_mm: from one slice to the next
     """
 
     region: Region
     grid: InPlaneGrid
     step: int
+    slice_mm: float
     foreground: np.ndarray
     tumor: np.ndarray
 
@@ -71,7 +73,7 @@ def predict(
         logits /= temperature
         foreground[first:last] = foreground_logit(logits)
         tumor[first:last] = tumor_logit(logits)
-    return Maps(region, grid, step, foreground, tumor)
+    return Maps(region, grid, step, volume.spacing[0], foreground, tumor)
 
 
 def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:
@@ -93,6 +95,7 @@ def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[n
     entropy = np.zeros(shape, np.uint8)
     depth = maps.region.shape[0]
     between = resampling_matrix(len(maps.foreground), float(maps.step), depth, 1.0, repeat_edge=True)
+    votes = _votes(len(maps.foreground), maps.step, depth, maps.slice_mm)
     for k in range(depth):
         if k % 16 == 0:
             monitor.at("decide", k, depth)
@@ -100,12 +103,31 @@ def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[n
         foreground = np.tensordot(between[k, slabs], maps.foreground[slabs].astype(np.float32), 1)
         if foreground.max() < -6.0:  # not a quarter of a percent anywhere
             continue
-        tumor = np.tensordot(between[k, slabs], maps.tumor[slabs].astype(np.float32), 1)
-        foreground, tumor = maps.grid.to_ct(np.stack([foreground, tumor]))
+        foreground, tumor = maps.grid.to_ct(np.stack([foreground, _voted(maps, votes[k])]))
         here = (maps.region.slices.start + k, maps.region.rows, maps.region.columns)
         labels[here] = np.where(foreground > 0, np.where(tumor > 0, TUMOR, KIDNEY), 0)
         entropy[here] = _entropy(foreground, tumor)
     return labels, entropy
+
+
+def _votes(slabs: int, step: int, depth: int, slice_mm: float) -> np.ndarray:
+    """How much each slab says on each slice's tumor: (slice, slab), a bell whose width is TUMOR_ALONG_MM."""
+    middles = (np.arange(slabs) + 0.5) * step
+    away = ((np.arange(depth) + 0.5)[:, None] - middles[None, :]) * slice_mm
+    weights = np.exp(-0.5 * (away / TUMOR_ALONG_MM) ** 2)
+    weights[weights < 0.05 * weights.max(1, keepdims=True)] = 0.0
+    return weights.astype(np.float32)
+
+
+def _voted(maps: Maps, weights: np.ndarray) -> np.ndarray:
+    """The tumor logit (h, w) of a slice: the mean of the slabs', each weighted by how sure it is of a kidney there.
+
+    Where a slab sees no kidney its word on tumor or kidney means nothing.
+    """
+    slabs = np.flatnonzero(weights)
+    sure = 1.0 / (1.0 + np.exp(-maps.foreground[slabs].astype(np.float32)))
+    sure = (sure + 1e-3) * weights[slabs, None, None]
+    return (sure * maps.tumor[slabs].astype(np.float32)).sum(0) / sure.sum(0)
 
 
 def _entropy(foreground: np.ndarray, tumor: np.ndarray) -> np.ndarray:
