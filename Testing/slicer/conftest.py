@@ -103,8 +103,3 @@ def logic(scene):
     from Testing.slicer.stand_in import Process
 
     return WPUNetSegmentLogic(start_engine=Process)
-
-
-def kept_keys(segmentation):
-    segments = segmentation.GetSegmentation()
-    return list(segments.GetSegmentIDs())

@@ -1,9 +1,10 @@
-"""The result in the scene: where it lies, what it is called, and what happens to the user's own work."""
+"""The result in the scene: where it lies and what it is called."""
 
 import numpy as np
 import pytest
 
-from Testing.slicer.conftest import BALLS, UNCERTAIN, kept_keys, turned
+from Testing.slicer.conftest import BALLS, UNCERTAIN, turned
+from Testing.slicer.places import kept_keys, mask, surface_in_world, to_world, world_centre
 from Testing.slicer.stand_in import marked
 
 KINDS = ("axial", "left-handed", "coronal", "oblique", "tilted")
@@ -11,54 +12,11 @@ MOVED = turned((0, 1, 1), 35)
 MOVED[:3, 3] = 100, -50, 30
 
 
-def mask(segmentation, key, volume):
-    import slicer
-
-    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume) > 0
-
-
 def engine_labels(volume):
     import slicer
 
     labels = marked(slicer.util.arrayFromVolume(volume))
     return {value: labels == value for value in (1, 2, 3)}
-
-
-def to_world(node):
-    import slicer
-    import vtk
-
-    transform = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, transform)
-    return transform
-
-
-def world_centre(volume, where):
-    """Mean place of marked voxels (k, j, i) in the world, RAS mm."""
-    from WPUNetSegmentLib.handover import ijk_to_ras
-
-    index = np.argwhere(where).mean(0)[::-1]
-    return np.array(to_world(volume).TransformPoint((ijk_to_ras(volume) @ np.append(index, 1.0))[:3]))
-
-
-def surface_in_world(segmentation, key):
-    """Centre and volume in ml of a segment's surface, where its segmentation lies."""
-    import vtk
-
-    surface, moved, triangles, mass = (
-        vtk.vtkPolyData(),
-        vtk.vtkTransformPolyDataFilter(),
-        vtk.vtkTriangleFilter(),
-        vtk.vtkMassProperties(),
-    )
-    assert segmentation.GetClosedSurfaceRepresentation(key, surface)
-    moved.SetTransform(to_world(segmentation))
-    moved.SetInputData(surface)
-    triangles.SetInputConnection(moved.GetOutputPort())
-    mass.SetInputConnection(triangles.GetOutputPort())
-    mass.Update()
-    bounds = np.reshape(moved.GetOutput().GetBounds(), (3, 2))
-    return bounds.mean(1), mass.GetVolume() / 1000.0
 
 
 @pytest.mark.parametrize("transform", [None, MOVED], ids=["as it is", "under a transform"])
@@ -170,131 +128,6 @@ def test_kidneys_can_stay_together(add_ct, logic):
     assert kept_keys(segmentation) == ["tumor", "kidney_right", "kidney_left"]
 
 
-def test_segmenting_again_updates_and_piles_nothing_up(add_ct, logic, scene):
-    import slicer
-    from WPUNetSegmentLib.run import RunOptions
-
-    volume = add_ct()
-    segmentation = logic.process(volume, options=RunOptions(uncertainty=True, surface=True))
-    nodes, (_, before) = scene.GetNumberOfNodes(), surface_in_world(segmentation, "kidney_right")
-    hu = slicer.util.arrayFromVolume(volume)
-    hu[hu == 300] = 150  # the tumor is gone
-    assert logic.process(volume, options=RunOptions(uncertainty=True)) is segmentation
-    assert scene.GetNumberOfNodes() == nodes
-    assert not mask(segmentation, "tumor", volume).any()
-    assert logic.edited(segmentation) == []
-    _, after = surface_in_world(segmentation, "kidney_right")
-    assert after > before + 5.0
-
-
-def test_segments_of_the_user_and_what_he_named_stay(add_ct, logic):
-    import slicer
-
-    volume = add_ct()
-    segmentation = logic.process(volume)
-    segments, cyst = segmentation.GetSegmentation(), np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
-    cyst[20:24, 20:30, 20:40] = 1
-    segments.AddEmptySegment("cyst", "my cyst", (0, 0, 1))
-    slicer.util.updateSegmentBinaryLabelmapFromArray(cyst, segmentation, "cyst", volume)
-    segments.CollapseBinaryLabelmaps(False)  # into the same layer, as the Segment Editor may do
-    segments.GetSegment("tumor").SetName("lesion A")
-    segments.GetSegment("tumor").SetColor(1, 0, 1)
-    assert logic.edited(segmentation) == []
-    assert logic.process(volume) is segmentation
-    assert np.array_equal(mask(segmentation, "cyst", volume), cyst > 0)
-    assert segments.GetSegment("tumor").GetName() == "lesion A"
-    assert segments.GetSegment("tumor").GetColor() == (1, 0, 1)
-
-
-def paint(segmentation, key, volume):
-    import slicer
-
-    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume).copy()
-    array[10:12, 10:12, 10:12] = 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, volume)
-
-
-def move(segmentation, key, volume):
-    """By one voxel: the shape stays."""
-    import slicer
-
-    array = np.roll(slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume), 1, 2)
-    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, volume)
-
-
-def drop(segmentation, key, volume):
-    segmentation.GetSegmentation().RemoveSegment(key)
-
-
-def empty(segmentation, key, volume):
-    import slicer
-
-    slicer.util.updateSegmentBinaryLabelmapFromArray(
-        np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8), segmentation, key, volume
-    )
-
-
-@pytest.mark.parametrize(
-    ("edit", "told"),
-    [(paint, "kidney tumor"), (move, "kidney tumor"), (empty, "kidney tumor"), (drop, "kidney tumor (deleted)")],
-)
-def test_edited_segments_are_never_overwritten_unasked(add_ct, logic, edit, told):
-    volume = add_ct()
-    segmentation = logic.process(volume)
-    edit(segmentation, "tumor", volume)
-    assert logic.edited(segmentation) == [told]
-    there = [mask(segmentation, key, volume) for key in kept_keys(segmentation)]
-    asked = []
-    for may in (None, lambda names: bool(asked.append(names))):
-        other = logic.process(volume, segmentation, may_overwrite=may)
-        assert other is not segmentation
-        assert logic.edited(other) == []
-        now = [mask(segmentation, key, volume) for key in kept_keys(segmentation)]
-        assert all(np.array_equal(a, b) for a, b in zip(there, now, strict=True))
-    assert asked == [[told]]
-    assert logic.process(volume, segmentation, may_overwrite=lambda names: True) is segmentation
-    assert logic.edited(segmentation) == []
-
-
-def test_a_segment_of_the_users_own_that_is_called_like_ours_counts_as_his_work(add_ct, logic, scene):
-    volume = add_ct()
-    own = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
-    own.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    own.GetSegmentation().AddEmptySegment("tumor", "my tumor", (1, 1, 1))
-    assert logic.edited(own) == ["my tumor"]
-
-
-@pytest.mark.parametrize("same", [True, False], ids=["same options", "other options"])
-def test_a_run_can_be_undone(add_ct, logic, same):
-    import slicer
-    from WPUNetSegmentLib.run import RunOptions
-
-    volume = add_ct()
-    segmentation = logic.process(volume, options=RunOptions(uncertainty=True))
-    assert not logic.can_undo(segmentation)
-    paint(segmentation, "tumor", volume)
-    keys, report = kept_keys(segmentation), logic.report(segmentation)
-    before = [mask(segmentation, key, volume) for key in keys]
-    doubt = slicer.util.arrayFromVolume(segmentation.GetNodeReference("WPUNetSegment.Uncertainty")).copy()
-    hu = slicer.util.arrayFromVolume(volume)
-    hu[hu == 300] = 150
-    hu[hu == 40] = 0
-    options = RunOptions(uncertainty=same, sides=same)
-    logic.process(volume, segmentation, options, may_overwrite=lambda names: True)
-    assert kept_keys(segmentation) == (keys if same else ["tumor", "kidney"])
-    assert logic.report(segmentation) != report
-    logic.undo(segmentation)
-    assert sorted(kept_keys(segmentation)) == sorted(keys)
-    for key, found in zip(keys, before, strict=True):
-        assert np.array_equal(mask(segmentation, key, volume), found)
-    assert logic.report(segmentation) == report
-    uncertainty = segmentation.GetNodeReference("WPUNetSegment.Uncertainty")
-    assert np.array_equal(slicer.util.arrayFromVolume(uncertainty), doubt)
-    assert np.allclose(world_centre(uncertainty, doubt > 0), UNCERTAIN[0], atol=1.5)
-    assert logic.edited(segmentation) == ["kidney tumor"]
-    assert not logic.can_undo(segmentation)
-
-
 @pytest.mark.parametrize("transform", [None, MOVED], ids=["as it is", "under a transform"])
 def test_the_uncertainty_lies_where_it_belongs(add_ct, logic, transform):
     import slicer
@@ -309,64 +142,6 @@ def test_the_uncertainty_lies_where_it_belongs(add_ct, logic, transform):
     assert np.allclose(world_centre(node, values > 0), to_world(volume).TransformPoint(UNCERTAIN[0]), atol=1.5)
     assert node.GetDisplayNode().GetApplyThreshold()
     assert node.GetDisplayNode().GetColorNode().GetName() == "Cyan"
-
-
-def test_undo_is_not_offered_in_another_scene(add_ct, logic, scene):
-    segmentation = logic.process(add_ct())
-    logic.process(add_ct("axial", "again"), segmentation)
-    assert logic.can_undo(segmentation)
-    scene.Clear(False)
-    other = logic.process(add_ct())
-    assert other.GetID() == segmentation.GetID()
-    assert not logic.can_undo(other)
-
-
-def test_an_uncertainty_of_an_earlier_run_does_not_stay(add_ct, logic, scene):
-    from WPUNetSegmentLib.run import RunOptions
-
-    volume = add_ct()
-    plain = scene.GetNumberOfNodes()
-    segmentation = logic.process(volume)
-    without = scene.GetNumberOfNodes()
-    logic.process(volume, options=RunOptions(uncertainty=True))
-    assert segmentation.GetNodeReference("WPUNetSegment.Uncertainty")
-    logic.process(volume)
-    assert segmentation.GetNodeReference("WPUNetSegment.Uncertainty") is None
-    assert scene.GetNumberOfNodes() == without > plain
-
-
-def test_a_segmentation_of_surfaces_is_refused(add_ct, logic, scene):
-    import slicer
-    import vtk
-    from wpunet.errors import OutputError
-
-    volume = add_ct()
-    target = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "from a model")
-    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    target.GetSegmentation().SetSourceRepresentationName(name)
-    ball = vtk.vtkSphereSource()
-    ball.Update()
-    segment = slicer.vtkSegment()
-    segment.AddRepresentation(name, ball.GetOutput())
-    target.GetSegmentation().AddSegment(segment, "model")
-    with pytest.raises(OutputError, match="from a model is made of a closed surface and cannot take the result"):
-        logic.process(volume, target)
-    assert kept_keys(target) == ["model"]
-    assert not logic.can_undo(target)
-
-
-@pytest.mark.parametrize("origin", [-157.125, -157.125 + 1e-9, -157.125 - 1e-9])
-def test_rounding_of_the_last_digit_is_no_edit(add_ct, logic, origin):
-    import slicer
-    from WPUNetSegmentLib.scene import digest
-
-    volume = add_ct()
-    volume.SetSpacing(0.625, 0.625, 1.25)
-    volume.SetOrigin(-157.125, -157.125, 33.375)
-    segmentation = logic.process(volume)
-    volume.SetOrigin(origin, origin, 33.375)
-    other = logic.process(volume, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other"))
-    assert digest(other, "tumor") == digest(segmentation, "tumor")
 
 
 def test_a_part_of_a_map_outlives_the_file_it_was_read_from(scene, tmp_path):
