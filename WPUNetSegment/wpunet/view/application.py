@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ class Application(TrameApp):
                 opening.sources, path, self.folder / "unpacked", self.settings["upload_limit"]
             )
         except WpunetError as error:
-            self.tell(str(error).replace(str(path.parent) + "/", ""))
+            self.tell(str(error))
             return
         if len(self._sources) == 1:
             await self._read(self._sources[0])
@@ -177,6 +178,8 @@ class Application(TrameApp):
 
     def tell(self, error: str = "") -> None:
         """Nothing goes on any more; ``error`` is one sentence for the user where something went wrong."""
+        for part in ("upload", "unpacked"):  # folders that the user never saw
+            error = error.replace(f"{self.folder / part}{os.sep}", "")
         with self.state:
             self.data.busy, self.data.share, self.data.error, self.data.log = "", -1, error, ""
 
