@@ -64,17 +64,18 @@ def train_all(config: Config, data: Path, output: Path, weights: int, device: to
 
 def measure(entries: list[Entry], cases: list[Case], config: Config, at_most: int) -> list[dict[str, Any]]:
     """One row for each network."""
-    sampler = Sampler({"labelled": cases}, PLAIN, config.pixel_mm, SIZE, 0)
+    # Dice at the size that was trained: instance normalisation answers otherwise in a wider field
+    sampler = Sampler({"labelled": cases}, PLAIN, config.pixel_mm, config.size, 0)
     slices = [sampler.batch(0, k, k + 1) for k in range(min(at_most, 2 * sum(len(case.labels) for case in cases)))]
+    empty = torch.zeros(1, config.spec.inputs, SIZE, SIZE)
     graphs = {entry.name: _compiled(entry.network, config.spec.inputs) for entry in entries}
-    seconds = taking_turns({name: compiled for name, (compiled, _) in graphs.items()}, slices[0][0].numpy())
-    on_gpu = _on_gpu(entries, slices[0][0]) if torch.cuda.is_available() else {}
+    seconds = taking_turns({name: compiled for name, (compiled, _) in graphs.items()}, empty.numpy())
+    on_gpu = _on_gpu(entries, empty) if torch.cuda.is_available() else {}
     rows = []
     for entry in entries:
         counted = cost(entry.network, (SIZE, SIZE))
-        compiled, size = graphs[entry.name]
-        found = np.concatenate([compiled(x.numpy())[0].argmax(1) for x, _ in slices])
-        truth = np.concatenate([y.numpy() for _, y in slices])
+        _, size = graphs[entry.name]
+        found, truth = _answers(entry.network, slices)
         rows.append(
             {
                 "network": entry.name,
@@ -90,6 +91,17 @@ def measure(entries: list[Entry], cases: list[Case], config: Config, at_most: in
             }
         )
     return rows
+
+
+@torch.no_grad()
+def _answers(network: nn.Module, slices: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+    """Labels found and true, (slice, row, column)."""
+    network.eval()
+    found = []
+    for x, _ in slices:
+        with torch.autocast("cpu", torch.bfloat16):
+            found.append(network(x).argmax(1).numpy())
+    return np.concatenate(found), np.concatenate([y.numpy() for _, y in slices])
 
 
 def _compiled(network: nn.Module, inputs: int) -> tuple[Any, int]:
