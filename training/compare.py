@@ -167,7 +167,7 @@ def _table(rows: list[dict[str, Any]], columns: dict[str, Callable[[Any], str]])
     body = (
         " | ".join("" if row.get(name) is None else text(row[name]) for name, text in columns.items()) for row in rows
     )
-    return "".join(f"| {line} |\n" for line in (" | ".join(head), "|".join(["---"] * len(columns)), *body))
+    return "".join(f"| {line} |\n" for line in (" | ".join(head), " | ".join(["---"] * len(columns)), *body))
 
 
 def main() -> int:
