@@ -25,6 +25,7 @@ from training import metrics
 from training.augment import PLAIN, Sampler
 from training.config import Config
 from training.data import Case, read_prepared, read_split
+from training.networks import channels_last
 from training.peers import PEER_SIZE, measure_peers
 from training.pictures import plot_runs
 from training.prune import METHODS, prune, remaining
@@ -123,7 +124,7 @@ def _on_gpu(entries: list[Entry], x: torch.Tensor, batch: int = 16) -> dict[str,
     found = {}
     slices = x.expand(batch, -1, -1, -1).cuda().half().to(memory_format=torch.channels_last)
     for entry in entries:
-        network = entry.network.eval().cuda().half().to(memory_format=torch.channels_last)
+        network = channels_last(entry.network.eval().cuda().half())
         with torch.inference_mode():
             for repeat in (10, 50):
                 torch.cuda.synchronize()

@@ -16,6 +16,12 @@ from wpunet.network import WPUNet
 from training import checkpoint
 
 
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network itself, its weights in the layout that convolutions are fastest in."""
+    to: Any = network.to  # older versions of PyTorch do not declare this argument
+    return to(memory_format=torch.channels_last)
+
+
 def _block(channels_in: int, channels_out: int) -> nn.Sequential:
     """(n, i, h, w) -> (n, o, h, w): two 3x3 convolutions, each with batch normalisation as is usual today."""
     layers: list[nn.Module] = []

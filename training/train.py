@@ -29,7 +29,7 @@ from training.config import Config
 from training.data import GROUPS, case_names, read_prepared, read_split, split_patients, write_split
 from training.losses import LOSSES
 from training.metrics import dice
-from training.networks import ARCHITECTURES
+from training.networks import ARCHITECTURES, channels_last
 from training.pictures import plot_log
 from training.tables import write_json
 
@@ -54,7 +54,7 @@ class Run:
         self.training, self.held_out = self._split(data, split)
         architecture = ARCHITECTURES[config.architecture]
         self.network: nn.Module = architecture(config.spec, config.dropout).to(device)
-        self.network.to(memory_format=torch.channels_last)
+        channels_last(self.network)
         self.average: nn.Module = architecture(config.spec).to(device)
         self.average.load_state_dict(self.network.state_dict())
         optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
