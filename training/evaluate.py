@@ -16,7 +16,7 @@ import numpy as np
 from wpunet import files, runtime
 from wpunet.bundle import Weights
 from wpunet.errors import InputError, WpunetError
-from wpunet.labels import KIDNEY, LEFT_KIDNEY, TUMOR
+from wpunet.labels import TUMOR, together
 from wpunet.locate import whole
 from wpunet.monitor import Monitor
 from wpunet.predict import decide, predict
@@ -78,7 +78,7 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
 def evaluate_volume(folder: Path, segmenter: Segmenter) -> Figures:
     """Every figure of one case in KiTS19's layout, through the whole engine."""
     result = segmenter.segment_file(folder / "imaging.nii.gz")
-    labels = np.where(result.labels == LEFT_KIDNEY, KIDNEY, result.labels)
+    labels = together(result.labels)
     truth = files.read(folder / "segmentation.nii.gz").hu
     spacing = result.volume.spacing
     surfaces = {

@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 from wpunet import check, files
 from wpunet.errors import InputError, WpunetError
-from wpunet.labels import KIDNEY, LEFT_KIDNEY
+from wpunet.labels import KIDNEY, LEFT_KIDNEY, together
 from wpunet.predict import SLAB_MM, mean_slabs
 
 from training import checkpoint
@@ -95,7 +95,7 @@ def kits_case(name: str, imaging: Path, segmentation: Path, group: str = "labell
     step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
     hu = mean_slabs(volume.hu, step)
     middle = np.minimum(np.arange(len(hu)) * step + step // 2, len(mask.hu) - 1)
-    labels = np.where(mask.hu[middle] == LEFT_KIDNEY, KIDNEY, mask.hu[middle]).astype(np.uint8)
+    labels = together(mask.hu[middle]).astype(np.uint8)
     if group == "tumor_free":
         labels = np.minimum(labels, KIDNEY)
     body = np.any(hu > BODY_HU, axis=0)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from wpunet.labels import LEFT_KIDNEY
 
 from Testing import phantom
 
@@ -221,3 +222,16 @@ def small_ct(tmp_path_factory):
     path = tmp_path_factory.mktemp("view") / "patient 7.nii.gz"
     phantom.save_nifti(made.hu, made.affine, path)
     return path
+
+
+@pytest.fixture(scope="module")
+def made():
+    return phantom.make(seed=3, shape=(24, 60, 72), spacing=(10.0, 5.0, 5.0))
+
+
+@pytest.fixture(scope="module")
+def labels(made):
+    labels = made.labels.copy()
+    left = labels[:, :, labels.shape[2] // 2 :]
+    left[left == 1] = LEFT_KIDNEY
+    return labels

@@ -9,23 +9,9 @@ import pytest
 from wpunet import files
 from wpunet import volume as geometry
 from wpunet.errors import InputError
-from wpunet.labels import LEFT_KIDNEY
 from wpunet.view import saving
 
 from Testing import phantom
-
-
-@pytest.fixture(scope="module")
-def made():
-    return phantom.make(seed=3, shape=(24, 60, 72), spacing=(10.0, 5.0, 5.0))
-
-
-@pytest.fixture(scope="module")
-def labels(made):
-    labels = made.labels.copy()
-    left = labels[:, :, labels.shape[2] // 2 :]
-    left[left == 1] = LEFT_KIDNEY
-    return labels
 
 
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "IPL"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from wpunet import files
 from wpunet import volume as geometry
-from wpunet.labels import BY_SIDE, LEFT_KIDNEY
+from wpunet.labels import BY_SIDE
 
 from Testing import phantom
 from Testing.view.conftest import require_parts
@@ -23,19 +23,6 @@ def scene(app):
     from wpunet.view.scene import Scene
 
     return Scene(app)
-
-
-@pytest.fixture(scope="module")
-def made():
-    return phantom.make(seed=3, shape=(24, 60, 72), spacing=(10.0, 5.0, 5.0))
-
-
-@pytest.fixture(scope="module")
-def labels(made):
-    labels = made.labels.copy()
-    left = labels[:, :, labels.shape[2] // 2 :]
-    left[left == 1] = LEFT_KIDNEY
-    return labels
 
 
 def oblique(degrees):

@@ -12,7 +12,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 from wpunet.errors import OutputError
-from wpunet.labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TOGETHER, TUMOR_LABEL, Label
+from wpunet.labels import BY_SIDE, TOGETHER, TUMOR_LABEL, Label, together
 
 from .handover import cropped, shifted
 from .run import RunResult
@@ -29,7 +29,7 @@ def show_labels(result: RunResult, volume: Any, segmentation: Any, sides: bool) 
     All of its segments share one layer. Segments of others stay; names and colours that the user gave stay too.
     """
     table = BY_SIDE if sides else TOGETHER
-    labels = result.labels if sides else np.where(result.labels == LEFT_KIDNEY, KIDNEY, result.labels)
+    labels = result.labels if sides else together(result.labels)
     with slicer.util.NodeModify(segmentation):
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
         _prepare_segments(segmentation, table)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from . import files
 from .errors import InputError
-from .labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TOGETHER
+from .labels import BY_SIDE, TOGETHER, together
 
 if TYPE_CHECKING:
     from .monitor import Monitor
@@ -68,10 +68,7 @@ class Job:
             with files.replacing(self.report) as temporary:
                 temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")
         by_side = self.sides or self.labels.name.endswith(".seg.nrrd")
-        labels = result.labels
-        if not by_side:
-            labels = labels.copy()
-            labels[labels == LEFT_KIDNEY] = KIDNEY
+        labels = result.labels if by_side else together(result.labels)
         files.write_labels(self.labels, labels, result.volume, BY_SIDE if by_side else TOGETHER)
 
 

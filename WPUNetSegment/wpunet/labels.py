@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 Code = tuple[str, str, str]  # coding scheme, value, meaning
 
 BACKGROUND = 0
@@ -66,3 +68,8 @@ TUMOR_LABEL = Label(TUMOR, "tumor", "kidney tumor", _GREEN, _LESION, ("SCT", "41
 
 TOGETHER = (KIDNEY_LABEL, TUMOR_LABEL)  # KiTS19's own two labels
 BY_SIDE = (RIGHT_KIDNEY_LABEL, TUMOR_LABEL, LEFT_KIDNEY_LABEL)
+
+
+def together(labels: np.ndarray) -> np.ndarray:
+    """A label map of any shape with both kidneys as KiTS19's one label; of the same type, as a new array."""
+    return np.where(labels == LEFT_KIDNEY, labels.dtype.type(KIDNEY), labels)

@@ -12,21 +12,10 @@ import SimpleITK as sitk
 from .. import files
 from ..child import EngineProcess, seconds_left
 from ..errors import InputError, WpunetError
+from ..progress import EXIT_CANCELLED, WORDS
 
 if TYPE_CHECKING:
     from .scene import Scene
-
-CANCELLED = 130
-WORDS = {
-    "read": "Reading the CT",
-    "check": "Checking the CT",
-    "locate": "Looking for the kidneys",
-    "predict": "Segmenting",
-    "decide": "Deciding for every voxel",
-    "clean": "Cleaning up",
-    "measure": "Measuring",
-    "write": "Writing the result",
-}
 
 
 class Run:
@@ -81,7 +70,7 @@ class Run:
         None when it was cancelled; raises InputError with the engine's own words, WpunetError after a crash.
         """
         status = self._process.returncode
-        if self._process.cancelled or status == CANCELLED:
+        if self._process.cancelled or status == EXIT_CANCELLED:
             return None
         if status != 0:
             if self._error:

@@ -15,7 +15,7 @@ from isal import igzip
 
 from .. import files
 from ..errors import InputError
-from ..labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TOGETHER
+from ..labels import BY_SIDE, TOGETHER, together
 from ..volume import Volume
 
 
@@ -49,17 +49,12 @@ def write(path: Path, labels: np.ndarray, volume: Volume, report: dict[str, Any]
     if path.name.endswith(".seg.nrrd"):
         files.write_labels(path, labels, volume, BY_SIDE)
     elif path.name.endswith(".nii.gz"):
-        files.write_labels(path, _together(labels), volume, TOGETHER)
+        files.write_labels(path, together(labels), volume, TOGETHER)
     elif path.suffix == ".json":
         with files.replacing(path) as temporary:
             temporary.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
     else:
         _write_training_case(path, labels, volume)
-
-
-def _together(labels: np.ndarray) -> np.ndarray:
-    """Both kidneys as KiTS19's one label."""
-    return np.where(labels == LEFT_KIDNEY, np.uint8(KIDNEY), labels)
 
 
 def _write_training_case(path: Path, labels: np.ndarray, volume: Volume) -> None:
@@ -72,6 +67,6 @@ def _write_training_case(path: Path, labels: np.ndarray, volume: Volume) -> None
             " save the case from 3D Slicer, which resamples it."
         )
     with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, values in (("imaging", volume.hu), ("segmentation", _together(labels))):
+        for name, values in (("imaging", volume.hu), ("segmentation", together(labels))):
             content = nib.Nifti1Image(values, volume.affine).to_bytes()
             archive.writestr(f"{case}/{name}.nii.gz", igzip.compress(content, 2, mtime=0))
