@@ -47,7 +47,7 @@ class Entry:
 
 
 def train_all(config: Config, data: Path, output: Path, weights: int, device: torch.device) -> list[Entry]:
-    """Every network after equal training, and the first one pruned each way with a tenth of the steps more."""
+    """Every network after equal training, and the first one pruned each way with a fifth of the steps more."""
     entries = []
     for architecture, name in NAMES.items():
         recipe = replace(config, architecture=architecture)
@@ -55,7 +55,7 @@ def train_all(config: Config, data: Path, output: Path, weights: int, device: to
         print(f"{name}: {config.steps - run.step} steps to train", flush=True)
         train(run)
         entries.append(Entry(name, run.average.cpu(), f"{config.steps} steps"))
-    more = max(1, config.steps // 40)
+    more = max(1, config.steps // 20)
     for method in METHODS:
         recipe = replace(config, steps=more)
         fine = prune(output / "wpunet", data, output / f"wpunet_{method}", recipe, method, weights, rounds=4)

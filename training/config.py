@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -81,6 +82,14 @@ class Config:
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise InputError(f"The config {path} cannot be read ({error}).") from error
         return cls.of(values | {key: value for key, value in changes.items() if value is not None}, str(path))
+
+    @classmethod
+    def of_run(cls, run: Path) -> Config:
+        """The recipe that a run keeps beside its weights; raises InputError."""
+        try:
+            return cls.of(json.loads((run / "config.json").read_text("utf-8")), str(run / "config.json"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{run} holds no training run ({error}).") from error
 
     @classmethod
     def of(cls, values: dict[str, Any], path: str) -> Config:

@@ -98,22 +98,27 @@ def case_names(folder: Path, group: str) -> list[str]:
 def split_patients(
     names: Iterable[str], held_out: int, fold: int = 0, sealed: Iterable[str] = (), seed: int = 7
 ) -> tuple[list[str], list[str]]:
-    """Patients for training and patients held out, drawn at random; the sealed ones are in neither.
-
-    Fold 0 holds out ``held_out`` patients; the further folds divide the others evenly, so that over all folds every
-    patient is held out once.
-    """
+    """Patients for training and patients held out; the sealed ones are in neither. Raises InputError."""
     free = sorted(set(names) - set(sealed))
+    parts = folds(free, held_out, seed)
+    if not 0 <= fold < len(parts):
+        raise InputError(f"There is no fold {fold}; with {held_out} held out there are folds 0 to {len(parts) - 1}.")
+    return [name for name in free if name not in parts[fold]], parts[fold]
+
+
+def folds(names: Iterable[str], held_out: int, seed: int = 7) -> list[list[str]]:
+    """The patients divided at random for a cross-validation; raises InputError when that cannot be.
+
+    Fold 0 has ``held_out`` patients; the further folds divide the others evenly, so that each patient is in one.
+    """
+    free = sorted(names)
     if not 0 < held_out < len(free):
         raise InputError(f"{held_out} patients cannot be held out of {len(free)}; change held_out in the config.")
     draw = np.random.default_rng(seed)
     first = sorted(str(name) for name in draw.choice(free, held_out, replace=False))
     rest = [str(name) for name in draw.permutation([name for name in free if name not in first])]
-    folds = [first, *(sorted(part) for part in np.array_split(rest, max(1, round(len(rest) / held_out))))]
-    if not 0 <= fold < len(folds):
-        raise InputError(f"There is no fold {fold}; with {held_out} held out there are folds 0 to {len(folds) - 1}.")
-    held = [str(name) for name in folds[fold]]
-    return [name for name in free if name not in held], held
+    parts = np.array_split(rest, max(1, round(len(rest) / held_out)))
+    return [first, *(sorted(str(name) for name in part) for part in parts)]
 
 
 def write_split(path: Path, training: list[str], held_out: list[str]) -> None:

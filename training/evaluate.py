@@ -65,13 +65,21 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
         "patients": len(cases),
         "slices": sum(len(case.labels) for case in cases),
         **{key: metrics.summary([one[key] for one in patients]) for key in ("kidney_or_tumor", "tumor", "composite")},
-        "tumor_by_size": {
-            name: metrics.summary([one["tumor"] for one in patients if low <= one["tumor_mm"] < high])
-            for name, low, high in (("under 25 mm", 0, 25), ("25 to 40 mm", 25, 40), ("above 40 mm", 40, 1e9))
-        },
+        "tumor_by_size": by_size(patients),
         "paper": metrics.slice_scores(np.concatenate(found), np.concatenate(truth)),
         "calibration": metrics.calibration(np.concatenate(certainty), np.concatenate(right)),
         "per_patient": patients,
+    }
+
+
+def by_size(patients: list[Figures]) -> Figures:
+    """Tumor Dice of patients with small, medium and large tumors, by the diameter in their largest slice."""
+    small, large = metrics.SIZES_MM
+    sizes = {f"under {small:g} mm": (0, small), f"{small:g} to {large:g} mm": (small, large)}
+    sizes[f"above {large:g} mm"] = (large, np.inf)
+    return {
+        name: metrics.summary([one["tumor"] for one in patients if low <= one["tumor_mm"] < high])
+        for name, (low, high) in sizes.items()
     }
 
 

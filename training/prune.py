@@ -25,6 +25,7 @@ from wpunet import bundle, runtime
 from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 
+from training.augment import Sampler
 from training.config import Config
 from training.data import Case, read_prepared, read_split
 from training.evaluate import evaluate_slices
@@ -39,9 +40,13 @@ METHODS = ("layer", "global", "channels")
 
 
 def matrices(network: nn.Module) -> Iterator[tuple[nn.Conv2d | nn.ConvTranspose2d, str]]:
-    """The weight matrices that may lose weights: all convolutions' kernels. Biases and normalisations stay."""
+    """The weight matrices that may lose weights. Biases, normalisations and depth-wise kernels stay.
+
+    Depth-wise kernels are nine weights a channel and a hundredth of all; without some of them nothing is left of the
+    network (measured), so they are kept, as by Zhu and Gupta, "To prune, or not to prune", arXiv 1710.01878.
+    """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and module.groups == 1:
             yield module, "weight"
 
 
@@ -110,6 +115,22 @@ def thin(network: WPUNet, method: str, weights: int) -> WPUNet:
     return network
 
 
+@torch.no_grad()
+def settle(network: nn.Module, sampler: Sampler, batches: int = 16) -> None:
+    """Estimate the statistics of the batch normalisations anew: other weights make other means and variances."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over the batches
+        norm.train()
+    for step in range(batches):
+        network(sampler.batch(step, 0, 8)[0])
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()
+
+
 def prune(run: Path, data: Path, output: Path, config: Config, method: str, weights: int, rounds: int) -> PrunedRun:
     """Prune the averaged network of ``run`` in ``rounds``, training ``config.steps`` steps after each.
 
@@ -128,6 +149,7 @@ def prune(run: Path, data: Path, output: Path, config: Config, method: str, weig
         if method != "channels":
             fine.masks = {n: (p != 0).float().to(device) for n, p in network.named_parameters() if p.ndim == 4}
         if fine.step == 0:
+            settle(network.to(device), fine.sampler)
             for one in (fine.network, fine.average):
                 one.load_state_dict(network.state_dict())
         train(fine)
@@ -137,8 +159,10 @@ def prune(run: Path, data: Path, output: Path, config: Config, method: str, weig
 
 def curve(run: Path, data: Path, output: Path, sparsities: list[float], at_most: int) -> list[dict]:
     """Held-out Dice against the share of weights removed, for each method, without fine-tuning; CSV and PNG."""
-    _, held_out = read_split(run / "split.json")
+    config, (training, held_out) = Config.of_run(run), read_split(run / "split.json")
     cases = read_prepared(data, "labelled", held_out[:at_most])
+    seen = {"labelled": read_prepared(data, "labelled", training[:at_most])}
+    sampler = Sampler(seen, config.drawn, config.pixel_mm, config.size, config.seed)
     rows = []
     for method in METHODS:
         for sparsity in sparsities:
@@ -146,6 +170,7 @@ def curve(run: Path, data: Path, output: Path, sparsities: list[float], at_most:
             total = sum(p.numel() for p in network.parameters())
             if sparsity:
                 network = thin(network, method, round(total * (1 - sparsity)))
+                settle(network, sampler)
             figures = measure(network, facts["pixel_mm"], cases)
             left = remaining(network)
             rows.append({"method": method, "sparsity": round(1 - left / total, 4), "weights": left, **figures})

@@ -13,6 +13,7 @@ import math
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
+from wpunet.bundle import NetworkSpec
 from wpunet.errors import InputError, WpunetError
+from wpunet.network import WPUNet
 
 from training import checkpoint, distributed
 from training.augment import PLAIN, Sampler
@@ -32,6 +35,7 @@ from training.metrics import dice
 from training.networks import ARCHITECTURES, channels_last
 from training.pictures import plot_log
 from training.tables import write_json
+from training.widen import widen
 
 FIXED = ("architecture", "widths", "norms", "pixel_mm", "seed", "held_out", "fold", "sealed")  # for a run's life
 COLUMNS = ("step", "loss", "learning_rate", "kidney_or_tumor", "tumor", "seconds")
@@ -274,7 +278,11 @@ def main() -> int:
     add("--fold", type=int, help="another fold of the cross-validation than the config's")
     add("--steps", type=int, help="another length of the schedule than the config's")
     add("--until", type=int, help="stop at this step; the schedule stays")
-    add("--weights", type=Path, help="start from these (average.safetensors of a run, or a bundle)")
+    add(
+        "--weights",
+        type=Path,
+        help="start from these (average.safetensors of a run, or a bundle); narrower ones are widened",
+    )
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = arguments.parse_args()
     try:
@@ -293,16 +301,29 @@ def main() -> int:
 
 
 def start_from(run: Run, weights: Path) -> None:
-    """Give a fresh run the numbers of other weights of the same network; raises TrainingError when they do not fit."""
+    """Give a fresh run the numbers of other weights of the same network, or of a narrower WP-UNet, which is widened.
+
+    Raises TrainingError when they do not fit.
+    """
     try:
-        tensors, _ = checkpoint.load(weights)
+        tensors, facts = checkpoint.load(weights)
         tensors = {name: tensor.float() for name, tensor in tensors.items() if "num_batches" not in name}
+        if isinstance(run.network, WPUNet) and (spec := NetworkSpec.from_dict(facts["spec"])) != run.config.spec:
+            tensors = _widened(tensors, spec, run.config.spec)
         for network in (run.network, run.average):
             missing, unexpected = network.load_state_dict(tensors, strict=False)
             if unexpected or any("num_batches" not in name for name in missing):
                 raise ValueError("they are of another network")
-    except (OSError, ValueError, RuntimeError, checkpoint.SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, InputError, checkpoint.SafetensorError) as error:
         raise TrainingError(f"Training cannot start from {weights} ({error}).") from error
+
+
+def _widened(tensors: dict[str, torch.Tensor], spec: NetworkSpec, wanted: NetworkSpec) -> dict[str, torch.Tensor]:
+    if replace(spec, widths=wanted.widths) != wanted:
+        raise ValueError("they are of another network")
+    narrow = WPUNet(spec)
+    narrow.load_state_dict(tensors, strict=False)
+    return widen(narrow, wanted.widths).state_dict()
 
 
 if __name__ == "__main__":

@@ -77,14 +77,14 @@ def test_peers_are_measured_where_they_are(data, trained):
 
 def test_one_command_makes_the_tables(recipe, prepared, tmp_path, command, capsys):
     path = recipe(steps=2, size=128, batch=2, look_every=2, augment=False)
-    options = ("--config", path, "--data", prepared, "--output", tmp_path, "--weights", 1500, "--slices", 2)
+    options = ("--config", path, "--data", prepared, "--output", tmp_path, "--weights", 2000, "--slices", 2)
     assert command(compare, *options) == 0
     figures = json.loads((tmp_path / "compare.json").read_text())
     names = [row["network"] for row in figures["networks"]]
     assert names == [*compare.NAMES.values(), *(f"WP-UNet pruned by {m}" for m in ("layer", "global", "channels"))]
     by_name = {row["network"]: row for row in figures["networks"]}
-    assert by_name["WP-UNet pruned by layer"]["nonzero"] == by_name["WP-UNet pruned by global"]["nonzero"] == 1500
-    assert by_name["WP-UNet pruned by channels"]["weights"] <= 1500
+    assert by_name["WP-UNet pruned by layer"]["nonzero"] == by_name["WP-UNet pruned by global"]["nonzero"] == 2000
+    assert by_name["WP-UNet pruned by channels"]["weights"] <= 2000
     assert all(row["cpu_ms"] > 0 and row["file_mb"] >= 0 for row in figures["networks"])
     assert {row["trained"] for row in figures["networks"][:4]} == {"2 steps"}
     splits = {(tmp_path / name / "split.json").read_text() for name in compare.NAMES}

@@ -251,6 +251,20 @@ def test_starting_from_other_weights(recipe, prepared, trained, tmp_path, comman
     moved = load_trained(tmp_path / "run")[0].state_dict()
     begun = load_trained(trained)[0].state_dict()
     assert float((moved["stem.weight"] - begun["stem.weight"]).abs().max()) < 0.01
-    options = ("--config", recipe(), "--data", prepared, "--run", tmp_path / "small")
+
+
+def test_starting_from_a_narrower_network(recipe, prepared, trained, tmp_path):
+    narrow = load_trained(trained)[0].eval()
+    run = start(config_of(recipe, widths=[8, 12, 16, 24, 32]), prepared, tmp_path)
+    train.start_from(run, trained / "average.safetensors")
+    x = torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for one in (run.network, run.average):
+            assert torch.allclose(one.eval()(x), narrow(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", [{}, {"widths": [16, 16, 16, 16, 16], "norms": 1}])
+def test_weights_of_another_network_are_refused(changes, recipe, prepared, trained, tmp_path, command, capsys):
+    options = ("--config", recipe(**changes), "--data", prepared, "--run", tmp_path / "small")
     assert command(train, *options, "--weights", trained / "average.safetensors") == 2
     assert "cannot start from" in capsys.readouterr().err

@@ -1,0 +1,64 @@
+"""Trials: each fold once, each ingredient left out once, nothing done twice."""
+
+import csv
+import json
+
+import pytest
+
+from training import trials
+from training.config import Config
+
+SHORT = {"steps": 3, "look_every": 3, "average": 0, "widths": [4, 4, 4, 4, 4]}
+
+
+def test_every_ingredient_is_one_of_the_recipe_and_leaving_it_out_changes_it():
+    config = Config(widths=(4, 4, 4, 4, 4), steps=1)
+    for name in trials.INGREDIENTS:
+        changed = trials.without(config, name)
+        assert changed.mixture != config.mixture
+        assert Config(**{**vars(changed), "mixture": config.mixture}) == config
+
+
+def test_each_patient_is_held_out_once(recipe, prepared, tmp_path, command, capsys, monkeypatch):
+    options = ("folds", "--config", recipe(**SHORT), "--data", prepared, "--output", tmp_path)
+    assert command(trials, *options) == 0
+    assert "All 6 patients" in capsys.readouterr().out
+    with (tmp_path / "folds.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(row["case"] for row in rows) == [f"case_{k:05}" for k in range(6)]
+    told = json.loads((tmp_path / "folds.json").read_text())
+    assert [row["patients"] for row in told["rows"]] == [2, 2, 2]
+    assert told["together"]["tumor"]["n"] == 6
+    mean = sum(float(row["kidney_or_tumor"]) for row in rows) / 6
+    assert told["together"]["kidney_or_tumor"]["mean"] == pytest.approx(mean, abs=1e-3)
+    for fold in range(3):
+        split = json.loads((tmp_path / f"fold_{fold}" / "split.json").read_text())
+        figures = json.loads((tmp_path / f"fold_{fold}" / "evaluation.json").read_text())
+        held_out = {one["case"] for one in figures["slices"]["per_patient"]}
+        assert held_out == set(split["held_out"])
+
+    def again(run):
+        raise AssertionError("trained twice")
+
+    monkeypatch.setattr(trials, "train", again)
+    assert command(trials, *options) == 0
+    assert command(trials, *options, "--fold", 7) == 2
+    assert "no fold 7; there are folds 0 to 2" in capsys.readouterr().err
+
+
+def test_ingredients_are_left_out_one_at_a_time(recipe, prepared, kits, unlabelled, tmp_path, command, capsys):
+    free = next(unlabelled.iterdir())
+    options = ["ingredients", "--config", recipe(**SHORT), "--data", prepared, "--output", tmp_path]
+    options += ["--ingredient", "levels without kidney", "phantoms", "--volumes", kits / "case_00003"]
+    assert command(trials, *options, "--tumor-free", free) == 0
+    text = capsys.readouterr().out
+    for name in ("everything", "without levels without kidney", "without phantoms"):
+        assert f"| {name} | 2 |" in text
+    assert "contrast chest oral contrast tumor ml" in text
+    told = json.loads((tmp_path / "ingredients.json").read_text())["rows"]
+    assert set(told[0]) > {"kidney_or_tumor", "tumor", "case_00003 tumor", "contrast_chest_oral_contrast tumor_ml"}
+    begun = json.loads((tmp_path / "without_levels_without_kidney" / "config.json").read_text())
+    whole = json.loads((tmp_path / "everything" / "config.json").read_text())
+    assert begun["mixture"] == whole["mixture"] | {"kidney_free": 0.0}
+    assert command(trials, *options, "--ingredient", "salt") == 2
+    assert "no ingredient 'salt'" in capsys.readouterr().err

@@ -1,0 +1,180 @@
+"""How a recipe does: python -m training.trials {folds,ingredients} --config C --data PREPARED --output FOLDER ...
+
+``folds`` trains it once for each fold of the cross-validation, so that every patient is held out once, and tells the
+figures of all patients together. ``ingredients`` trains it as it is and once without each ingredient, on one fold,
+and tells the differences. What is trained and measured already is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from wpunet.errors import InputError, WpunetError
+from wpunet.network import WPUNet
+from wpunet.segment import Segmenter
+
+from training import metrics
+from training.config import Config
+from training.data import case_names, folds
+from training.evaluate import Figures, by_size, evaluate
+from training.export import as_bundle
+from training.tables import write_csv, write_json, write_text
+from training.train import Run, train
+
+# What is left out of the mixture, and how
+INGREDIENTS: dict[str, dict[str, Any]] = {
+    "levels without kidney": {"kidney_free": 0.0},
+    "frames around crops": {"composite": 0.0},
+    "contrast taken away": {"no_contrast": 0.0},
+    "healthy kidneys": {"healthy": 0.0, "tumor_free": 0.0},
+    "synthetic tumors and cysts": {"lesions": 0.0},
+    "phantoms": {"generated": 0.0},
+    "more small tumors": {"small_tumors": 1.0},
+    "samples around kidneys": {"focus": 0.0},
+}
+SCORES = ("kidney_or_tumor", "tumor")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every trial is trained and measured on.
+
+    data:       the prepared set, the held-out patients in it
+    output:     folder with a run for each trial
+    volumes:    whole cases in KiTS19's layout that no trial may be trained on
+    tumor_free: CT without kidney tumor
+    """
+
+    data: Path
+    output: Path
+    volumes: list[Path]
+    tumor_free: list[Path]
+
+
+def trial(config: Config, name: str, bench: Bench) -> Figures:
+    """Train a recipe and measure it; returns the figures of ``training.evaluate``."""
+    folder = bench.output / name
+    told = folder / "evaluation.json"
+    if told.exists():
+        return json.loads(told.read_text("utf-8"))
+    run = Run(config, bench.data, folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    print(f"{name}: {config.steps - run.step} steps to train", flush=True)
+    train(run)
+    if not isinstance(run.average, WPUNet):
+        raise InputError(f"{config.architecture} is not what the engine runs; trials need a wpunet.")
+    bundled = as_bundle(run.average.cpu(), config.pixel_mm, folder / "weights.safetensors")
+    figures = evaluate(Segmenter(bundled), run.seen, bench.volumes, bench.tumor_free)
+    write_json(figures, told)
+    return figures
+
+
+def without(config: Config, ingredient: str) -> Config:
+    """The recipe with an ingredient left out."""
+    return replace(config, mixture=replace(config.mixture, **INGREDIENTS[ingredient]))
+
+
+def cross_validate(config: Config, bench: Bench, chosen: list[int] | None) -> Figures:
+    """Each fold's figures, and those of all patients of these folds together."""
+    parts = folds(set(case_names(bench.data, "labelled")) - set(config.sealed), config.held_out)
+    rows, patients = [], []
+    for fold in range(len(parts)) if chosen is None else chosen:
+        if fold not in range(len(parts)):
+            raise InputError(f"There is no fold {fold}; there are folds 0 to {len(parts) - 1}.")
+        slices = trial(replace(config, fold=fold), f"fold_{fold}", bench)["slices"]
+        rows.append({"trial": f"fold {fold}", **_means(slices)})
+        patients += slices["per_patient"]
+    together = {key: metrics.summary([one[key] for one in patients]) for key in SCORES}
+    return {
+        "rows": rows,
+        "patients": len(patients),
+        "together": together | {"tumor_by_size": by_size(patients)},
+        "per_patient": patients,
+    }
+
+
+def leave_out(config: Config, bench: Bench, chosen: list[str] | None) -> Figures:
+    """The recipe, and the recipe without each ingredient: Dice, and what is invented where there is no tumor."""
+    unknown = sorted(set(chosen or ()) - set(INGREDIENTS))
+    if unknown:
+        raise InputError(f"There is no ingredient '{unknown[0]}'; there are {', '.join(INGREDIENTS)}.")
+    recipes = {"everything": config} | {f"without {name}": without(config, name) for name in chosen or INGREDIENTS}
+    rows = []
+    for name, recipe in recipes.items():
+        figures = trial(recipe, name.replace(" ", "_"), bench)
+        row: Figures = {"trial": name, **_means(figures["slices"])}
+        for one in figures["volumes"]:
+            row |= {f"{one['case']} {key}": one[key] for key in SCORES}
+        for one in figures["tumor_free"]:
+            row |= {f"{one['case']} {key}": one[key] for key in ("kidney_or_tumor_ml", "tumor_ml")}
+        rows.append(row)
+    return {"rows": rows}
+
+
+def _means(slices: Figures) -> Figures:
+    return {"patients": slices["patients"], **{key: slices[key]["mean"] for key in SCORES}}
+
+
+def markdown(figures: Figures, config: Config) -> str:
+    """The rows as a table, in words; with the figures of all patients where there are folds."""
+    rows = figures["rows"]
+    columns = list(rows[0])
+    lines = [f"{config.steps} steps of {config.batch} samples each.", ""]
+    lines += ["| " + " | ".join(name.replace("_", " ") for name in columns) + " |", "|---" * len(columns) + "|"]
+    lines += ["| " + " | ".join(_text(name, row[name]) for name in columns) + " |" for row in rows]
+    if "together" in figures:
+        lines += ["", f"All {figures['patients']} patients, each held out once:", ""]
+        lines += ["| | patients | mean | SD | median | worst |", "|---" * 6 + "|"]
+        named = {key.replace("_", " "): figures["together"][key] for key in SCORES}
+        named |= {f"tumor {size}": one for size, one in figures["together"]["tumor_by_size"].items()}
+        for name, one in named.items():
+            if one["n"]:
+                numbers = " | ".join(f"{one[key]:.3f}" for key in ("mean", "sd", "median", "worst"))
+                lines.append(f"| {name} | {one['n']} | {numbers} |")
+    return "\n".join(lines) + "\n"
+
+
+def _text(column: str, value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.1f}" if column.endswith("_ml") else f"{value:.3f}"
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = arguments.add_argument
+    add("what", choices=("folds", "ingredients"))
+    add("--config", type=Path, required=True)
+    add("--data", type=Path, required=True, help="the prepared set")
+    add("--output", type=Path, required=True)
+    add("--steps", type=int, help="of each training, instead of the config's")
+    add("--fold", type=int, nargs="+", help="these folds instead of all")
+    add("--ingredient", nargs="+", help="these ingredients instead of all")
+    add("--volumes", type=Path, nargs="*", default=[], help="cases in KiTS19's layout that nothing is trained on")
+    add("--tumor-free", type=Path, nargs="*", default=[], help="CT without kidney tumor")
+    given = arguments.parse_args()
+    try:
+        config = Config.read(given.config, steps=given.steps)
+        bench = Bench(given.data, given.output, given.volumes, given.tumor_free)
+        if given.what == "folds":
+            figures = cross_validate(config, bench, given.fold)
+        else:
+            figures = leave_out(config, bench, given.ingredient)
+        text = markdown(figures, config)
+        write_json(figures, given.output / f"{given.what}.json")
+        write_csv(figures["per_patient" if "per_patient" in figures else "rows"], given.output / f"{given.what}.csv")
+        write_text(text, given.output / f"{given.what}.md")
+    except WpunetError as error:
+        print(f"trials: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
