@@ -15,12 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from wpunet.labels import TUMOR
 from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import GROUPS, HU_A_GREY, LOWEST_HU, Case
-from training.lesions import Lesion, add_lesion
+from training.lesions import Lesion, add_decoy, add_lesion
 
 SOFT_TISSUE_HU = 45.0
+VISIBLE_MM = 40.0  # a tumor of this diameter bulges so much that it shows without contrast
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,12 @@ class Mixture:
 
     kidney_free, generated, tumor_free: of samples from levels without kidney, from phantoms, from CT without tumor
     healthy:     the half with the tumor replaced by the mirrored other one, where that one has a healthy kidney
-    no_contrast: the contrast agent taken away
+    no_contrast: the contrast agent taken away; not from samples with a small tumor, which could not be seen any more
     composite:   the frame around a crop filled from a kidney-free level
     zoom, turn_degrees, shift_mm, noise_hu: how far at most
     small_tumors: how much more often patients with tumors under 25 mm are drawn (those under 40 mm: half of that)
     lesions: of labelled samples that get a synthetic tumor or cyst
+    decoys: of real samples that get a lesion in soft tissue that is no kidney
     focus: of labelled and generated samples centred near a kidney or tumor instead of near the slice's centre: a
         sample smaller than a slice then costs less and shows as much
     """
@@ -52,9 +55,10 @@ class Mixture:
     small_tumors: float = 2.5
     focus: float = 0.75
     lesions: float = 0.2
+    decoys: float = 0.15
 
 
-PLAIN = Mixture(0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0)  # slices as they are
+PLAIN = Mixture(0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0)  # slices as they are
 
 
 @dataclass
@@ -95,6 +99,7 @@ class Plan:
     blur: float
     noise_seed: int
     lesion: Lesion | None
+    decoy: Lesion | None
 
 
 class Sampler:
@@ -156,6 +161,7 @@ class Sampler:
             blur=float(g.uniform(0.4, 1.0)) * (doubt > 0.85) * bool(m.noise_hu),
             noise_seed=int(g.integers(2**31)),
             lesion=Lesion.draw(g) if labelled and g.random() < m.lesions else None,
+            decoy=Lesion.draw(g) if shelf != "generated" and g.random() < m.decoys else None,
         )
 
     def _shelf(self, draw: float) -> str:
@@ -213,6 +219,8 @@ class Sampler:
             hu = hu * weight + around * (1 - weight)
         if plan.lesion is not None:
             hu, placed = add_lesion(hu, placed, plan.lesion, self.pixel_mm)
+        if plan.decoy is not None:
+            hu = add_decoy(hu, placed, plan.decoy, self.pixel_mm)
         return hu, placed
 
     def _sample(
@@ -242,9 +250,14 @@ class Sampler:
         kidney, tumor = blur((labels == 1).float(), [1.0] * len(plans)), blur((labels == 2).float(), [1.0] * len(plans))
         hu = hu + kidney * self._column(plans, "kidney_hu") + tumor * self._column(plans, "tumor_hu")
         for k, plan in enumerate(plans):
-            if plan.squeeze < 1:
+            if plan.squeeze < 1 and not self._hidden(labels[k]):
                 hu[k] = take_contrast_away(hu[k], labels[k], plan.squeeze, plan.plain_hu)
         return hu
+
+    def _hidden(self, labels: Tensor) -> bool:
+        """Whether the slice has a tumor so small that nobody would see it without contrast."""
+        mm2 = float((labels == TUMOR).sum()) * self.pixel_mm**2
+        return 0 < mm2 < math.pi * (VISIBLE_MM / 2) ** 2
 
     def _scanner(self, hu: Tensor, plans: Sequence[Plan]) -> Tensor:
         """Calibration, noise and sharpness."""

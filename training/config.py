@@ -33,7 +33,7 @@ class Config:
     batch:         over all processes; steps: of the optimizer
     mixed_precision: bfloat16 where it serves, float32 elsewhere; False: float32 alone
     average:       weights that ship are a moving average over about this many steps; 0: the last weights
-    held_out, fold, sealed: who is not trained on
+    held_out, fold, sealed: who is not trained on; held_out 0: nobody but the sealed
     look_every:    steps between looks at the held-out slices
     augment:       True: ``mixture``; False: slices as they are
     """

@@ -98,8 +98,13 @@ def case_names(folder: Path, group: str) -> list[str]:
 def split_patients(
     names: Iterable[str], held_out: int, fold: int = 0, sealed: Iterable[str] = (), seed: int = 7
 ) -> tuple[list[str], list[str]]:
-    """Patients for training and patients held out; the sealed ones are in neither. Raises InputError."""
+    """Patients for training and patients held out (none where ``held_out`` is 0); the sealed ones are in neither.
+
+    Raises InputError when there are not as many folds or patients.
+    """
     free = sorted(set(names) - set(sealed))
+    if held_out == 0:
+        return free, []
     parts = folds(free, held_out, seed)
     if not 0 <= fold < len(parts):
         raise InputError(f"There is no fold {fold}; with {held_out} held out there are folds 0 to {len(parts) - 1}.")

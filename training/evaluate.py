@@ -46,7 +46,7 @@ def segment_slices(case: Case, network: runtime.Runtime, weights: Weights) -> tu
 def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weights) -> Figures:
     """Dice of each patient pooled over its slices, the paper's slice-wise figures, calibration."""
     patients: list[Figures] = []
-    found, truth, certainty, right = [], [], [], []
+    found, truth, doubtful, marked = [], [], [], []
     for case in cases:
         labels, logits = segment_slices(case, network, weights)
         pixel_ml = case.pixel_mm**2 / 1000  # per mm of height
@@ -59,15 +59,18 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
         found.append(labels.ravel())
         truth.append(case.labels.ravel())
         close = (np.abs(logits) < IN_DOUBT) | (labels > 0) | (case.labels > 0)
-        certainty.append(1 / (1 + np.exp(-np.abs(logits[close]))))
-        right.append((logits[close] > 0) == (case.labels[close] > 0))
+        doubtful.append(logits[close])
+        marked.append(case.labels[close] > 0)
+    close_logits, close_truth = np.concatenate(doubtful), np.concatenate(marked)
+    certainty = 1 / (1 + np.exp(-np.abs(close_logits)))
     return {
         "patients": len(cases),
         "slices": sum(len(case.labels) for case in cases),
         **{key: metrics.summary([one[key] for one in patients]) for key in ("kidney_or_tumor", "tumor", "composite")},
         "tumor_by_size": by_size(patients),
         "paper": metrics.slice_scores(np.concatenate(found), np.concatenate(truth)),
-        "calibration": metrics.calibration(np.concatenate(certainty), np.concatenate(right)),
+        "calibration": metrics.calibration(certainty, (close_logits > 0) == close_truth)
+        | {"suggested_temperature": metrics.temperature(close_logits, close_truth)},
         "per_patient": patients,
     }
 
@@ -183,7 +186,8 @@ def _slice_table(slices: Figures) -> list[str]:
     lines += [
         "",
         f"Slice-wise, as in the paper: accuracy {paper['accuracy']:.4f}, mean IoU {paper['mean_iou']:.3f}, mean Dice "
-        f"{paper['mean_dice']:.3f}. Expected calibration error {slices['calibration']['error']:.3f}.",
+        f"{paper['mean_dice']:.3f}. Expected calibration error {slices['calibration']['error']:.3f}; a temperature of "
+        f"{slices['calibration']['suggested_temperature']} times the bundle's would suit these patients.",
         "",
     ]
     return lines

@@ -1,4 +1,7 @@
-"""Synthetic tumors and cysts in labelled kidneys: the material is short of small tumors, and of cysts that are none.
+"""Synthetic tumors and cysts in labelled kidneys, and decoys beside them.
+
+The material is short of small tumors, of cysts that are none, and of masses in liver, spleen and bowel that are not the
+kidney's.
 
 In the spirit of label-free tumor synthesis (Hu et al., "Label-free liver tumor segmentation", CVPR 2023): a blob with a
 wavy outline, plausible HU and grain, partly outside the kidney as most are. KiTS19 counts a cyst as kidney.
@@ -16,6 +19,7 @@ from wpunet.labels import KIDNEY, TUMOR
 
 LEAST_KIDNEY_MM2 = 150.0  # in the slice; less is a pole that a lesion would swallow
 SOLID_HU, FLUID_HU = (25.0, 150.0), (-5.0, 22.0)
+SOFT_HU, DECOY_SIZE = (0.0, 250.0), 1.5  # where decoys may lie; they are larger than lesions
 CONTRAST_HU = 12.0  # a tumor as bright as its kidney could not be learned
 
 
@@ -70,14 +74,34 @@ def add_lesion(hu: Tensor, labels: Tensor, lesion: Lesion, pixel_mm: float) -> t
     around = float(hu[labels == KIDNEY].median())
     if lesion.tumor and abs(value - around) < CONTRAST_HU:
         value = around - 3 * CONTRAST_HU
+    cover = (depth * radius + 0.5).clamp(0, 1) * ((hu > -250) & (hu < 300))
+    return (
+        _painted(hu, cover, depth, value, lesion),
+        torch.where(inside, TUMOR if lesion.tumor else KIDNEY, labels).to(labels.dtype),
+    )
+
+
+def add_decoy(hu: Tensor, labels: Tensor, lesion: Lesion, pixel_mm: float) -> Tensor:
+    """A slice (h, w) with the lesion in soft tissue that is no kidney, as a new tensor; its labels stay.
+
+    Liver metastases, lymph nodes and bowel beside a kidney look like its tumors. Where there is no such tissue, the
+    slice comes back as it was.
+    """
+    soft = torch.nonzero((labels == 0) & (hu > SOFT_HU[0]) & (hu < SOFT_HU[1]))
+    if not len(soft):
+        return hu
+    radius = DECOY_SIZE * lesion.diameter_mm / 2 / pixel_mm
+    depth = _depth(labels.shape, soft[int(lesion.place * len(soft))], radius, lesion, hu.device)
+    cover = (depth * radius + 0.5).clamp(0, 1) * ((hu > SOFT_HU[0]) & (hu < SOFT_HU[1]) & (labels == 0))
+    return _painted(hu, cover, depth, lesion.hu, lesion)
+
+
+def _painted(hu: Tensor, cover: Tensor, depth: Tensor, value: float, lesion: Lesion) -> Tensor:
+    """``hu`` with the lesion's HU, core and grain where ``cover`` (0 to 1) says."""
     core = lesion.core_hu * ((depth - 0.4) / 0.2).clamp(0, 1)
     generator = torch.Generator(hu.device).manual_seed(lesion.seed)
     grain = lesion.grain_hu * torch.randn(hu.shape, generator=generator, device=hu.device)
-    cover = (depth * radius + 0.5).clamp(0, 1) * ((hu > -250) & (hu < 300))
-    return (
-        hu + cover * (value + core + grain - hu),
-        torch.where(inside, TUMOR if lesion.tumor else KIDNEY, labels).to(labels.dtype),
-    )
+    return hu + cover * (value + core + grain - hu)
 
 
 def _depth(shape: torch.Size, seat: Tensor, radius: float, lesion: Lesion, device: torch.device) -> Tensor:

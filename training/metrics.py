@@ -78,6 +78,24 @@ def calibration(certainty: np.ndarray, right: np.ndarray, bins: int = 10) -> dic
     return {"error": error, "certainty": [round(float(v), 4) for v in mean], "right": [round(float(v), 4) for v in hit]}
 
 
+def temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """What the logits of a yes-or-no answer should be divided by, so that its certainty is how often it is right.
+
+    Guo et al., "On calibration of modern neural networks", ICML 2017: the least cross-entropy. 1 where there are none.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not len(logits):
+        return 1.0
+    agreeing = np.where(truth, logits, -logits).astype(np.float64)
+
+    def cross_entropy(log: float) -> float:
+        return float(np.logaddexp(0, -agreeing / np.exp(log)).mean())
+
+    found = minimize_scalar(cross_entropy, bounds=(-2, 3), method="bounded")
+    return round(float(np.exp(found.x)), 2)
+
+
 def slice_scores(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """The paper's figures, over all pixels of slices (n, row, column): accuracy, mean IoU, mean Dice of the classes."""
     classes = [k for k in range(3) if (truth == k).any()]

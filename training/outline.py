@@ -113,7 +113,8 @@ def outline(segmenter: Segmenter, ct: Path, healthy: Healthy, output: Path) -> N
     folder.mkdir(parents=True, exist_ok=True)
     labels = kidneys[first:last].astype(np.uint8) * KIDNEY
     for name, values in (("imaging", volume.hu[first:last]), ("segmentation", labels)):
-        nib.save(nib.Nifti1Image(values, affine), folder / f"{name}.nii.gz")
+        with files.replacing(folder / f"{name}.nii.gz") as temporary:
+            nib.save(nib.Nifti1Image(values, affine), temporary)
     plot_outlines(volume.hu[first:last], labels, folder.with_suffix(".png"))
     print(f"{folder}: {labels.sum() * volume.voxel_ml:.0f} ml of kidney at {last - first} levels", flush=True)
 

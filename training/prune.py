@@ -192,8 +192,10 @@ def measure(network: WPUNet, pixel_mm: float, cases: list[Case]) -> dict[str, fl
 
 
 def loss_of_accuracy(dense: Path, pruned: PrunedRun, at_most: int) -> dict[str, Any]:
-    """Mean Dice of the held-out patients (at most so many) of two runs, and the difference."""
+    """Mean Dice of the held-out patients (at most so many) of two runs, and the difference; {} where none are."""
     cases = pruned.seen[:at_most]
+    if not cases:
+        return {}
     before, after = (
         measure(network, facts["pixel_mm"], cases) for network, facts in map(load_trained, (dense, pruned.folder))
     )

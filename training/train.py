@@ -188,7 +188,9 @@ class Run:
 
     @torch.no_grad()
     def look(self, at_most: int = 120) -> dict[str, float]:
-        """Dice of the averaged weights, pooled over some held-out slices at the network's pixels."""
+        """Dice of the averaged weights, pooled over some held-out slices at the network's pixels; {} without any."""
+        if not self.seen:
+            return {}
         sampler = Sampler({"labelled": self.seen}, PLAIN, self.config.pixel_mm, self.config.size, 0, self.device)
         self.average.eval()
         found, truth = [], []

@@ -9,7 +9,7 @@ from wpunet.preprocess import InPlaneGrid, normalise
 
 from training.augment import PLAIN, Mixture, Sampler, blur, mirror_healthy_half, take_contrast_away
 from training.data import Case, read_prepared, to_grey
-from training.lesions import Lesion, add_lesion
+from training.lesions import Lesion, add_decoy, add_lesion
 
 MOVED = replace(PLAIN, zoom=1.25, turn_degrees=15.0, shift_mm=40.0)  # geometry alone, and no frame
 
@@ -168,6 +168,36 @@ def test_synthetic_lesions_sit_at_kidneys_and_are_seen():
     assert min(counts.values()) > 5
     nothing = torch.zeros_like(labels)
     assert add_lesion(hu, nothing, lesion, 1.6)[1] is nothing
+
+
+def test_decoys_lie_in_soft_tissue_beside_the_kidney():
+    y, x = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
+    labels = (((x - 60) ** 2 / 400 + (y - 48) ** 2 / 625) < 1).to(torch.uint8)
+    hu = torch.where(labels > 0, 180.0, torch.where(x < 20, -80.0, 110.0))
+    moved = 0
+    for seed in range(20):
+        changed = add_decoy(hu, labels, Lesion.draw(np.random.default_rng(seed)), 1.6)
+        there = changed != hu
+        assert not bool((there & ((labels > 0) | (x < 20))).any())
+        moved += int(there.sum()) > 20
+    assert moved == 20
+    fat = torch.full((96, 96), -80.0)
+    assert add_decoy(fat, labels * 0, Lesion.draw(np.random.default_rng(0)), 1.6) is fat
+
+
+def test_contrast_stays_where_a_small_tumor_would_vanish():
+    def drawn(tumor_mm):
+        y, x = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
+        labels = ((x - 48) ** 2 + (y - 48) ** 2 < 30**2).to(torch.uint8)
+        labels[(x - 48) ** 2 + (y - 48) ** 2 < (tumor_mm / 2 / 1.6) ** 2] = 2
+        hu = torch.where(labels == 1, 200.0, torch.where(labels == 2, 110.0, 50.0))
+        grey = ((hu + 512) / 4).round().numpy().astype(np.uint8)[None]
+        case = Case("c", "labelled", 1.6, grey, labels.numpy()[None])
+        x, y = Sampler({"labelled": [case]}, replace(PLAIN, no_contrast=1.0), 1.6, 96, seed=0).batch(0, 0, 1)
+        return float(x[0, 0][y[0] == 1].median())
+
+    assert drawn(0) == pytest.approx(drawn(60), abs=0.05)
+    assert drawn(30) > drawn(60) + 0.4
 
 
 def test_blur_keeps_the_mean_and_leaves_sharp_what_is_to_stay_sharp():

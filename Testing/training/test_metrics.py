@@ -73,6 +73,15 @@ def test_lesions_are_found_missed_and_invented_by_size():
     assert metrics.lesions(nothing, truth, 1.0)["missed"] == 3
 
 
+@pytest.mark.parametrize("factor", [0.7, 1.0, 2.5])
+def test_the_temperature_that_makes_logits_honest(factor):
+    g = np.random.default_rng(0)
+    honest = g.uniform(-4, 4, 200_000)
+    truth = g.random(honest.size) < 1 / (1 + np.exp(-honest))
+    assert metrics.temperature(honest * factor, truth) == pytest.approx(factor, rel=0.02)
+    assert metrics.temperature(np.empty(0), np.empty(0, bool)) == 1
+
+
 def test_calibration_of_the_honest_and_of_the_boastful():
     g = np.random.default_rng(0)
     certainty = g.uniform(0.5, 1, 200_000)

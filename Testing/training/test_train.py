@@ -12,7 +12,7 @@ import pytest
 import torch
 from wpunet.errors import InputError
 
-from training import checkpoint, train
+from training import checkpoint, prune, train
 from training.config import Config
 from training.data import read_split
 from training.networks import ARCHITECTURES, load_trained
@@ -243,6 +243,20 @@ def test_a_patient_on_both_sides_is_refused(recipe, prepared, tmp_path, command,
 def test_sealed_patients_are_on_neither_side(recipe, prepared, tmp_path):
     run = start(config_of(recipe, sealed=["case_00002", "case_00004"]), prepared, tmp_path)
     assert sorted(run.training + run.held_out) == ["case_00000", "case_00001", "case_00003", "case_00005"]
+
+
+def test_all_patients_can_be_trained_on(recipe, prepared, tmp_path, command):
+    config = recipe(held_out=0, sealed=["case_00002"], steps=2, look_every=1)
+    assert command(train, "--config", config, "--data", prepared, "--run", tmp_path / "run") == 0
+    training, held_out = read_split(tmp_path / "run" / "split.json")
+    assert (len(training), held_out) == (5, [])
+    with (tmp_path / "run" / "log.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], row["tumor"]) for row in rows] == [("1", ""), ("2", "")]
+    options = ("--run", tmp_path / "run", "--data", prepared, "--config", config, "--sparsity", 0.3, "--rounds", 1)
+    assert command(prune, *options, "--output", tmp_path / "pruned") == 0
+    told = json.loads((tmp_path / "pruned" / "pruned.json").read_text())
+    assert "dice_lost" not in told
 
 
 def test_starting_from_other_weights(recipe, prepared, trained, tmp_path, command, capsys):
