@@ -41,11 +41,11 @@ class Mixture:
         sample smaller than a slice then costs less and shows as much
     """
 
-    kidney_free: float = 0.18
-    generated: float = 0.08
-    tumor_free: float = 0.1
-    healthy: float = 0.14
-    no_contrast: float = 0.16
+    kidney_free: float = 0.16
+    generated: float = 0.05
+    tumor_free: float = 0.12
+    healthy: float = 0.2
+    no_contrast: float = 0.22
     composite: float = 0.4
     zoom: float = 1.25
     turn_degrees: float = 15.0
@@ -53,9 +53,9 @@ class Mixture:
     noise_hu: float = 25.0
     contrast_hu: float = 60.0
     small_tumors: float = 2.5
-    focus: float = 0.75
+    focus: float = 0.5
     lesions: float = 0.2
-    decoys: float = 0.15
+    decoys: float = 0.25
 
 
 PLAIN = Mixture(0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0)  # slices as they are

@@ -131,11 +131,21 @@ def settle(network: nn.Module, sampler: Sampler, batches: int = 16) -> None:
         norm.eval()
 
 
-def prune(run: Path, data: Path, output: Path, config: Config, method: str, weights: int, rounds: int) -> PrunedRun:
+def prune(
+    run: Path,
+    data: Path,
+    output: Path,
+    config: Config,
+    method: str,
+    weights: int,
+    rounds: int,
+    *,
+    resplit: bool = False,
+) -> PrunedRun:
     """Prune the averaged network of ``run`` in ``rounds``, training ``config.steps`` steps after each.
 
-    Returns the run of the last round, which lies in ``output``; the same patients are held out as of ``run``. Raises
-    InputError when so few weights cannot be left.
+    Returns the run of the last round, which lies in ``output``. The same patients are held out as of ``run``; with
+    ``resplit`` those that ``config`` holds out. Raises InputError when so few weights cannot be left.
     """
     network, facts = load_trained(run)
     total = sum(p.numel() for p in network.parameters())
@@ -145,7 +155,7 @@ def prune(run: Path, data: Path, output: Path, config: Config, method: str, weig
         recipe = replace(config, widths=network.spec.widths, norms=network.spec.norms, pixel_mm=facts["pixel_mm"])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         folder = output if number == rounds else output / f"round_{number}"
-        fine = PrunedRun(recipe, data, folder, device, run / "split.json")
+        fine = PrunedRun(recipe, data, folder, device, None if resplit else run / "split.json")
         if method != "channels":
             fine.masks = {n: (p != 0).float().to(device) for n, p in network.named_parameters() if p.ndim == 4}
         if fine.step == 0:
@@ -215,6 +225,7 @@ def main() -> int:
     add("--sparsity", type=float, help="which share is removed, instead of --weights")
     add("--rounds", type=int, default=4)
     add("--steps", type=int, help="of fine-tuning after each round, instead of the config's")
+    add("--resplit", action="store_true", help="hold out whom the config does, not whom the run did")
     add("--curve", action="store_true", help="accuracy against sparsity for each method, without fine-tuning")
     add("--patients", type=int, default=1000, help="at most so many held-out patients for the Dice")
     given = arguments.parse_args()
@@ -228,7 +239,8 @@ def main() -> int:
         if weights is None or given.config is None:
             raise InputError("Say how much to prune (--weights or --sparsity) and how to fine-tune (--config).")
         config = Config.read(given.config, steps=given.steps)
-        fine = prune(given.run, given.data, given.output, config, given.method, weights, given.rounds)
+        method, rounds = given.method, given.rounds
+        fine = prune(given.run, given.data, given.output, config, method, weights, rounds, resplit=given.resplit)
         figures = {"method": given.method, "weights_before": total, "weights_left": remaining(fine.average)}
         figures |= loss_of_accuracy(given.run, fine, given.patients)
         write_json(figures, given.output / "pruned.json")

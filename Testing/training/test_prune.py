@@ -178,6 +178,23 @@ def test_rounds_with_fine_tuning_end_at_the_number_asked_for(method, trained, pr
     assert not torch.equal(first, next(iter(start.parameters())))  # it went on training between the rounds
 
 
+def test_a_pruned_network_goes_on_with_all_patients_and_keeps_its_zeros(trained, prepared, recipe, tmp_path, command):
+    options = ("--data", prepared, "--method", "global", "--sparsity", 0.4, "--rounds", 1)
+    held = ("--config", recipe(steps=2, look_every=2, average=2), "--output", tmp_path / "held")
+    assert command(prune, "--run", trained, *options, *held) == 0
+    everybody = ("--config", recipe(steps=2, look_every=2, held_out=0), "--output", tmp_path / "all", "--resplit")
+    options = ("--data", prepared, "--method", "global", "--rounds", 1)
+    before = load_trained(tmp_path / "held")[0]
+    weights = prune.remaining(before)
+    assert command(prune, "--run", tmp_path / "held", *options, *everybody, "--weights", weights) == 0
+    after = load_trained(tmp_path / "all")[0]
+    assert prune.remaining(after) == weights
+    for (name, one), other in zip(before.named_parameters(), after.parameters(), strict=True):
+        assert torch.equal(one == 0, other == 0), name
+    assert read_split(tmp_path / "held" / "split.json") == read_split(trained / "split.json")
+    assert read_split(tmp_path / "all" / "split.json")[1] == []
+
+
 def test_pruning_goes_on_where_it_stopped(trained, prepared, fine_tuning, tmp_path, monkeypatch):
     config = Config.read(fine_tuning)
     weights = cost(load_trained(trained)[0], (32, 32)).weights // 2

@@ -253,8 +253,8 @@ def test_all_patients_can_be_trained_on(recipe, prepared, tmp_path, command):
     with (tmp_path / "run" / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["step"], row["tumor"]) for row in rows] == [("1", ""), ("2", "")]
-    options = ("--run", tmp_path / "run", "--data", prepared, "--config", config, "--sparsity", 0.3, "--rounds", 1)
-    assert command(prune, *options, "--output", tmp_path / "pruned") == 0
+    options = ("--data", prepared, "--config", config, "--sparsity", 0.3, "--rounds", 1)
+    assert command(prune, "--run", tmp_path / "run", *options, "--output", tmp_path / "pruned") == 0
     told = json.loads((tmp_path / "pruned" / "pruned.json").read_text())
     assert "dice_lost" not in told
 
