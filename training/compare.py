@@ -47,7 +47,10 @@ class Entry:
 
 
 def train_all(config: Config, data: Path, output: Path, weights: int, device: torch.device) -> list[Entry]:
-    """Every network after equal training, and the first one pruned each way with a fifth of the steps more."""
+    """Every network after equal training, and the first one pruned each way with a fifth of the steps more.
+
+    These steps are small: at the learning rate of the training they undo more than pruning does.
+    """
     entries = []
     for architecture, name in NAMES.items():
         recipe = replace(config, architecture=architecture)
@@ -57,7 +60,7 @@ def train_all(config: Config, data: Path, output: Path, weights: int, device: to
         entries.append(Entry(name, run.average.cpu(), f"{config.steps} steps"))
     more = max(1, config.steps // 20)
     for method in METHODS:
-        recipe = replace(config, steps=more)
+        recipe = replace(config, steps=more, learning_rate=config.learning_rate / 10)
         fine = prune(output / "wpunet", data, output / f"wpunet_{method}", recipe, method, weights, rounds=4)
         entries.append(Entry(f"WP-UNet pruned by {method}", fine.average.cpu(), f"{config.steps} + {4 * more} steps"))
     return entries

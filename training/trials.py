@@ -64,11 +64,12 @@ def trial(config: Config, name: str, bench: Bench) -> Figures:
     told = folder / "evaluation.json"
     if told.exists():
         return json.loads(told.read_text("utf-8"))
+    if config.architecture != "wpunet":
+        raise InputError(f"Trials need a wpunet, which the engine runs, not {config.architecture}.")
     run = Run(config, bench.data, folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     print(f"{name}: {config.steps - run.step} steps to train", flush=True)
     train(run)
-    if not isinstance(run.average, WPUNet):
-        raise InputError(f"{config.architecture} is not what the engine runs; trials need a wpunet.")
+    assert isinstance(run.average, WPUNet)
     bundled = as_bundle(run.average.cpu(), config.pixel_mm, folder / "weights.safetensors")
     figures = evaluate(Segmenter(bundled), run.seen, bench.volumes, bench.tumor_free)
     write_json(figures, told)

@@ -62,3 +62,9 @@ def test_ingredients_are_left_out_one_at_a_time(recipe, prepared, kits, unlabell
     assert begun["mixture"] == whole["mixture"] | {"kidney_free": 0.0}
     assert command(trials, *options, "--ingredient", "salt") == 2
     assert "no ingredient 'salt'" in capsys.readouterr().err
+
+
+def test_only_what_the_engine_runs_can_be_tried(recipe, prepared, tmp_path, command, capsys):
+    options = ("--config", recipe(architecture="unet"), "--data", prepared, "--output", tmp_path)
+    assert command(trials, "folds", *options) == 2
+    assert "need a wpunet, which the engine runs, not unet" in capsys.readouterr().err
