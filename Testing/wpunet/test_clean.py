@@ -124,3 +124,33 @@ def test_all_rules_off_change_nothing():
 def test_a_rule_that_does_not_exist_is_refused():
     with pytest.raises(InputError, match="no rule 'gravity'"):
         CleanRules().without(["holes", "gravity"])
+
+
+def tumors():
+    """Two tumors at the left kidney: the first in doubt (uncertainty 0.5), the other sure (0.1)."""
+    labels = kidneys()
+    first, second = labels.copy(), labels.copy()
+    put(first, 2, (LEFT[0] - 5, LEFT[1], LEFT[2]), (3, 4, 4))
+    put(second, 2, (LEFT[0] + 5, LEFT[1], LEFT[2]), (3, 4, 4))
+    labels[(first == 2) | (second == 2)] = 2
+    uncertainty = np.zeros(labels.shape, np.uint8)
+    uncertainty[first == 2], uncertainty[second == 2] = 128, 26
+    return labels, uncertainty, first == 2
+
+
+def test_without_contrast_a_tumor_must_be_sure():
+    labels, uncertainty, doubtful = tumors()
+    found, notes = clean(labels, SPACING, CleanRules(), uncertainty)
+    assert set(np.unique(found[doubtful])) == {1}
+    assert np.array_equal(found[~doubtful], labels[~doubtful])
+    assert any("doubtful tumor count as kidney" in note for note in notes)
+
+
+def test_with_contrast_or_without_the_rule_doubt_changes_nothing():
+    labels, uncertainty, _ = tumors()
+    assert np.array_equal(clean(labels, SPACING, CleanRules())[0], labels)
+    assert np.array_equal(clean(labels, SPACING, CleanRules().without(["doubtful"]), uncertainty)[0], labels)
+    uncertainty[:] = 70  # below 0.3 everywhere
+    found, notes = clean(labels, SPACING, CleanRules(), uncertainty)
+    assert np.array_equal(found, labels)
+    assert not notes

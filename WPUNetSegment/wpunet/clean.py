@@ -21,6 +21,8 @@ class CleanRules:
              smallest adult kidneys have some 40 ml and 60 mm); a body cut by the edge of the scan may be smaller
     pair:    people have two kidneys: the two largest bodies stay, and what lies within ``reach_mm`` of them
     orphans: a tumor farther than ``reach_mm`` from any kidney tissue is no kidney tumor
+    doubtful: in a CT without contrast, where healthy poles look like tumors, a tumor whose mean uncertainty is above
+             ``most_doubt`` counts as kidney; 0.3 is that of a yes or no at nine to one
     specks:  a tumor of less than ``min_tumor_ml`` is noise and counts as kidney
     """
 
@@ -28,12 +30,14 @@ class CleanRules:
     islands: bool = True
     pair: bool = True
     orphans: bool = True
+    doubtful: bool = True
     specks: bool = True
     min_body_ml: float = 8.0
     min_body_mm: float = 20.0
     min_cut_body_ml: float = 2.0
     reach_mm: float = 5.0
     min_tumor_ml: float = 0.2
+    most_doubt: float = 0.3
 
     def without(self, names: list[str]) -> CleanRules:
         """These rules less those named; "all" names every one. Raises InputError for a name that is no rule."""
@@ -45,11 +49,15 @@ class CleanRules:
 
 
 def clean(
-    labels: np.ndarray, spacing: tuple[float, float, float], rules: CleanRules = CleanRules()
+    labels: np.ndarray,
+    spacing: tuple[float, float, float],
+    rules: CleanRules = CleanRules(),
+    plain: np.ndarray | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels (slice, row, column) after the rules, as a new array, and a sentence for each thing taken away.
 
     spacing: mm between slices, rows, columns
+    plain:   of a CT without contrast, how uncertain each voxel is, as ``predict.decide`` tells it; None: with contrast
     """
     labels = labels.copy()
     marked = bounding_box(labels)
@@ -62,6 +70,8 @@ def clean(
     scene.keep_kidneys()
     if rules.orphans:
         scene.drop_orphans()
+    if rules.doubtful and plain is not None:
+        scene.absorb_doubtful(plain[box])
     if rules.specks:
         scene.absorb_specks()
     return labels, tuple(scene.notes)
@@ -131,8 +141,20 @@ class _Scene:
         if lost:
             self.notes.append(f"{lost * self.voxel_ml:.1f} ml of tumor far from any kidney were taken away.")
 
+    def absorb_doubtful(self, uncertainty: np.ndarray) -> None:
+        """Tumors that are too uncertain on average become kidney; uncertainty: uint8 of the labels' shape."""
+        found = bodies(self.labels == TUMOR)
+        mean = ndimage.mean(uncertainty, found.numbers, np.arange(1, len(found) + 1))
+        doubtful = np.flatnonzero(np.asarray(mean) > 255 * self.rules.most_doubt)
+        self._absorb(found, doubtful)
+        if len(doubtful):
+            ml = found.voxels[doubtful].sum() * self.voxel_ml
+            self.notes.append(f"{ml:.1f} ml of doubtful tumor count as kidney, since the CT is without contrast.")
+
     def absorb_specks(self) -> None:
         found = bodies(self.labels == TUMOR)
-        small = np.flatnonzero(found.voxels * self.voxel_ml < self.rules.min_tumor_ml)
-        for k in small:
+        self._absorb(found, np.flatnonzero(found.voxels * self.voxel_ml < self.rules.min_tumor_ml))
+
+    def _absorb(self, found: Bodies, which: np.ndarray) -> None:
+        for k in which.tolist():
             self.labels[found.boxes[k]][found.numbers[found.boxes[k]] == k + 1] = KIDNEY

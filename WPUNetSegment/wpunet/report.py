@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 
 from . import __version__
-from .bodies import bounding_box
 from .bundle import Weights
-from .labels import LEFT_KIDNEY, RIGHT_KIDNEY
+from .contrast import ENHANCED_HU, kidney_hu
 from .measure import Structure
 from .volume import Volume
 
 USE = "For research only: not a medical device. Weights: CC BY-NC-SA 4.0 (trained on KiTS19)."
-ENHANCED_HU = 75.0  # kidney tissue without contrast has 20 to 45 HU, with contrast 100 to 250
 ADULT_KIDNEY_ML = (60.0, 400.0)
 
 
@@ -115,13 +113,11 @@ def warnings_from(structures: Sequence[Structure], hu: np.ndarray, labels: np.nd
     if not structures:
         return ("No kidney was found. If there is one, look at orientation and HU scale of the CT, or try --full.",)
     warnings = []
-    box = bounding_box(labels)
-    if kidneys and box:
-        tissue = np.isin(labels[box], (RIGHT_KIDNEY, LEFT_KIDNEY))
-        middle = float(np.median(hu[box][tissue]))
-        if middle < ENHANCED_HU:
+    median = kidney_hu(hu, labels)
+    if median is not None:
+        if median < ENHANCED_HU:
             warnings.append(
-                f"Probably without contrast (kidney tissue {middle:.0f} HU): tumors are hardly visible, check them."
+                f"Probably without contrast (kidney tissue {median:.0f} HU): tumors are hardly visible, check them."
             )
     else:
         warnings.append("Tumor but no kidney tissue was found; check the result.")
