@@ -49,7 +49,8 @@ class Entry:
 def train_all(config: Config, data: Path, output: Path, weights: int, device: torch.device) -> list[Entry]:
     """Every network after equal training, and the first one pruned each way with a fifth of the steps more.
 
-    These steps are small: at the learning rate of the training they undo more than pruning does.
+    What single weights were taken from goes on in small steps (those of the training undo more than the pruning did);
+    without whole channels it has to be learned anew.
     """
     entries = []
     for architecture, name in NAMES.items():
@@ -60,7 +61,8 @@ def train_all(config: Config, data: Path, output: Path, weights: int, device: to
         entries.append(Entry(name, run.average.cpu(), f"{config.steps} steps"))
     more = max(1, config.steps // 20)
     for method in METHODS:
-        recipe = replace(config, steps=more, learning_rate=config.learning_rate / 10)
+        rate = config.learning_rate / (1 if method == "channels" else 10)
+        recipe = replace(config, steps=more, learning_rate=rate)
         fine = prune(output / "wpunet", data, output / f"wpunet_{method}", recipe, method, weights, rounds=4)
         entries.append(Entry(f"WP-UNet pruned by {method}", fine.average.cpu(), f"{config.steps} + {4 * more} steps"))
     return entries
