@@ -37,6 +37,7 @@ def plot_runs(logs: dict[str, Path], picture: Path) -> None:
             axis.plot(steps, values, label=label, marker="." if name != "loss" else None, linewidth=1)
         axis.set(title=title, xlabel="step")
         axis.grid(alpha=0.3)
+        axis.locator_params(axis="x", nbins=6)
         if name != "loss":
             axis.set_ylim(0, 1)
         if any(logs):

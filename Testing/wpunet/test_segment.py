@@ -16,6 +16,7 @@ from wpunet.runtime import OpenVINORuntime, TorchRuntime
 from wpunet.segment import Options, Segmenter
 
 from Testing import phantom
+from Testing.wpunet import anatomy
 from Testing.wpunet.oracle import Recorder
 
 CODES = ["".join(c) for axes in permutations(("RL", "AP", "SI")) for c in product(*axes)]
@@ -108,6 +109,16 @@ def test_cancel_is_obeyed_at_once_wherever_the_run_is(segmenter, abdomen):
         assert len(monitor.told) == at
 
 
+@pytest.mark.parametrize(("tissue", "left"), [(30, False), (180, True)])
+def test_a_doubtful_tumor_is_left_only_with_contrast(segmenter, monkeypatch, tissue, left):
+    labels = anatomy.kidneys()
+    anatomy.put(labels, 2, anatomy.LEFT, (4, 6, 6))
+    ct = volume.from_array(np.where(labels > 0, tissue, -80).astype(np.int16), anatomy.AFFINE)
+    in_doubt = np.where(labels == 2, 200, 0).astype(np.uint8)
+    monkeypatch.setattr(segmenter, "_network", lambda *_: (labels.copy(), in_doubt))
+    assert bool((segmenter.segment(ct).labels == 2).any()) is left
+
+
 def test_2000_slices(segmenter):
     made = phantom.make(seed=4, shape=(250, 72, 84), spacing=(4.0, 4.8, 4.8))
     long = np.repeat(made.hu, 8, axis=0)
@@ -124,6 +135,7 @@ def test_memory_for_a_large_ct_stays_below_2_gb():
         from pathlib import Path
         import numpy as np
         from Testing import phantom
+from Testing.wpunet import anatomy
         from wpunet import volume
         from wpunet.segment import Options, Segmenter
 
