@@ -144,8 +144,9 @@ def prune(
 ) -> PrunedRun:
     """Prune the averaged network of ``run`` in ``rounds``, training ``config.steps`` steps after each.
 
-    Returns the run of the last round, which lies in ``output``. The same patients are held out as of ``run``; with
-    ``resplit`` those that ``config`` holds out. Raises InputError when so few weights cannot be left.
+    Returns the run of the last round, which lies in ``output``. Without steps nothing but the weights changes. The same
+    patients are held out as of ``run``; with ``resplit`` those that ``config`` holds out. Raises InputError when so few
+    weights cannot be left.
     """
     network, facts = load_trained(run)
     total = sum(p.numel() for p in network.parameters())
@@ -159,7 +160,8 @@ def prune(
         if method != "channels":
             fine.masks = {n: (p != 0).float().to(device) for n, p in network.named_parameters() if p.ndim == 4}
         if fine.step == 0:
-            settle(network.to(device), fine.sampler)
+            if config.steps:
+                settle(network.to(device), fine.sampler)
             for one in (fine.network, fine.average):
                 one.load_state_dict(network.state_dict())
         train(fine)
@@ -224,7 +226,7 @@ def main() -> int:
     add("--weights", type=int, help="how many weights are left; 1297441 is the paper's")
     add("--sparsity", type=float, help="which share is removed, instead of --weights")
     add("--rounds", type=int, default=4)
-    add("--steps", type=int, help="of fine-tuning after each round, instead of the config's")
+    add("--steps", type=int, help="of fine-tuning after each round, instead of the config's; 0: none")
     add("--resplit", action="store_true", help="hold out whom the config does, not whom the run did")
     add("--curve", action="store_true", help="accuracy against sparsity for each method, without fine-tuning")
     add("--patients", type=int, default=1000, help="at most so many held-out patients for the Dice")

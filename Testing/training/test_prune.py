@@ -195,6 +195,15 @@ def test_a_pruned_network_goes_on_with_all_patients_and_keeps_its_zeros(trained,
     assert read_split(tmp_path / "all" / "split.json")[1] == []
 
 
+def test_without_steps_only_the_smallest_weights_go(trained, prepared, recipe, tmp_path):
+    config = Config.read(recipe(), steps=0)
+    weights = cost(load_trained(trained)[0], (32, 32)).weights * 3 // 4
+    fine = prune.prune(trained, prepared, tmp_path, config, "global", weights, 1)
+    wanted = prune.thin(load_trained(trained)[0], "global", weights).state_dict()
+    found = fine.average.state_dict()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+
+
 def test_pruning_goes_on_where_it_stopped(trained, prepared, fine_tuning, tmp_path, monkeypatch):
     config = Config.read(fine_tuning)
     weights = cost(load_trained(trained)[0], (32, 32)).weights // 2
