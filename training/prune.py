@@ -42,7 +42,7 @@ METHODS = ("layer", "global", "channels")
 def matrices(network: nn.Module) -> Iterator[tuple[nn.Conv2d | nn.ConvTranspose2d, str]]:
     """The weight matrices that may lose weights. Biases, normalisations and depth-wise kernels stay.
 
-    Depth-wise kernels are nine weights a channel and a hundredth of all; without some of them nothing is left of the
+    Depth-wise kernels are nine weights a channel and a fiftieth of all; without some of them nothing is left of the
     network (measured), so they are kept, as by Zhu and Gupta, "To prune, or not to prune", arXiv 1710.01878.
     """
     for module in network.modules():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from wpunet import files
 from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 from wpunet.segment import Segmenter
@@ -62,8 +63,8 @@ def trial(config: Config, name: str, bench: Bench) -> Figures:
     """Train a recipe and measure it; returns the figures of ``training.evaluate``."""
     folder = bench.output / name
     told = folder / "evaluation.json"
-    if told.exists():
-        return json.loads(told.read_text("utf-8"))
+    if told.exists() and _measured(figures := json.loads(told.read_text("utf-8")), bench):
+        return figures
     if config.architecture != "wpunet":
         raise InputError(f"Trials need a wpunet, which the engine runs, not {config.architecture}.")
     run = Run(config, bench.data, folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
@@ -74,6 +75,12 @@ def trial(config: Config, name: str, bench: Bench) -> Figures:
     figures = evaluate(Segmenter(bundled), run.seen, bench.volumes, bench.tumor_free)
     write_json(figures, told)
     return figures
+
+
+def _measured(figures: Figures, bench: Bench) -> bool:
+    """Whether these figures are of the volumes and CT that are asked for now."""
+    wanted = [[folder.name for folder in bench.volumes], [files.case_name(path) for path in bench.tumor_free]]
+    return [[one["case"] for one in figures[key]] for key in ("volumes", "tumor_free")] == wanted
 
 
 def without(config: Config, ingredient: str) -> Config:

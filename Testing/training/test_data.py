@@ -72,7 +72,11 @@ def test_no_patient_is_on_both_sides_and_all_are_held_out_once():
     assert split_patients(PATIENTS, 10)[1] == split_patients(PATIENTS[::-1], 10)[1]
 
 
-@pytest.mark.parametrize("held_out", [0, 40, 41])
+def test_nobody_need_be_held_out():
+    assert split_patients(PATIENTS, 0, sealed=PATIENTS[:2]) == (PATIENTS[2:], [])
+
+
+@pytest.mark.parametrize("held_out", [-1, 40, 41])
 def test_impossible_splits_are_refused(held_out):
     with pytest.raises(InputError, match="change held_out"):
         split_patients(PATIENTS, held_out)

@@ -60,6 +60,12 @@ def test_ingredients_are_left_out_one_at_a_time(recipe, prepared, kits, unlabell
     begun = json.loads((tmp_path / "without_levels_without_kidney" / "config.json").read_text())
     whole = json.loads((tmp_path / "everything" / "config.json").read_text())
     assert begun["mixture"] == whole["mixture"] | {"kidney_free": 0.0}
+    assert command(trials, *options) == 0  # trained already, but to be measured on fewer CT
+    assert "0 steps to train" in capsys.readouterr().out
+    assert set(json.loads((tmp_path / "ingredients.json").read_text())["rows"][0]) == set(told[0]) - {
+        "contrast_chest_oral_contrast kidney_or_tumor_ml",
+        "contrast_chest_oral_contrast tumor_ml",
+    }
     assert command(trials, *options, "--ingredient", "salt") == 2
     assert "no ingredient 'salt'" in capsys.readouterr().err
 

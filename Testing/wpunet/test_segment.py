@@ -135,7 +135,6 @@ def test_memory_for_a_large_ct_stays_below_2_gb():
         from pathlib import Path
         import numpy as np
         from Testing import phantom
-from Testing.wpunet import anatomy
         from wpunet import volume
         from wpunet.segment import Options, Segmenter
 
