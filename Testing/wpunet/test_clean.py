@@ -138,9 +138,13 @@ def tumors():
     return labels, uncertainty, first == 2
 
 
+def ct(labels, tissue):
+    return np.where(labels == 1, tissue, -80).astype(np.int16)
+
+
 def test_without_contrast_a_tumor_must_be_sure():
     labels, uncertainty, doubtful = tumors()
-    found, notes = clean(labels, SPACING, CleanRules(), uncertainty)
+    found, notes = clean(labels, SPACING, CleanRules(), ct(labels, 30), uncertainty)
     assert set(np.unique(found[doubtful])) == {1}
     assert np.array_equal(found[~doubtful], labels[~doubtful])
     assert any("doubtful tumor count as kidney" in note for note in notes)
@@ -148,9 +152,26 @@ def test_without_contrast_a_tumor_must_be_sure():
 
 def test_with_contrast_or_without_the_rule_doubt_changes_nothing():
     labels, uncertainty, _ = tumors()
+    plain = ct(labels, 30)
+    assert np.array_equal(clean(labels, SPACING, CleanRules(), ct(labels, 180), uncertainty)[0], labels)
     assert np.array_equal(clean(labels, SPACING, CleanRules())[0], labels)
-    assert np.array_equal(clean(labels, SPACING, CleanRules().without(["doubtful"]), uncertainty)[0], labels)
+    assert np.array_equal(clean(labels, SPACING, CleanRules().without(["doubtful"]), plain, uncertainty)[0], labels)
     uncertainty[:] = 70  # below 0.3 everywhere
-    found, notes = clean(labels, SPACING, CleanRules(), uncertainty)
+    found, notes = clean(labels, SPACING, CleanRules(), plain, uncertainty)
     assert np.array_equal(found, labels)
     assert not notes
+
+
+def test_contrast_is_judged_by_the_kidneys_that_are_left():
+    """Much muscle far away that the network took for kidney must not make a CT one without contrast."""
+    labels, uncertainty, doubtful = tumors()
+    hu = ct(labels, 180)
+    far = np.zeros_like(labels)
+    for level in (8, 81):  # too flat for kidneys
+        put(far, 1, (level, 22, 80), (4, 20, 75))
+    hu[far > 0] = 50
+    labels[far > 0] = 1
+    assert np.count_nonzero(far) > np.count_nonzero(hu == 180)
+    found, _ = clean(labels, SPACING, CleanRules(), hu, uncertainty)
+    assert not found[far > 0].any()
+    assert set(np.unique(found[doubtful])) == {2}

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from .bodies import Bodies, Box, bodies, bounding_box, grown, within
+from .contrast import is_plain
 from .errors import InputError
 from .labels import BACKGROUND, KIDNEY, TUMOR
 
@@ -52,12 +53,13 @@ def clean(
     labels: np.ndarray,
     spacing: tuple[float, float, float],
     rules: CleanRules = CleanRules(),
-    plain: np.ndarray | None = None,
+    hu: np.ndarray | None = None,
+    uncertainty: np.ndarray | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels (slice, row, column) after the rules, as a new array, and a sentence for each thing taken away.
 
     spacing: mm between slices, rows, columns
-    plain:   of a CT without contrast, how uncertain each voxel is, as ``predict.decide`` tells it; None: with contrast
+    hu, uncertainty: of the labels' shape, the CT and what ``predict.decide`` tells; without them nothing is doubtful
     """
     labels = labels.copy()
     marked = bounding_box(labels)
@@ -70,8 +72,8 @@ def clean(
     scene.keep_kidneys()
     if rules.orphans:
         scene.drop_orphans()
-    if rules.doubtful and plain is not None:
-        scene.absorb_doubtful(plain[box])
+    if rules.doubtful and hu is not None and uncertainty is not None and is_plain(hu[box], scene.labels):
+        scene.absorb_doubtful(uncertainty[box])
     if rules.specks:
         scene.absorb_specks()
     return labels, tuple(scene.notes)

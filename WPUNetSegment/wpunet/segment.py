@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import bundle, check, clean, contrast, files, locate, measure, predict, report, runtime, sides
+from . import bundle, check, clean, files, locate, measure, predict, report, runtime, sides
 from .monitor import Monitor
 from .volume import Volume
 
@@ -72,8 +72,7 @@ class Segmenter:
             volume, warnings = check.check(volume)
         labels, uncertainty = self._network(volume, options, monitor)
         with monitor.stage("clean"):
-            plain = uncertainty if contrast.is_plain(volume.hu, labels) else None
-            labels, removed = clean.clean(labels, volume.spacing, options.rules, plain)
+            labels, removed = clean.clean(labels, volume.spacing, options.rules, volume.hu, uncertainty)
             labels, anatomy = sides.split_sides(labels, volume.hu)
         with monitor.stage("measure"):
             structures = measure.measure(labels, volume.hu, volume.affine, uncertainty)
