@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -58,7 +58,8 @@ class Mixture:
     decoys: float = 0.25
 
 
-PLAIN = Mixture(0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0)  # slices as they are
+# Slices as they are
+PLAIN = Mixture(**{one.name: 0.0 for one in fields(Mixture)} | {"zoom": 1.0, "small_tumors": 1.0})
 
 
 @dataclass

@@ -170,18 +170,13 @@ _LESIONS = ("found", "missed", "false")
 
 
 def _slice_table(slices: Figures) -> list[str]:
+    named = {"kidney or tumor": slices["kidney_or_tumor"], "tumor": slices["tumor"], "composite": slices["composite"]}
+    named |= {f"tumor, {size}": one for size, one in slices["tumor_by_size"].items()}
     lines = [
         f"Single slices of {slices['patients']} patients held out ({slices['slices']} slices); Dice per patient:",
         "",
-        "| | patients | mean | SD | median | worst |",
-        "|---|---|---|---|---|---|",
     ]
-    rows = {"kidney or tumor": slices["kidney_or_tumor"], "tumor": slices["tumor"], "composite": slices["composite"]}
-    rows |= {f"tumor, {size}": one for size, one in slices["tumor_by_size"].items()}
-    for name, one in rows.items():
-        if one["n"]:
-            numbers = " | ".join(f"{one[key]:.3f}" for key in ("mean", "sd", "median", "worst"))
-            lines.append(f"| {name} | {one['n']} | {numbers} |")
+    lines += dice_table(named)
     paper = slices["paper"]
     lines += [
         "",
@@ -190,6 +185,16 @@ def _slice_table(slices: Figures) -> list[str]:
         f"{slices['calibration']['suggested_temperature']} times the bundle's would suit these patients.",
         "",
     ]
+    return lines
+
+
+def dice_table(named: dict[str, dict[str, float]]) -> list[str]:
+    """Lines of a table with a row for each summary of Dice over patients that has any."""
+    lines = ["| | patients | mean | SD | median | worst |", "|---|---|---|---|---|---|"]
+    for name, one in named.items():
+        if one["n"]:
+            numbers = " | ".join(f"{one[key]:.3f}" for key in ("mean", "sd", "median", "worst"))
+            lines.append(f"| {name} | {one['n']} | {numbers} |")
     return lines
 
 

@@ -311,21 +311,21 @@ def start_from(run: Run, weights: Path) -> None:
         tensors, facts = checkpoint.load(weights)
         tensors = {name: tensor.float() for name, tensor in tensors.items() if "num_batches" not in name}
         if isinstance(run.network, WPUNet) and (spec := NetworkSpec.from_dict(facts["spec"])) != run.config.spec:
-            tensors = _widened(tensors, spec, run.config.spec)
-        for network in (run.network, run.average):
-            missing, unexpected = network.load_state_dict(tensors, strict=False)
-            if unexpected or any("num_batches" not in name for name in missing):
+            if replace(spec, widths=run.config.widths) != run.config.spec:
                 raise ValueError("they are of another network")
+            narrow = WPUNet(spec)
+            _fill(narrow, tensors)
+            tensors = widen(narrow, run.config.widths).state_dict()
+        for network in (run.network, run.average):
+            _fill(network, tensors)
     except (OSError, ValueError, KeyError, RuntimeError, InputError, checkpoint.SafetensorError) as error:
         raise TrainingError(f"Training cannot start from {weights} ({error}).") from error
 
 
-def _widened(tensors: dict[str, torch.Tensor], spec: NetworkSpec, wanted: NetworkSpec) -> dict[str, torch.Tensor]:
-    if replace(spec, widths=wanted.widths) != wanted:
+def _fill(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    missing, unexpected = network.load_state_dict(tensors, strict=False)
+    if unexpected or any("num_batches" not in name for name in missing):
         raise ValueError("they are of another network")
-    narrow = WPUNet(spec)
-    narrow.load_state_dict(tensors, strict=False)
-    return widen(narrow, wanted.widths).state_dict()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from wpunet.segment import Segmenter
 from training import metrics
 from training.config import Config
 from training.data import case_names, folds
-from training.evaluate import Figures, by_size, evaluate
+from training.evaluate import Figures, by_size, dice_table, evaluate
 from training.export import as_bundle
 from training.tables import write_csv, write_json, write_text
 from training.train import Run, train
@@ -138,13 +138,9 @@ def markdown(figures: Figures, config: Config) -> str:
     lines += ["| " + " | ".join(_text(name, row[name]) for name in columns) + " |" for row in rows]
     if "together" in figures:
         lines += ["", f"All {figures['patients']} patients, each held out once:", ""]
-        lines += ["| | patients | mean | SD | median | worst |", "|---" * 6 + "|"]
         named = {key.replace("_", " "): figures["together"][key] for key in SCORES}
         named |= {f"tumor {size}": one for size, one in figures["together"]["tumor_by_size"].items()}
-        for name, one in named.items():
-            if one["n"]:
-                numbers = " | ".join(f"{one[key]:.3f}" for key in ("mean", "sd", "median", "worst"))
-                lines.append(f"| {name} | {one['n']} | {numbers} |")
+        lines += dice_table(named)
     return "\n".join(lines) + "\n"
 
 

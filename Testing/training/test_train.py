@@ -277,6 +277,15 @@ def test_starting_from_a_narrower_network(recipe, prepared, trained, tmp_path):
             assert torch.allclose(one.eval()(x), narrow(x), atol=1e-4)
 
 
+def test_a_narrower_network_with_a_part_missing_is_refused(recipe, prepared, trained, tmp_path):
+    tensors, facts = checkpoint.load(trained / "average.safetensors")
+    tensors.pop("encoder.2.first.pointwise.weight")
+    checkpoint.save(tmp_path / "torn.safetensors", tensors, facts)
+    run = start(config_of(recipe, widths=[8, 12, 16, 24, 32]), prepared, tmp_path / "run")
+    with pytest.raises(TrainingError, match="cannot start from"):
+        train.start_from(run, tmp_path / "torn.safetensors")
+
+
 @pytest.mark.parametrize("changes", [{}, {"widths": [16, 16, 16, 16, 16], "norms": 1}])
 def test_weights_of_another_network_are_refused(changes, recipe, prepared, trained, tmp_path, command, capsys):
     options = ("--config", recipe(**changes), "--data", prepared, "--run", tmp_path / "small")
