@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from wpunet.labels import KIDNEY, TUMOR
 from wpunet.locate import Region, whole
-from wpunet.predict import decide, predict
+from wpunet.predict import RIM_LOGIT, RIM_MM, decide, predict, tumor_mask
 
 from Testing.wpunet.oracle import TUMOR_HU, Oracle, Recorder, volume_with_ball
 
@@ -55,7 +55,7 @@ def test_doubt_is_at_the_edge():
 
 def test_temperature_adds_doubt_and_changes_no_decision():
     cold, warm = (run(volume_with_ball(), temperature=t) for t in (1.0, 3.0))
-    assert np.array_equal(cold[0], warm[0])
+    assert np.array_equal(cold[0], warm[0])  # a tumor's rim it may move: that is where doubt decides
     assert warm[1].sum(dtype=int) > 1.5 * cold[1].sum(dtype=int)
 
 
@@ -99,6 +99,58 @@ def test_progress_rises():
     told = [(done, total) for stage, done, total in run(volume_with_ball())[2].told if stage == "predict"]
     assert told == sorted(told)
     assert {total for _, total in told} == {60}
+
+
+def slice_of(core_mm, rim_logit, spacing=(1.0, 1.0), seats=((60, 60),)):
+    """Logits of a slice full of kidney: tumor (+3) round each seat, ``rim_logit`` to its right, kidney elsewhere."""
+    y, x = np.mgrid[:120, :120]
+    tumor = np.full((120, 120), -9.0)
+    for row, column in seats:
+        tumor[(abs(y - row) < 4) & (x > column) & (x - column < 40)] = rim_logit
+        tumor[((y - row) * spacing[0]) ** 2 + ((x - column) * spacing[1]) ** 2 <= (core_mm / 2) ** 2] = 3.0
+    return np.full((120, 120), 20.0), tumor
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.5, 0.5)])
+def test_a_tumors_rim_reaches_five_mm_from_its_core(spacing):
+    foreground, logit = slice_of(12, RIM_LOGIT + 0.1, spacing)
+    found = tumor_mask(foreground, logit, spacing)
+    assert found[logit > 0].all()
+    right = np.flatnonzero(found[60])[-1]
+    assert (right - 60) * spacing[1] == pytest.approx(6 + RIM_MM, abs=1.01)
+    assert not found[logit < RIM_LOGIT].any()
+
+
+def test_no_rim_without_a_core_nor_around_a_speck_nor_below_the_limit():
+    for core_mm, rim in ((0, -1.0), (5, -1.0), (12, RIM_LOGIT - 0.1)):
+        foreground, logit = slice_of(core_mm, rim)
+        if not core_mm:
+            logit = np.minimum(logit, rim)
+        assert np.array_equal(tumor_mask(foreground, logit, (1.0, 1.0)), logit > 0)
+
+
+def test_a_rim_does_not_jump_nor_leave_the_kidney():
+    foreground, logit = slice_of(12, -9.0)
+    logit[55:65, 69:71] = -1.0  # within 5 mm of the core, but kidney lies between
+    assert np.array_equal(tumor_mask(foreground, logit, (1.0, 1.0)), logit > 0)
+    foreground, logit = slice_of(12, -1.0)
+    foreground[:, 68:] = -5.0
+    assert not tumor_mask(foreground, logit, (1.0, 1.0))[:, 68:].any()
+
+
+def test_a_core_keeps_its_rim_beside_a_speck():
+    foreground, logit = slice_of(12, -1.0)
+    alone = tumor_mask(foreground, logit, (1.0, 1.0))
+    logit[100:102, 20:22] = 3.0
+    logit[98:104, 22:30] = -1.0
+    both = tumor_mask(foreground, logit, (1.0, 1.0))
+    assert np.array_equal(both & ~alone, (logit > 0) & ~alone)
+    assert both.sum() == alone.sum() + 4
+
+
+def test_at_the_edge_of_a_slice():
+    foreground, logit = slice_of(20, -1.0, seats=((1, 1), (118, 118)))
+    assert tumor_mask(foreground, logit, (1.0, 1.0)).sum() > (logit > 0).sum()
 
 
 @pytest.mark.parametrize(("slices", "spacing", "stays"), [(1, 2.0, False), (6, 2.0, True), (1, 10.0, True)])
