@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from wpunet.labels import TUMOR
+from wpunet.labels import KIDNEY, TUMOR
 from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import GROUPS, HU_A_GREY, LOWEST_HU, Case
-from training.lesions import Lesion, add_decoy, add_lesion
+from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion
 
 SOFT_TISSUE_HU = 45.0
 VISIBLE_MM = 40.0  # a tumor of this diameter bulges so much that it shows without contrast
@@ -36,6 +36,7 @@ class Mixture:
     zoom, turn_degrees, shift_mm, noise_hu: how far at most
     small_tumors: how much more often patients with tumors under 25 mm are drawn (those under 40 mm: half of that)
     lesions: of labelled samples that get a synthetic tumor or cyst
+    grafts: of labelled samples that get another patient's tumor
     decoys: of real samples that get a lesion in soft tissue that is no kidney
     focus: of labelled and generated samples centred near a kidney or tumor instead of near the slice's centre: a
         sample smaller than a slice then costs less and shows as much
@@ -55,6 +56,7 @@ class Mixture:
     small_tumors: float = 2.5
     focus: float = 0.5
     lesions: float = 0.2
+    grafts: float = 0.3
     decoys: float = 0.25
 
 
@@ -73,6 +75,7 @@ class Shelf:
         self.grey = [torch.from_numpy(case.grey).to(self.device) for case in self.cases]
         self.labels = [torch.from_numpy(case.labels).to(self.device) for case in self.cases]
         self.marked = [np.flatnonzero(case.labels.reshape(len(case.labels), -1).any(1)) for case in self.cases]
+        self.tumorous = [np.flatnonzero((case.labels == TUMOR).any((1, 2))) for case in self.cases]
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -101,6 +104,7 @@ class Plan:
     noise_seed: int
     lesion: Lesion | None
     decoy: Lesion | None
+    graft: Graft | None
 
 
 class Sampler:
@@ -163,6 +167,7 @@ class Sampler:
             noise_seed=int(g.integers(2**31)),
             lesion=Lesion.draw(g) if labelled and g.random() < m.lesions else None,
             decoy=Lesion.draw(g) if shelf != "generated" and g.random() < m.decoys else None,
+            graft=Graft.draw(g, self._patients) if labelled and g.random() < m.grafts else None,
         )
 
     def _shelf(self, draw: float) -> str:
@@ -218,11 +223,28 @@ class Sampler:
             weight = self._sample(inside, plan.matrix, pixel_mm, 0.0)
             weight = blur(weight[None], [2.0])[0]
             hu = hu * weight + around * (1 - weight)
+        if plan.graft is not None:
+            hu, placed = self._grafted(hu, placed, plan.graft)
         if plan.lesion is not None:
             hu, placed = add_lesion(hu, placed, plan.lesion, self.pixel_mm)
         if plan.decoy is not None:
             hu = add_decoy(hu, placed, plan.decoy, self.pixel_mm)
         return hu, placed
+
+    def _grafted(self, hu: Tensor, labels: Tensor, graft: Graft) -> tuple[Tensor, Tensor]:
+        """A placed slice with a tumor of the graft's donor; as it was without a kidney, or where it does not fit."""
+        shelf, kidney = self.shelves["labelled"], torch.nonzero(labels == KIDNEY)
+        levels = shelf.tumorous[graft.donor]
+        if not len(levels) or not len(kidney):
+            return hu, labels
+        level = int(levels[int(graft.level * len(levels))])
+        donor = shelf.cases[graft.donor]
+        row, column = kidney[int(graft.place * len(kidney))].tolist()
+        seat_mm = (np.array([column, row]) + 0.5 - self.size / 2) * self.pixel_mm
+        matrix = graft.matrix(donor.labels[level] == TUMOR, donor.pixel_mm, seat_mm)
+        donor_hu = self._sample(_to_hu(shelf.grey[graft.donor][level]), matrix, donor.pixel_mm, 0.0)
+        marks = self._sample(shelf.labels[graft.donor][level].float(), matrix, donor.pixel_mm, 0.0, nearest=True)
+        return add_graft(hu, labels, donor_hu, marks.to(torch.uint8), graft.follow)
 
     def _sample(
         self, picture: Tensor, matrix: np.ndarray, pixel_mm: float, outside: float, *, nearest: bool = False

@@ -1,10 +1,12 @@
-"""Synthetic tumors and cysts in labelled kidneys, and decoys beside them.
+"""Lesions put into labelled kidneys: synthetic tumors and cysts, other patients' tumors; and decoys beside them.
 
 The material is short of small tumors, of cysts that are none, and of masses in liver, spleen and bowel that are not the
 kidney's.
 
-In the spirit of label-free tumor synthesis (Hu et al., "Label-free liver tumor segmentation", CVPR 2023): a blob with a
-wavy outline, plausible HU and grain, partly outside the kidney as most are. KiTS19 counts a cyst as kidney.
+Synthetic ones in the spirit of label-free tumor synthesis (Hu et al., "Label-free liver tumor segmentation", CVPR
+2023): a blob with a wavy outline, plausible HU and grain, partly outside the kidney as most are. KiTS19 counts a cyst
+as kidney. Other patients' tumors as in TumorCP (Yang et al., "TumorCP: a simple but effective object-level data
+augmentation for tumor segmentation", MICCAI 2021).
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from wpunet.labels import KIDNEY, TUMOR
 
 LEAST_KIDNEY_MM2 = 150.0  # in the slice; less is a pole that a lesion would swallow
 SOLID_HU, FLUID_HU = (25.0, 150.0), (-5.0, 22.0)
 SOFT_HU, DECOY_SIZE = (0.0, 250.0), 1.5  # where decoys may lie; they are larger than lesions
+GRAFT_SCALE = (0.75, 3.0)  # donor mm for a mm of the sample: enlarged a little, made much smaller
 CONTRAST_HU = 12.0  # a tumor as bright as its kidney could not be learned
 
 
@@ -79,6 +83,68 @@ def add_lesion(hu: Tensor, labels: Tensor, lesion: Lesion, pixel_mm: float) -> t
         _painted(hu, cover, depth, value, lesion),
         torch.where(inside, TUMOR if lesion.tumor else KIDNEY, labels).to(labels.dtype),
     )
+
+
+@dataclass(frozen=True)
+class Graft:
+    """What is drawn of a tumor of another patient; numbers from 0 to 1 are places yet to be scaled."""
+
+    donor: int
+    level: float
+    mark: float
+    place: float
+    diameter_mm: float
+    turn: float
+    mirror: bool
+    follow: float
+
+    @classmethod
+    def draw(cls, g: np.random.Generator, donors: np.ndarray) -> Graft:
+        """``donors``: how probable each patient is."""
+        return cls(
+            donor=int(g.choice(len(donors), p=donors)),
+            level=float(g.random()),
+            mark=float(g.random()),
+            place=float(g.random()),
+            diameter_mm=float(math.exp(g.uniform(math.log(10), math.log(70)))),
+            turn=float(g.uniform(0, 2 * math.pi)),
+            mirror=bool(g.random() < 0.5),
+            follow=float(g.uniform(0, 0.8)),
+        )
+
+    def matrix(self, tumor: np.ndarray, pixel_mm: float, seat_mm: np.ndarray) -> np.ndarray:
+        """(2, 3): takes the sample's mm to the donor slice's, so that a pixel of ``tumor`` (h, w) lies at the seat."""
+        marked = np.flatnonzero(tumor)
+        row, column = divmod(int(marked[int(self.mark * len(marked))]), tumor.shape[1])
+        anchor = (np.array([column, row]) + 0.5 - np.array(tumor.shape[::-1]) / 2) * pixel_mm
+        has_mm = 2 * math.sqrt(len(marked) / math.pi) * pixel_mm
+        scale = min(max(has_mm / self.diameter_mm, GRAFT_SCALE[0]), GRAFT_SCALE[1])
+        c, s, m = math.cos(self.turn), math.sin(self.turn), -1.0 if self.mirror else 1.0
+        turn = scale * np.array([[c * m, -s], [s * m, c]])
+        return np.column_stack([turn, anchor - turn @ seat_mm])
+
+
+def add_graft(
+    hu: Tensor, labels: Tensor, donor_hu: Tensor, donor_labels: Tensor, follow: float
+) -> tuple[Tensor, Tensor]:
+    """A slice and its labels (h, w) with the tumor of a donor slice on the same pixels, as new tensors.
+
+    ``follow`` (0 to 1): how far the tumor's HU go with the kidneys' from the donor's contrast phase to the slice's. As
+    they were where the tumor would lie mostly outside the kidneys, or would not show.
+    """
+    room = (hu > -250) & (hu < 300)
+    tumor = (donor_labels == TUMOR) & room
+    kidney, donor_kidney = labels == KIDNEY, donor_labels == KIDNEY
+    count = int(tumor.sum())
+    if count < 6 or int((tumor & (labels > 0)).sum()) < 0.3 * count:
+        return hu, labels
+    around = float(hu[kidney].median())
+    if bool(donor_kidney.any()):
+        donor_hu = donor_hu + follow * (around - float(donor_hu[donor_kidney].median()))
+    if abs(float(donor_hu[tumor].median()) - around) < CONTRAST_HU:
+        return hu, labels
+    cover = F.avg_pool2d(tumor.float()[None, None], 3, 1, 1)[0, 0] * room
+    return hu + cover * (donor_hu - hu), torch.where(tumor, TUMOR, labels).to(labels.dtype)
 
 
 def add_decoy(hu: Tensor, labels: Tensor, lesion: Lesion, pixel_mm: float) -> Tensor:

@@ -35,6 +35,7 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "contrast taken away": {"no_contrast": 0.0},
     "healthy kidneys": {"healthy": 0.0, "tumor_free": 0.0},
     "synthetic tumors and cysts": {"lesions": 0.0},
+    "other patients' tumors": {"grafts": 0.0},
     "decoys beside kidneys": {"decoys": 0.0},
     "phantoms": {"generated": 0.0},
     "more small tumors": {"small_tumors": 1.0},

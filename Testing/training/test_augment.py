@@ -9,7 +9,7 @@ from wpunet.preprocess import InPlaneGrid, normalise
 
 from training.augment import PLAIN, Mixture, Sampler, blur, mirror_healthy_half, take_contrast_away
 from training.data import Case, read_prepared, to_grey
-from training.lesions import Lesion, add_decoy, add_lesion
+from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion
 
 MOVED = replace(PLAIN, zoom=1.25, turn_degrees=15.0, shift_mm=40.0)  # geometry alone, and no frame
 
@@ -168,6 +168,67 @@ def test_synthetic_lesions_sit_at_kidneys_and_are_seen():
     assert min(counts.values()) > 5
     nothing = torch.zeros_like(labels)
     assert add_lesion(hu, nothing, lesion, 1.6)[1] is nothing
+
+
+def donor_and_patient():
+    """A kidney of 180 HU with a square tumor of 60 HU, and one of 120 HU without: labels and HU, each (96, 96)."""
+    y, x = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
+    kidney = (((x - 48) ** 2 / 400 + (y - 48) ** 2 / 625) < 1).to(torch.uint8)
+    tumor = (abs(x - 58) < 8) & (abs(y - 40) < 8)
+    marked = torch.where(tumor, 2, kidney).to(torch.uint8)
+    donor = torch.where(tumor, 60.0, torch.where(kidney > 0, 180.0, -80.0))
+    return donor, marked, torch.where(kidney > 0, 120.0, -80.0), kidney
+
+
+def test_a_graft_is_the_donors_tumor_in_the_patients_phase():
+    donor, marked, hu, labels = donor_and_patient()
+    for follow, expected in ((0.0, 60.0), (0.5, 30.0)):  # the patient's kidneys are 60 HU darker
+        changed, grafted = add_graft(hu, labels, donor, marked, follow)
+        assert torch.equal(grafted == 2, marked == 2)
+        assert float(changed[36:44, 54:62].mean()) == pytest.approx(expected)
+        far = torch.nn.functional.max_pool2d((marked == 2).float()[None, None], 3, 1, 1)[0, 0] == 0
+        assert torch.equal(changed[far], hu[far])
+        assert torch.equal(grafted[far], labels[far])
+    assert not bool((labels == 2).any())  # the patient's own stay as they were
+
+
+def test_a_graft_that_would_not_show_or_lies_beside_the_kidney_is_left_out():
+    donor, marked, hu, labels = donor_and_patient()
+    as_bright = torch.where(marked == 2, 120.0, donor)
+    assert add_graft(hu, labels, as_bright, marked, 0.0)[1] is labels
+    aside = torch.roll(marked, 34, 1)
+    assert add_graft(hu, labels, torch.roll(donor, 34, 1), aside, 0.0)[1] is labels
+    assert add_graft(hu, labels, donor, labels, 0.0)[1] is labels  # no tumor
+    air = torch.full_like(hu, -1000.0)
+    assert add_graft(air, labels, donor, marked, 0.0)[0] is air
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_graft_lies_on_the_kidney_pixel_that_was_drawn_and_has_the_size_that_was_drawn(seed):
+    y, x = np.mgrid[:128, :128]
+    labels = np.zeros((1, 128, 128))
+    labels[0][4:124, 4:124] = 1
+    patient = case_of(labels, np.where(labels > 0, 150.0, -80.0), name="patient")
+    labels = np.where((x - 90) ** 2 + (y - 50) ** 2 < 15**2, 2, 0)[None]
+    donor = case_of(labels, np.where(labels > 0, 40.0, -80.0), name="donor")
+    sampler = Sampler({"labelled": [patient, donor]}, PLAIN, 1.6, 160, seed=0)  # as wide as the slices
+    graft = replace(Graft.draw(np.random.default_rng(seed), np.array([0.0, 1.0])), diameter_mm=30.0)
+    plan = replace(sampler._plan(np.random.default_rng(0)), case=0, graft=graft)
+    before = sampler._place(replace(plan, graft=None))[1]
+    hu, after = sampler._place(plan)
+    row, column = torch.nonzero(before == 1)[int(graft.place * int((before == 1).sum()))].tolist()
+    assert int(after[row, column]) == 2
+    if 12 < row < 148 and 12 < column < 148:  # the whole tumor is inside the sample
+        assert 2 * float((after == 2).sum() / np.pi) ** 0.5 * 1.6 == pytest.approx(30, rel=0.05)
+    assert float(hu[after == 2].median()) == pytest.approx(40, abs=6)
+
+
+def test_grafts_come_only_to_labelled_samples(shelves):
+    sampler = Sampler(shelves, Mixture(grafts=0.5, kidney_free=0.3, generated=0.2), 4.0, 64, seed=5)
+    plans = [sampler._plan(np.random.default_rng([5, 0, k])) for k in range(600)]
+    assert all(plan.graft is None for plan in plans if plan.shelf != "labelled")
+    labelled = [plan.graft is not None for plan in plans if plan.shelf == "labelled"]
+    assert np.mean(labelled) == pytest.approx(0.5, abs=0.08)
 
 
 def test_decoys_lie_in_soft_tissue_beside_the_kidney():
