@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from wpunet.labels import KIDNEY, TUMOR
+from wpunet.labels import TUMOR
 from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import GROUPS, HU_A_GREY, LOWEST_HU, Case
-from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion
+from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, seats
 
 SOFT_TISSUE_HU = 45.0
 VISIBLE_MM = 40.0  # a tumor of this diameter bulges so much that it shows without contrast
@@ -37,6 +37,7 @@ class Mixture:
     small_tumors: how much more often patients with tumors under 25 mm are drawn (those under 40 mm: half of that)
     lesions: of labelled samples that get a synthetic tumor or cyst
     grafts: of labelled samples that get another patient's tumor
+    foreign: of real samples that get a patient's tumor in soft tissue that is no kidney, as a decoy
     decoys: of real samples that get a lesion in soft tissue that is no kidney
     focus: of labelled and generated samples centred near a kidney or tumor instead of near the slice's centre: a
         sample smaller than a slice then costs less and shows as much
@@ -48,15 +49,16 @@ class Mixture:
     healthy: float = 0.2
     no_contrast: float = 0.22
     composite: float = 0.4
-    zoom: float = 1.25
-    turn_degrees: float = 15.0
+    zoom: float = 1.4
+    turn_degrees: float = 25.0
     shift_mm: float = 40.0
     noise_hu: float = 25.0
-    contrast_hu: float = 60.0
+    contrast_hu: float = 80.0
     small_tumors: float = 2.5
     focus: float = 0.5
     lesions: float = 0.2
-    grafts: float = 0.3
+    grafts: float = 0.5
+    foreign: float = 0.3
     decoys: float = 0.25
 
 
@@ -105,6 +107,7 @@ class Plan:
     lesion: Lesion | None
     decoy: Lesion | None
     graft: Graft | None
+    foreign: Graft | None
 
 
 class Sampler:
@@ -168,6 +171,7 @@ class Sampler:
             lesion=Lesion.draw(g) if labelled and g.random() < m.lesions else None,
             decoy=Lesion.draw(g) if shelf != "generated" and g.random() < m.decoys else None,
             graft=Graft.draw(g, self._patients) if labelled and g.random() < m.grafts else None,
+            foreign=Graft.draw(g, self._patients) if shelf != "generated" and g.random() < m.foreign else None,
         )
 
     def _shelf(self, draw: float) -> str:
@@ -225,26 +229,28 @@ class Sampler:
             hu = hu * weight + around * (1 - weight)
         if plan.graft is not None:
             hu, placed = self._grafted(hu, placed, plan.graft)
+        if plan.foreign is not None:
+            hu, placed = self._grafted(hu, placed, plan.foreign, decoy=True)
         if plan.lesion is not None:
             hu, placed = add_lesion(hu, placed, plan.lesion, self.pixel_mm)
         if plan.decoy is not None:
             hu = add_decoy(hu, placed, plan.decoy, self.pixel_mm)
         return hu, placed
 
-    def _grafted(self, hu: Tensor, labels: Tensor, graft: Graft) -> tuple[Tensor, Tensor]:
-        """A placed slice with a tumor of the graft's donor; as it was without a kidney, or where it does not fit."""
-        shelf, kidney = self.shelves["labelled"], torch.nonzero(labels == KIDNEY)
+    def _grafted(self, hu: Tensor, labels: Tensor, graft: Graft, *, decoy: bool = False) -> tuple[Tensor, Tensor]:
+        """A placed slice with a tumor of the graft's donor; as it was where there is no place for it."""
+        shelf, places = self.shelves["labelled"], seats(hu, labels, decoy=decoy)
         levels = shelf.tumorous[graft.donor]
-        if not len(levels) or not len(kidney):
+        if not len(levels) or not len(places):
             return hu, labels
         level = int(levels[int(graft.level * len(levels))])
         donor = shelf.cases[graft.donor]
-        row, column = kidney[int(graft.place * len(kidney))].tolist()
+        row, column = places[int(graft.place * len(places))].tolist()
         seat_mm = (np.array([column, row]) + 0.5 - self.size / 2) * self.pixel_mm
         matrix = graft.matrix(donor.labels[level] == TUMOR, donor.pixel_mm, seat_mm)
         donor_hu = self._sample(_to_hu(shelf.grey[graft.donor][level]), matrix, donor.pixel_mm, 0.0)
         marks = self._sample(shelf.labels[graft.donor][level].float(), matrix, donor.pixel_mm, 0.0, nearest=True)
-        return add_graft(hu, labels, donor_hu, marks.to(torch.uint8), graft.follow)
+        return add_graft(hu, labels, donor_hu, marks.to(torch.uint8), graft.follow, decoy=decoy)
 
     def _sample(
         self, picture: Tensor, matrix: np.ndarray, pixel_mm: float, outside: float, *, nearest: bool = False

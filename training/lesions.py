@@ -24,6 +24,7 @@ LEAST_KIDNEY_MM2 = 150.0  # in the slice; less is a pole that a lesion would swa
 SOLID_HU, FLUID_HU = (25.0, 150.0), (-5.0, 22.0)
 SOFT_HU, DECOY_SIZE = (0.0, 250.0), 1.5  # where decoys may lie; they are larger than lesions
 GRAFT_SCALE = (0.75, 3.0)  # donor mm for a mm of the sample: enlarged a little, made much smaller
+APART = 5  # pixels between a kidney and a graft that is a decoy
 CONTRAST_HU = 12.0  # a tumor as bright as its kidney could not be learned
 
 
@@ -124,27 +125,36 @@ class Graft:
         return np.column_stack([turn, anchor - turn @ seat_mm])
 
 
+def seats(hu: Tensor, labels: Tensor, *, decoy: bool) -> Tensor:
+    """Where a graft can be put, (n, 2) rows and columns: on kidneys, or in soft tissue that is none."""
+    soft = (labels == 0) & (hu > SOFT_HU[0]) & (hu < SOFT_HU[1])
+    return torch.nonzero(soft if decoy else labels == KIDNEY)
+
+
 def add_graft(
-    hu: Tensor, labels: Tensor, donor_hu: Tensor, donor_labels: Tensor, follow: float
+    hu: Tensor, labels: Tensor, donor_hu: Tensor, donor_labels: Tensor, follow: float, *, decoy: bool = False
 ) -> tuple[Tensor, Tensor]:
     """A slice and its labels (h, w) with the tumor of a donor slice on the same pixels, as new tensors.
 
-    ``follow`` (0 to 1): how far the tumor's HU go with the kidneys' from the donor's contrast phase to the slice's. As
-    they were where the tumor would lie mostly outside the kidneys, or would not show.
+    ``follow`` (0 to 1): how far the tumor's HU go with those around it from the donor's contrast phase to the slice's.
+    As a ``decoy`` it lies in soft tissue some pixels from any kidney, and the labels stay. As they were where the tumor
+    would lie mostly outside the kidneys, or would not show.
     """
-    room = (hu > -250) & (hu < 300)
-    tumor = (donor_labels == TUMOR) & room
-    kidney, donor_kidney = labels == KIDNEY, donor_labels == KIDNEY
-    count = int(tumor.sum())
-    if count < 6 or int((tumor & (labels > 0)).sum()) < 0.3 * count:
+    tumor = (donor_labels == TUMOR) & (hu > -250) & (hu < 300)
+    if decoy:
+        beside = F.max_pool2d((labels > 0).float()[None, None], 2 * APART + 1, 1, APART)[0, 0] > 0
+        tumor &= ~beside & (hu > SOFT_HU[0]) & (hu < SOFT_HU[1])
+    count, donor_kidney = int(tumor.sum()), donor_labels == KIDNEY
+    if count < 6 or (not decoy and int((tumor & (labels > 0)).sum()) < 0.3 * count):
         return hu, labels
-    around = float(hu[kidney].median())
+    around = float(hu[tumor if decoy else labels == KIDNEY].median())
     if bool(donor_kidney.any()):
         donor_hu = donor_hu + follow * (around - float(donor_hu[donor_kidney].median()))
     if abs(float(donor_hu[tumor].median()) - around) < CONTRAST_HU:
         return hu, labels
-    cover = F.avg_pool2d(tumor.float()[None, None], 3, 1, 1)[0, 0] * room
-    return hu + cover * (donor_hu - hu), torch.where(tumor, TUMOR, labels).to(labels.dtype)
+    cover = F.avg_pool2d(tumor.float()[None, None], 3, 1, 1)[0, 0] * ((hu > -250) & (hu < 300))
+    marked = labels if decoy else torch.where(tumor, TUMOR, labels).to(labels.dtype)
+    return hu + cover * (donor_hu - hu), marked
 
 
 def add_decoy(hu: Tensor, labels: Tensor, lesion: Lesion, pixel_mm: float) -> Tensor:

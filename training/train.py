@@ -278,6 +278,7 @@ def main() -> int:
     add("--run", type=Path, required=True, help="folder for checkpoints and logs")
     add("--split", type=Path, help="who is trained on and who is held out, instead of drawing it")
     add("--fold", type=int, help="another fold of the cross-validation than the config's")
+    add("--held-out", type=int, help="another number of held-out patients than the config's; 0: train on all")
     add("--steps", type=int, help="another length of the schedule than the config's")
     add("--until", type=int, help="stop at this step; the schedule stays")
     add(
@@ -288,7 +289,7 @@ def main() -> int:
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = arguments.parse_args()
     try:
-        config = Config.read(given.config, fold=given.fold, steps=given.steps)
+        config = Config.read(given.config, fold=given.fold, steps=given.steps, held_out=given.held_out)
         with distributed.processes(given.device) as device:
             if config.batch % distributed.world():
                 raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")

@@ -1,8 +1,8 @@
 """How a recipe does: python -m training.trials {folds,ingredients} --config C --data PREPARED --output FOLDER ...
 
 ``folds`` trains it once for each fold of the cross-validation, so that every patient is held out once, and tells the
-figures of all patients together. ``ingredients`` trains it as it is and once without each ingredient, on one fold,
-and tells the differences. What is trained and measured already is not done again.
+figures of all patients together. ``ingredients`` trains it as it is and once without each ingredient (with it, where the
+recipe has it not), on one fold, and tells the differences. What is trained and measured already is not done again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from wpunet.network import WPUNet
 from wpunet.segment import Segmenter
 
 from training import metrics
+from training.augment import Mixture
 from training.config import Config
 from training.data import case_names, folds
 from training.evaluate import Figures, by_size, dice_table, evaluate
@@ -37,6 +38,8 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "synthetic tumors and cysts": {"lesions": 0.0},
     "other patients' tumors": {"grafts": 0.0},
     "decoys beside kidneys": {"decoys": 0.0},
+    "other patients' tumors as decoys": {"foreign": 0.0},
+    "wider variation": {"zoom": 1.25, "turn_degrees": 15.0, "contrast_hu": 60.0},
     "phantoms": {"generated": 0.0},
     "more small tumors": {"small_tumors": 1.0},
     "samples around kidneys": {"focus": 0.0},
@@ -84,9 +87,13 @@ def _measured(figures: Figures, bench: Bench) -> bool:
     return [[one["case"] for one in figures[key]] for key in ("volumes", "tumor_free")] == wanted
 
 
-def without(config: Config, ingredient: str) -> Config:
-    """The recipe with an ingredient left out."""
-    return replace(config, mixture=replace(config.mixture, **INGREDIENTS[ingredient]))
+def changed(config: Config, ingredient: str) -> tuple[str, Config]:
+    """A recipe without an ingredient, or with one that the recipe has not; and what to call it."""
+    left_out = replace(config, mixture=replace(config.mixture, **INGREDIENTS[ingredient]))
+    if left_out != config:
+        return f"without {ingredient}", left_out
+    usual = {name: getattr(Mixture(), name) for name in INGREDIENTS[ingredient]}
+    return f"with {ingredient}", replace(config, mixture=replace(config.mixture, **usual))
 
 
 def cross_validate(config: Config, bench: Bench, chosen: list[int] | None) -> Figures:
@@ -108,12 +115,12 @@ def cross_validate(config: Config, bench: Bench, chosen: list[int] | None) -> Fi
     }
 
 
-def leave_out(config: Config, bench: Bench, chosen: list[str] | None) -> Figures:
-    """The recipe, and the recipe without each ingredient: Dice, and what is invented where there is no tumor."""
+def ingredients(config: Config, bench: Bench, chosen: list[str] | None) -> Figures:
+    """The recipe, and the recipe with each ingredient changed: Dice, and what is invented where there is no tumor."""
     unknown = sorted(set(chosen or ()) - set(INGREDIENTS))
     if unknown:
         raise InputError(f"There is no ingredient '{unknown[0]}'; there are {', '.join(INGREDIENTS)}.")
-    recipes = {"everything": config} | {f"without {name}": without(config, name) for name in chosen or INGREDIENTS}
+    recipes = {"recipe": config} | dict(changed(config, name) for name in chosen or INGREDIENTS)
     rows = []
     for name, recipe in recipes.items():
         figures = trial(recipe, name.replace(" ", "_"), bench)
@@ -170,7 +177,7 @@ def main() -> int:
         if given.what == "folds":
             figures = cross_validate(config, bench, given.fold)
         else:
-            figures = leave_out(config, bench, given.ingredient)
+            figures = ingredients(config, bench, given.ingredient)
         text = markdown(figures, config)
         write_json(figures, given.output / f"{given.what}.json")
         write_csv(figures["per_patient" if "per_patient" in figures else "rows"], given.output / f"{given.what}.csv")

@@ -223,12 +223,29 @@ def test_a_graft_lies_on_the_kidney_pixel_that_was_drawn_and_has_the_size_that_w
     assert float(hu[after == 2].median()) == pytest.approx(40, abs=6)
 
 
+def test_a_foreign_tumor_lies_in_soft_tissue_away_from_kidneys_and_is_not_marked():
+    donor, marked, hu, labels = donor_and_patient()
+    hu = torch.where(labels > 0, hu, 100.0)
+    hu[:, 80:] = -80.0  # fat
+    aside = (torch.roll(one, 20, 1) for one in (donor, marked))
+    changed, same = add_graft(hu, labels, *aside, 0.0, decoy=True)
+    assert same is labels
+    there = changed != hu
+    assert int(there.sum()) > 50
+    assert float(changed[40, 75]) == pytest.approx(60, abs=1)
+    near_kidney = torch.nn.functional.max_pool2d((labels > 0).float()[None, None], 7, 1, 3)[0, 0] > 0
+    assert not bool((there & near_kidney).any())
+    assert not bool(there[:, 82:].any())
+
+
 def test_grafts_come_only_to_labelled_samples(shelves):
     sampler = Sampler(shelves, Mixture(grafts=0.5, kidney_free=0.3, generated=0.2), 4.0, 64, seed=5)
     plans = [sampler._plan(np.random.default_rng([5, 0, k])) for k in range(600)]
     assert all(plan.graft is None for plan in plans if plan.shelf != "labelled")
     labelled = [plan.graft is not None for plan in plans if plan.shelf == "labelled"]
     assert np.mean(labelled) == pytest.approx(0.5, abs=0.08)
+    assert all(plan.foreign is None for plan in plans if plan.shelf == "generated")
+    assert any(plan.foreign is not None for plan in plans if plan.shelf == "kidney_free")
 
 
 def test_decoys_lie_in_soft_tissue_beside_the_kidney():

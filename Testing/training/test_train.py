@@ -240,6 +240,13 @@ def test_a_patient_on_both_sides_is_refused(recipe, prepared, tmp_path, command,
     assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
 
 
+def test_all_patients_can_be_trained_on_with_the_same_recipe(recipe, prepared, tmp_path, command):
+    options = ("--config", recipe(steps=2), "--data", prepared, "--device", "cpu")
+    assert command(train, *options, "--run", tmp_path / "all", "--held-out", 0) == 0
+    split = json.loads((tmp_path / "all" / "split.json").read_text())
+    assert split == {"training": [f"case_{k:05}" for k in range(6)], "held_out": []}
+
+
 def test_sealed_patients_are_on_neither_side(recipe, prepared, tmp_path):
     run = start(config_of(recipe, sealed=["case_00002", "case_00004"]), prepared, tmp_path)
     assert sorted(run.training + run.held_out) == ["case_00000", "case_00001", "case_00003", "case_00005"]

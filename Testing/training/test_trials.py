@@ -11,12 +11,14 @@ from training.config import Config
 SHORT = {"steps": 3, "look_every": 3, "average": 0, "widths": [4, 4, 4, 4, 4]}
 
 
-def test_every_ingredient_is_one_of_the_recipe_and_leaving_it_out_changes_it():
+@pytest.mark.parametrize("name", trials.INGREDIENTS)
+def test_an_ingredient_is_left_out_or_put_in_and_nothing_else_changes(name):
     config = Config(widths=(4, 4, 4, 4, 4), steps=1)
-    for name in trials.INGREDIENTS:
-        changed = trials.without(config, name)
-        assert changed.mixture != config.mixture
-        assert Config(**{**vars(changed), "mixture": config.mixture}) == config
+    called, without = trials.changed(config, name)
+    assert called == f"without {name}"
+    assert without.mixture != config.mixture
+    assert Config(**{**vars(without), "mixture": config.mixture}) == config
+    assert trials.changed(without, name) == (f"with {name}", config)
 
 
 def test_each_patient_is_held_out_once(recipe, prepared, tmp_path, command, capsys, monkeypatch):
@@ -52,13 +54,13 @@ def test_ingredients_are_left_out_one_at_a_time(recipe, prepared, kits, unlabell
     options += ["--ingredient", "levels without kidney", "phantoms", "--volumes", kits / "case_00003"]
     assert command(trials, *options, "--tumor-free", free) == 0
     text = capsys.readouterr().out
-    for name in ("everything", "without levels without kidney", "without phantoms"):
+    for name in ("recipe", "without levels without kidney", "without phantoms"):
         assert f"| {name} | 2 |" in text
     assert "contrast chest oral contrast tumor ml" in text
     told = json.loads((tmp_path / "ingredients.json").read_text())["rows"]
     assert set(told[0]) > {"kidney_or_tumor", "tumor", "case_00003 tumor", "contrast_chest_oral_contrast tumor_ml"}
     begun = json.loads((tmp_path / "without_levels_without_kidney" / "config.json").read_text())
-    whole = json.loads((tmp_path / "everything" / "config.json").read_text())
+    whole = json.loads((tmp_path / "recipe" / "config.json").read_text())
     assert begun["mixture"] == whole["mixture"] | {"kidney_free": 0.0}
     assert command(trials, *options) == 0  # trained already, but to be measured on fewer CT
     assert "0 steps to train" in capsys.readouterr().out
