@@ -1,8 +1,8 @@
 """How a recipe does: python -m training.trials {folds,ingredients} --config C --data PREPARED --output FOLDER ...
 
 ``folds`` trains it once for each fold of the cross-validation, so that every patient is held out once, and tells the
-figures of all patients together. ``ingredients`` trains it as it is and once without each ingredient (with it, where the
-recipe has it not), on one fold, and tells the differences. What is trained and measured already is not done again.
+figures of all patients together. ``ingredients`` trains it as it is and once without each ingredient (with it, where
+the recipe has it not), on one fold, and tells the differences. What is trained and measured already is not done again.
 """
 
 from __future__ import annotations
