@@ -25,7 +25,7 @@ from training import metrics
 from training.augment import PLAIN, Sampler
 from training.config import Config
 from training.data import Case, read_prepared, read_split
-from training.networks import channels_last
+from training.networks import channels_last, default_device
 from training.peers import PEER_SIZE, measure_peers
 from training.pictures import plot_runs
 from training.prune import METHODS, prune, remaining
@@ -189,7 +189,7 @@ def main() -> int:
     given = arguments.parse_args()
     try:
         config = Config.read(given.config, steps=given.steps)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = default_device()
         entries = train_all(config, given.data, given.output, given.weights, device)
         _, held_out = read_split(given.output / "wpunet" / "split.json")
         cases = read_prepared(given.data, "labelled", held_out)

@@ -16,6 +16,11 @@ from wpunet.network import WPUNet
 from training import checkpoint
 
 
+def default_device() -> torch.device:
+    """A GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def channels_last(network: nn.Module) -> nn.Module:
     """The network itself, its weights in the layout that convolutions are fastest in."""
     to: Any = network.to  # older versions of PyTorch do not declare this argument

@@ -31,7 +31,7 @@ from training.data import Case, read_prepared, read_split
 from training.evaluate import evaluate_slices
 from training.export import as_bundle
 from training.narrow import narrow, widths_for
-from training.networks import load_trained
+from training.networks import default_device, load_trained
 from training.pictures import plot_curve
 from training.tables import write_csv, write_json
 from training.train import Run, train
@@ -154,7 +154,7 @@ def prune(
         target = round(total - (total - weights) * (1 - (1 - number / rounds) ** 3))  # much at first, little at the end
         network = thin(network, method, target)
         recipe = replace(config, widths=network.spec.widths, norms=network.spec.norms, pixel_mm=facts["pixel_mm"])
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = default_device()
         folder = output if number == rounds else output / f"round_{number}"
         fine = PrunedRun(recipe, data, folder, device, None if resplit else run / "split.json")
         if method != "channels":

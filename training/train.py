@@ -32,7 +32,7 @@ from training.config import Config
 from training.data import GROUPS, case_names, read_prepared, read_split, split_patients, write_split
 from training.losses import LOSSES
 from training.metrics import dice
-from training.networks import ARCHITECTURES, channels_last
+from training.networks import ARCHITECTURES, channels_last, default_device
 from training.pictures import plot_log
 from training.tables import write_json
 from training.widen import widen
@@ -286,7 +286,7 @@ def main() -> int:
         type=Path,
         help="start from these (average.safetensors of a run, or a bundle); narrower ones are widened",
     )
-    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--device", default=default_device().type)
     given = arguments.parse_args()
     try:
         config = Config.read(given.config, fold=given.fold, steps=given.steps, held_out=given.held_out)

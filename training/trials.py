@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from wpunet import files
 from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
@@ -26,6 +25,7 @@ from training.config import Config
 from training.data import case_names, folds
 from training.evaluate import Figures, by_size, dice_table, evaluate
 from training.export import as_bundle
+from training.networks import default_device
 from training.tables import write_csv, write_json, write_text
 from training.train import Run, train
 
@@ -71,7 +71,7 @@ def trial(config: Config, name: str, bench: Bench) -> Figures:
         return figures
     if config.architecture != "wpunet":
         raise InputError(f"Trials need a wpunet, which the engine runs, not {config.architecture}.")
-    run = Run(config, bench.data, folder, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    run = Run(config, bench.data, folder, default_device())
     print(f"{name}: {config.steps - run.step} steps to train", flush=True)
     train(run)
     assert isinstance(run.average, WPUNet)
