@@ -162,6 +162,21 @@ def test_with_contrast_or_without_the_rule_doubt_changes_nothing():
     assert not notes
 
 
+@pytest.mark.parametrize(("sure_share", "stays"), [(0.0, False), (0.05, False), (0.2, True)])
+def test_a_tumor_must_be_certain_somewhere(sure_share, stays):
+    labels, uncertainty, first = tumors()
+    uncertainty[first] = 180
+    voxels = np.argwhere(first)
+    uncertainty[tuple(voxels[: int(sure_share * len(voxels))].T)] = 60
+    found, notes = clean(labels, SPACING, CleanRules(), ct(labels, 180), uncertainty)
+    assert set(np.unique(found[first])) == ({2} if stays else {1})
+    assert np.array_equal(found[~first], labels[~first])
+    assert any("certain nowhere" in note for note in notes) is not stays
+    assert np.array_equal(
+        clean(labels, SPACING, CleanRules().without(["faint"]), ct(labels, 180), uncertainty)[0], labels
+    )
+
+
 def test_contrast_is_judged_by_the_kidneys_that_are_left():
     """Much muscle far away that the network took for kidney must not make a CT one without contrast."""
     labels, uncertainty, doubtful = tumors()

@@ -114,7 +114,7 @@ def test_a_doubtful_tumor_is_left_only_with_contrast(segmenter, monkeypatch, tis
     labels = anatomy.kidneys()
     anatomy.put(labels, 2, anatomy.LEFT, (4, 6, 6))
     ct = volume.from_array(np.where(labels > 0, tissue, -80).astype(np.int16), anatomy.AFFINE)
-    in_doubt = np.where(labels == 2, 200, 0).astype(np.uint8)
+    in_doubt = np.where(labels == 2, 128, 0).astype(np.uint8)
     monkeypatch.setattr(segmenter, "_network", lambda *_: (labels.copy(), in_doubt))
     assert bool((segmenter.segment(ct).labels == 2).any()) is left
 

@@ -24,6 +24,8 @@ class CleanRules:
     orphans: a tumor farther than ``reach_mm`` from any kidney tissue is no kidney tumor
     doubtful: in a CT without contrast, where healthy poles look like tumors, a tumor whose mean uncertainty is above
              ``most_doubt`` counts as kidney; 0.3 is that of a yes or no at nine to one
+    faint:   a tumor whose surest tenth is more uncertain than ``faintest`` (0.6, that of a yes or no at three to two)
+             is nowhere more than a guess and counts as kidney
     specks:  a tumor of less than ``min_tumor_ml`` is noise and counts as kidney
     """
 
@@ -32,6 +34,7 @@ class CleanRules:
     pair: bool = True
     orphans: bool = True
     doubtful: bool = True
+    faint: bool = True
     specks: bool = True
     min_body_ml: float = 8.0
     min_body_mm: float = 20.0
@@ -39,6 +42,7 @@ class CleanRules:
     reach_mm: float = 5.0
     min_tumor_ml: float = 0.2
     most_doubt: float = 0.3
+    faintest: float = 0.6
 
     def without(self, names: list[str]) -> CleanRules:
         """These rules less those named; "all" names every one. Raises InputError for a name that is no rule."""
@@ -59,7 +63,7 @@ def clean(
     """Labels (slice, row, column) after the rules, as a new array, and a sentence for each thing taken away.
 
     spacing: mm between slices, rows, columns
-    hu, uncertainty: of the labels' shape, the CT and what ``predict.decide`` tells; without them nothing is doubtful
+    hu, uncertainty: of the labels' shape, the CT and what ``predict.decide`` tells; no doubt without them
     """
     labels = labels.copy()
     marked = bounding_box(labels)
@@ -74,6 +78,8 @@ def clean(
         scene.drop_orphans()
     if rules.doubtful and hu is not None and uncertainty is not None and is_plain(hu[box], scene.labels):
         scene.absorb_doubtful(uncertainty[box])
+    if rules.faint and uncertainty is not None:
+        scene.absorb_faint(uncertainty[box])
     if rules.specks:
         scene.absorb_specks()
     return labels, tuple(scene.notes)
@@ -152,6 +158,16 @@ class _Scene:
         if len(doubtful):
             ml = found.voxels[doubtful].sum() * self.voxel_ml
             self.notes.append(f"{ml:.1f} ml of doubtful tumor count as kidney, since the CT is without contrast.")
+
+    def absorb_faint(self, uncertainty: np.ndarray) -> None:
+        """Tumors that are certain nowhere become kidney; uncertainty: uint8 of the labels' shape."""
+        found = bodies(self.labels == TUMOR)
+        surest = [np.quantile(uncertainty[box][found.numbers[box] == k], 0.1) for k, box in enumerate(found.boxes, 1)]
+        faint = np.flatnonzero(np.array(surest) > 255 * self.rules.faintest)
+        self._absorb(found, faint)
+        if len(faint):
+            ml = found.voxels[faint].sum() * self.voxel_ml
+            self.notes.append(f"{ml:.1f} ml of tumor, certain nowhere, count as kidney.")
 
     def absorb_specks(self) -> None:
         found = bodies(self.labels == TUMOR)

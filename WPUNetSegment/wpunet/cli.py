@@ -80,7 +80,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--full", action="store_true", help="skip the quick search and look at the whole field of view")
     add("--box", type=_box, metavar="I:I,J:J,K:K", help="look only there: voxels along the file's own axes, from:to")
     add("--no-flips", dest="flips", action="store_false", help="do not average with the mirrored slices: faster")
-    rules = "holes, islands, pair, orphans, doubtful, specks or all"
+    rules = "holes, islands, pair, orphans, doubtful, faint, specks or all"
     add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch a clean-up rule off: {rules}")
     add("--min-tumor-ml", type=_millilitres, metavar="ML", help="a tumor smaller than this counts as kidney")
     add("--overwrite", action="store_true", help="with several CTs: do the finished ones again")

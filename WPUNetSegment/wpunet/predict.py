@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SLAB_MM = 1.6  # thinner slices are averaged to slabs of at most this: less noise, less work
 TUMOR_ALONG_MM = 3.0  # how far along the body slices vote on tumor or kidney; what is one slice thick is none
 RIM_LOGIT = -2.0  # a tumor's rim is where it is tumor with a chance of one in eight,
-RIM_MM = 5.0  # no farther than this from its core,
+RIM_MM = 3.0  # no farther than this from its core,
 CORE_MM2 = 50.0  # if that is 8 mm across: what is smaller may be noise
 LIMIT = 30.0  # logits beyond this say no more
 
