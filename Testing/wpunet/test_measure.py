@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
-from wpunet.measure import measure
+from wpunet.measure import measure, names
 from wpunet.sides import split_sides
 
 from Testing.wpunet.anatomy import AFFINE, LEFT, RIGHT, body, empty, kidneys, put
@@ -83,3 +83,10 @@ def test_a_tumor_takes_the_side_of_the_kidney_next_to_it():
 
 def test_nothing_measures_nothing():
     assert measure(empty(), body(), AFFINE) == ()
+
+
+def test_several_tumors_have_names_of_their_own(found):
+    structures, _ = found
+    assert names(structures) == ["right kidney", "left kidney", "left tumor 1", "right tumor 2"]
+    assert names(structures[:3]) == ["right kidney", "left kidney", "left tumor"]
+    assert names([*structures[:3], structures[2]])[2:] == ["left tumor 1", "left tumor 2"]

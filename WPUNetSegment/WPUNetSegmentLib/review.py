@@ -11,9 +11,7 @@ import slicer
 import vtk
 from scipy import ndimage
 from slicer.i18n import tr as _
-from wpunet.measure import Structure
-
-from .table import names
+from wpunet.measure import Structure, names
 
 Point = tuple[float, float, float]
 CUBE_MM = 8.0  # uncertainty is averaged over cubes of this size: single voxels on an outline mean little

@@ -10,7 +10,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 from wpunet.labels import LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR_LABEL, Label
-from wpunet.measure import Structure
+from wpunet.measure import Structure, names
 
 SWATCH = 14  # pixels
 MOST_ROWS = 12
@@ -34,15 +34,6 @@ def label_of(one: Structure) -> Label:
     if one.kind == "tumor":
         return TUMOR_LABEL
     return LEFT_KIDNEY_LABEL if one.side == "left" else RIGHT_KIDNEY_LABEL
-
-
-def names(structures: Sequence[Structure]) -> list[str]:
-    """What the rows are called: tumors are numbered where there are several."""
-    tumors = [one for one in structures if one.kind == "tumor"]
-    numbered = len(tumors) > 1
-    return [
-        f"{one.name} {tumors.index(one) + 1}" if one.kind == "tumor" and numbered else one.name for one in structures
-    ]
 
 
 def cells(one: Structure) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from scipy import ndimage
@@ -41,6 +43,13 @@ class Structure:
     @property
     def name(self) -> str:
         return f"{self.side} {self.kind}".strip()
+
+
+def names(structures: Sequence[Structure]) -> list[str]:
+    """What they are called in a table: tumors are numbered where there are several."""
+    several = sum(one.kind == "tumor" for one in structures) > 1
+    numbers = count(1)
+    return [f"{one.name} {next(numbers)}" if several and one.kind == "tumor" else one.name for one in structures]
 
 
 def measure(

@@ -284,7 +284,7 @@ class Application(TrameApp):
             "corrected_by_hand": corrected,
         }
         with self.state:
-            self.data.rows = [_row(one) for one in structures]
+            self.data.rows = [_row(*pair) for pair in zip(measure.names(structures), structures, strict=True)]
             self.data.tumors = sum(one.kind == "tumor" for one in structures)
             self.data.tumor = min(self.data.tumor, self.data.tumors)
             self.data.corrected, self.data.warnings = corrected, self._report["warnings"]
@@ -347,9 +347,9 @@ class Application(TrameApp):
         task.add_done_callback(self._tasks.discard)
 
 
-def _row(one: measure.Structure) -> Row:
+def _row(name: str, one: measure.Structure) -> Row:
     return Row(
-        name=one.name,
+        name=name,
         kind=one.kind,
         volume=f"{'> ' if one.touches_border else ''}{one.volume_ml:.1f}",
         diameter=f"{one.axial_diameter_mm:.0f}",
