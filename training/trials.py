@@ -1,8 +1,9 @@
 """How a recipe does: python -m training.trials {folds,ingredients} --config C --data PREPARED --output FOLDER ...
 
 ``folds`` trains it once for each fold of the cross-validation, so that every patient is held out once, and tells the
-figures of all patients together. ``ingredients`` trains it as it is and once without each ingredient (with it, where
-the recipe has it not), on one fold, and tells the differences. What is trained and measured already is not done again.
+figures of all patients together. ``ingredients`` trains it as it is and without each ingredient (with it, where the
+recipe has it not), on one fold or several, and tells the differences. What is trained and measured already is not done
+again.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "samples around kidneys": {"focus": 0.0},
 }
 SCORES = ("kidney_or_tumor", "tumor")
+RECIPE = "recipe"  # what the trial without changes is called
 
 
 @dataclass(frozen=True)
@@ -64,15 +66,15 @@ class Bench:
 
 
 def trial(config: Config, name: str, bench: Bench) -> Figures:
-    """Train a recipe and measure it; returns the figures of ``training.evaluate``."""
-    folder = bench.output / name
+    """Train a recipe on its fold and measure it; returns the figures of ``training.evaluate``."""
+    folder = bench.output / name.replace(" ", "_") / f"fold_{config.fold}"
     told = folder / "evaluation.json"
     if told.exists() and _measured(figures := json.loads(told.read_text("utf-8")), bench):
         return figures
     if config.architecture != "wpunet":
         raise InputError(f"Trials need a wpunet, which the engine runs, not {config.architecture}.")
     run = Run(config, bench.data, folder, default_device())
-    print(f"{name}: {config.steps - run.step} steps to train", flush=True)
+    print(f"{name}, fold {config.fold}: {config.steps - run.step} steps to train", flush=True)
     train(run)
     assert isinstance(run.average, WPUNet)
     bundled = as_bundle(run.average.cpu(), config.pixel_mm, folder / "weights.safetensors")
@@ -98,13 +100,10 @@ def changed(config: Config, ingredient: str) -> tuple[str, Config]:
 
 def cross_validate(config: Config, bench: Bench, chosen: list[int] | None) -> Figures:
     """Each fold's figures, and those of all patients of these folds together."""
-    parts = folds(set(case_names(bench.data, "labelled")) - set(config.sealed), config.held_out)
     rows, patients = [], []
-    for fold in range(len(parts)) if chosen is None else chosen:
-        if fold not in range(len(parts)):
-            raise InputError(f"There is no fold {fold}; there are folds 0 to {len(parts) - 1}.")
-        slices = trial(replace(config, fold=fold), f"fold_{fold}", bench)["slices"]
-        rows.append({"trial": f"fold {fold}", **_means(slices)})
+    for fold in _folds(config, bench, chosen):
+        slices = trial(replace(config, fold=fold), RECIPE, bench)["slices"]
+        rows.append({"trial": f"fold {fold}", **_means(slices["per_patient"])})
         patients += slices["per_patient"]
     together = {key: metrics.summary([one[key] for one in patients]) for key in SCORES}
     return {
@@ -115,26 +114,54 @@ def cross_validate(config: Config, bench: Bench, chosen: list[int] | None) -> Fi
     }
 
 
-def ingredients(config: Config, bench: Bench, chosen: list[str] | None) -> Figures:
-    """The recipe, and the recipe with each ingredient changed: Dice, and what is invented where there is no tumor."""
+def _folds(config: Config, bench: Bench, chosen: list[int] | None) -> list[int]:
+    parts = folds(set(case_names(bench.data, "labelled")) - set(config.sealed), config.held_out)
+    for fold in chosen or ():
+        if fold not in range(len(parts)):
+            raise InputError(f"There is no fold {fold}; there are folds 0 to {len(parts) - 1}.")
+    return list(range(len(parts))) if chosen is None else chosen
+
+
+def ingredients(config: Config, bench: Bench, chosen: list[str] | None, on: list[int] | None) -> Figures:
+    """The recipe, and the recipe with each ingredient changed: Dice, and what is invented where there is no tumor.
+
+    Dice is the mean over the patients of all folds ``on``, its change is paired by patient; the figures of whole CT are
+    means over the trainings, one a fold.
+    """
     unknown = sorted(set(chosen or ()) - set(INGREDIENTS))
     if unknown:
         raise InputError(f"There is no ingredient '{unknown[0]}'; there are {', '.join(INGREDIENTS)}.")
-    recipes = {"recipe": config} | dict(changed(config, name) for name in chosen or INGREDIENTS)
-    rows = []
+    recipes = {RECIPE: config} | dict(changed(config, name) for name in chosen or INGREDIENTS)
+    rows, whole = [], None
     for name, recipe in recipes.items():
-        figures = trial(recipe, name.replace(" ", "_"), bench)
-        row: Figures = {"trial": name, **_means(figures["slices"])}
-        for one in figures["volumes"]:
-            row |= {f"{one['case']} {key}": one[key] for key in SCORES}
-        for one in figures["tumor_free"]:
-            row |= {f"{one['case']} {key}": one[key] for key in ("kidney_or_tumor_ml", "tumor_ml")}
-        rows.append(row)
+        parts = [trial(replace(recipe, fold=fold), name, bench) for fold in _folds(config, bench, on or [config.fold])]
+        patients = [one for part in parts for one in part["slices"]["per_patient"]]
+        whole = whole or patients
+        rows.append({"trial": name, **_means(patients), **_change(whole, patients), **_of_whole_ct(parts)})
     return {"rows": rows}
 
 
-def _means(slices: Figures) -> Figures:
-    return {"patients": slices["patients"], **{key: slices[key]["mean"] for key in SCORES}}
+def _means(patients: list[Figures]) -> Figures:
+    return {"patients": len(patients)} | {
+        key: metrics.summary([one[key] for one in patients])["mean"] for key in SCORES
+    }
+
+
+def _change(whole: list[Figures], patients: list[Figures]) -> Figures:
+    """Mean change of the tumor's Dice from the recipe's, of the same patients, and its standard error."""
+    pairs = [(a["tumor"], b["tumor"]) for a, b in zip(whole, patients, strict=True)]
+    told = metrics.summary([b - a for a, b in pairs if a is not None and b is not None])
+    return {"tumor_change": told["mean"], "standard_error": round(told["sd"] / told["n"] ** 0.5, 4)}
+
+
+def _of_whole_ct(parts: list[Figures]) -> Figures:
+    """Mean over some trainings of what each found in each whole CT."""
+    wanted = {"volumes": SCORES, "tumor_free": ("kidney_or_tumor_ml", "tumor_ml")}
+    row: Figures = {}
+    for group, keys in wanted.items():
+        for ones in zip(*(part[group] for part in parts), strict=True):
+            row |= {f"{ones[0]['case']} {key}": metrics.summary([one[key] for one in ones]).get("mean") for key in keys}
+    return row
 
 
 def markdown(figures: Figures, config: Config) -> str:
@@ -166,7 +193,7 @@ def main() -> int:
     add("--data", type=Path, required=True, help="the prepared set")
     add("--output", type=Path, required=True)
     add("--steps", type=int, help="of each training, instead of the config's")
-    add("--fold", type=int, nargs="+", help="these folds instead of all")
+    add("--fold", type=int, nargs="+", help="these folds; without it all (ingredients: that of the config)")
     add("--ingredient", nargs="+", help="these ingredients instead of all")
     add("--volumes", type=Path, nargs="*", default=[], help="cases in KiTS19's layout that nothing is trained on")
     add("--tumor-free", type=Path, nargs="*", default=[], help="CT without kidney tumor")
@@ -177,7 +204,7 @@ def main() -> int:
         if given.what == "folds":
             figures = cross_validate(config, bench, given.fold)
         else:
-            figures = ingredients(config, bench, given.ingredient)
+            figures = ingredients(config, bench, given.ingredient, given.fold)
         text = markdown(figures, config)
         write_json(figures, given.output / f"{given.what}.json")
         write_csv(figures["per_patient" if "per_patient" in figures else "rows"], given.output / f"{given.what}.csv")

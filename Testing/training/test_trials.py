@@ -34,8 +34,8 @@ def test_each_patient_is_held_out_once(recipe, prepared, tmp_path, command, caps
     mean = sum(float(row["kidney_or_tumor"]) for row in rows) / 6
     assert told["together"]["kidney_or_tumor"]["mean"] == pytest.approx(mean, abs=1e-3)
     for fold in range(3):
-        split = json.loads((tmp_path / f"fold_{fold}" / "split.json").read_text())
-        figures = json.loads((tmp_path / f"fold_{fold}" / "evaluation.json").read_text())
+        split = json.loads((tmp_path / "recipe" / f"fold_{fold}" / "split.json").read_text())
+        figures = json.loads((tmp_path / "recipe" / f"fold_{fold}" / "evaluation.json").read_text())
         held_out = {one["case"] for one in figures["slices"]["per_patient"]}
         assert held_out == set(split["held_out"])
 
@@ -59,8 +59,8 @@ def test_ingredients_are_left_out_one_at_a_time(recipe, prepared, kits, unlabell
     assert "contrast chest oral contrast tumor ml" in text
     told = json.loads((tmp_path / "ingredients.json").read_text())["rows"]
     assert set(told[0]) > {"kidney_or_tumor", "tumor", "case_00003 tumor", "contrast_chest_oral_contrast tumor_ml"}
-    begun = json.loads((tmp_path / "without_levels_without_kidney" / "config.json").read_text())
-    whole = json.loads((tmp_path / "recipe" / "config.json").read_text())
+    begun = json.loads((tmp_path / "without_levels_without_kidney" / "fold_0" / "config.json").read_text())
+    whole = json.loads((tmp_path / "recipe" / "fold_0" / "config.json").read_text())
     assert begun["mixture"] == whole["mixture"] | {"kidney_free": 0.0}
     assert command(trials, *options) == 0  # trained already, but to be measured on fewer CT
     assert "0 steps to train" in capsys.readouterr().out
@@ -68,6 +68,19 @@ def test_ingredients_are_left_out_one_at_a_time(recipe, prepared, kits, unlabell
         "contrast_chest_oral_contrast kidney_or_tumor_ml",
         "contrast_chest_oral_contrast tumor_ml",
     }
+    assert command(trials, *options, "--ingredient", "phantoms", "--fold", 0, 2) == 0  # the fold that is new alone
+    assert "recipe, fold 2: 3 steps to train" in (out := capsys.readouterr().out)
+    assert ", fold 0:" not in out
+    recipe_row, without = json.loads((tmp_path / "ingredients.json").read_text())["rows"]
+    assert recipe_row["patients"] == without["patients"] == 4
+    assert (recipe_row["tumor_change"], recipe_row["standard_error"]) == (0, 0)
+    assert without["tumor_change"] == pytest.approx(without["tumor"] - recipe_row["tumor"], abs=2e-4)
+    volumes = [
+        json.loads((tmp_path / "recipe" / f"fold_{fold}" / "evaluation.json").read_text())["volumes"][0]
+        for fold in (0, 2)
+    ]
+    mean = sum(one["kidney_or_tumor"] for one in volumes) / 2
+    assert recipe_row["case_00003 kidney_or_tumor"] == pytest.approx(mean, abs=1e-4)
     assert command(trials, *options, "--ingredient", "salt") == 2
     assert "no ingredient 'salt'" in capsys.readouterr().err
 
