@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from wpunet.errors import InputError
+from wpunet.labels import TUMOR
 
 from training import checkpoint
 from training.tables import write_json
 
 LOWEST_HU, HU_A_GREY = -500, 4  # what the network's window clips anyway is not kept
 GROUPS = ("labelled", "kidney_free", "generated", "tumor_free")
+WHOLE = 20  # levels of a kind that a whole CT has at least; fewer are single slices
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,28 @@ class Case:
     def digest(self) -> str:
         """Of the picture: equal for two copies of one scan, whatever their names."""
         return hashlib.sha256(self.grey.tobytes()).hexdigest()
+
+
+def levels_of_whole_ct(cases: Iterable[Case]) -> list[Case]:
+    """The levels of whole labelled CT that single slices of tumors lack, as cases to draw from on their own.
+
+    Those above and those below all kidneys are of the group "kidney_free", those with kidney and no tumor "tumor_free".
+    """
+    found = []
+    for case in cases:
+        kidney = np.any(case.labels, axis=(1, 2))
+        tumor = np.any(case.labels == TUMOR, axis=(1, 2))
+        first, last = int(kidney.argmax()), len(kidney) - int(kidney[::-1].argmax())
+        parts: list[tuple[str, str, slice | np.ndarray]] = [
+            ("kidney_free", "above", slice(first)),
+            ("kidney_free", "below", slice(last, None)),
+            ("tumor_free", "beside", np.flatnonzero(kidney & ~tumor)),
+        ]
+        for group, where, levels in parts:
+            grey, labels = case.grey[levels], case.labels[levels]
+            if len(grey) >= WHOLE:
+                found.append(Case(f"{case.name} {where}", group, case.pixel_mm, grey, labels))
+    return found
 
 
 def to_grey(hu: np.ndarray) -> np.ndarray:

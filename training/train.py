@@ -29,7 +29,15 @@ from wpunet.network import WPUNet
 from training import checkpoint, distributed
 from training.augment import PLAIN, Sampler
 from training.config import Config
-from training.data import GROUPS, case_names, read_prepared, read_split, split_patients, write_split
+from training.data import (
+    GROUPS,
+    case_names,
+    levels_of_whole_ct,
+    read_prepared,
+    read_split,
+    split_patients,
+    write_split,
+)
 from training.losses import LOSSES
 from training.metrics import dice
 from training.networks import ARCHITECTURES, channels_last, default_device
@@ -66,6 +74,8 @@ class Run:
         cases = {"labelled": read_prepared(data, "labelled", self.training)}
         if config.augment:
             cases |= {group: read_prepared(data, group) for group in GROUPS if group != "labelled"}
+            for case in levels_of_whole_ct(cases["labelled"]):
+                cases[case.group].append(case)
         self.sampler = Sampler(cases, config.drawn, config.pixel_mm, config.size, config.seed, device)
         self.seen = read_prepared(data, "labelled", self.held_out)
         self.step = 0
@@ -279,6 +289,9 @@ def main() -> int:
     add("--split", type=Path, help="who is trained on and who is held out, instead of drawing it")
     add("--fold", type=int, help="another fold of the cross-validation than the config's")
     add("--held-out", type=int, help="another number of held-out patients than the config's; 0: train on all")
+    add(
+        "--sealed", nargs="*", help="other patients that the run must not touch than the config's; none: --sealed alone"
+    )
     add("--steps", type=int, help="another length of the schedule than the config's")
     add("--until", type=int, help="stop at this step; the schedule stays")
     add(
@@ -289,7 +302,8 @@ def main() -> int:
     add("--device", default=default_device().type)
     given = arguments.parse_args()
     try:
-        config = Config.read(given.config, fold=given.fold, steps=given.steps, held_out=given.held_out)
+        changes = {name: getattr(given, name) for name in ("fold", "steps", "held_out", "sealed")}
+        config = Config.read(given.config, **changes)
         with distributed.processes(given.device) as device:
             if config.batch % distributed.world():
                 raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")

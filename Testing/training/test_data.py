@@ -9,6 +9,7 @@ from wpunet.errors import InputError
 from training.data import (
     Case,
     case_names,
+    levels_of_whole_ct,
     read_case,
     read_prepared,
     read_split,
@@ -36,6 +37,26 @@ def test_hu_survive_within_two(tmp_path):
     case = Case("a", "labelled", 1.0, to_grey(hu)[None, None], np.zeros((1, 1, hu.size), np.uint8))
     assert np.abs(case.hu[0, 0] - hu).max() <= 2
     assert to_grey(np.array([-3000, 3000])).tolist() == [0, 255]
+
+
+def test_whole_ct_give_their_levels_without_kidney_and_without_tumor():
+    labels = np.zeros((90, 4, 4), np.uint8)
+    labels[20:60, 1, 1] = 1
+    labels[30:50, 2, 2] = 2
+    grey = np.arange(90, dtype=np.uint8)[:, None, None].repeat(4, 1).repeat(4, 2)
+    above, below, beside = levels_of_whole_ct([Case("a", "labelled", 0.8, grey, labels)])
+    assert [(one.name, one.group) for one in (above, below, beside)] == [
+        ("a above", "kidney_free"),
+        ("a below", "kidney_free"),
+        ("a beside", "tumor_free"),
+    ]
+    assert above.grey[:, 0, 0].tolist() == list(range(20))
+    assert below.grey[:, 0, 0].tolist() == list(range(60, 90))
+    assert beside.grey[:, 0, 0].tolist() == [*range(20, 30), *range(50, 60)]
+    assert [one.labels.any((1, 2)).mean() for one in (above, below, beside)] == [0, 0, 1]
+    assert beside.labels.max() == 1
+    single_slices = Case("b", "labelled", 0.8, grey[25:50], labels[25:50])
+    assert levels_of_whole_ct([single_slices]) == []
 
 
 def test_damaged_and_missing_cases_are_named(prepared, tmp_path):

@@ -245,6 +245,10 @@ def test_all_patients_can_be_trained_on_with_the_same_recipe(recipe, prepared, t
     assert command(train, *options, "--run", tmp_path / "all", "--held-out", 0) == 0
     split = json.loads((tmp_path / "all" / "split.json").read_text())
     assert split == {"training": [f"case_{k:05}" for k in range(6)], "held_out": []}
+    sealed = ("--sealed", "case_00001", "case_00003")
+    assert command(train, *options, "--run", tmp_path / "but_two", "--held-out", 0, *sealed) == 0
+    split = json.loads((tmp_path / "but_two" / "split.json").read_text())
+    assert split == {"training": [f"case_{k:05}" for k in (0, 2, 4, 5)], "held_out": []}
 
 
 def test_sealed_patients_are_on_neither_side(recipe, prepared, tmp_path):
