@@ -29,7 +29,7 @@ from training.networks import channels_last, default_device
 from training.peers import PEER_SIZE, measure_peers
 from training.pictures import plot_runs
 from training.prune import METHODS, prune, remaining
-from training.tables import write_csv, write_json, write_text
+from training.tables import markdown_table, write_csv, write_json, write_text
 from training.timing import precision, processor, taking_turns
 from training.train import Run, train
 
@@ -169,11 +169,8 @@ def markdown(rows: list[dict[str, Any]], peers: list[dict[str, Any]]) -> str:
 
 
 def _table(rows: list[dict[str, Any]], columns: dict[str, Callable[[Any], str]]) -> str:
-    head = (name.replace("_", " ") for name in columns)
-    body = (
-        " | ".join("" if row.get(name) is None else text(row[name]) for name, text in columns.items()) for row in rows
-    )
-    return "".join(f"| {line} |\n" for line in (" | ".join(head), " | ".join(["---"] * len(columns)), *body))
+    body = (["" if row.get(name) is None else text(row[name]) for name, text in columns.items()] for row in rows)
+    return "\n".join(markdown_table(columns, body)) + "\n"
 
 
 def main() -> int:

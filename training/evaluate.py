@@ -26,7 +26,7 @@ from wpunet.volume import AXES_RAS, from_array
 from training import metrics
 from training.data import Case, read_prepared, read_split
 from training.pictures import plot_worst
-from training.tables import write_csv, write_json, write_text
+from training.tables import markdown_table, write_csv, write_json, write_text
 
 Figures = dict[str, Any]
 IN_DOUBT = 8.0  # logit; background beyond it is so easy and so much that calibration would count nothing else
@@ -190,21 +190,20 @@ def _slice_table(slices: Figures) -> list[str]:
 
 def dice_table(named: dict[str, dict[str, float]]) -> list[str]:
     """Lines of a table with a row for each summary of Dice over patients that has any."""
-    lines = ["| | patients | mean | SD | median | worst |", "|---|---|---|---|---|---|"]
-    for name, one in named.items():
-        if one["n"]:
-            numbers = " | ".join(f"{one[key]:.3f}" for key in ("mean", "sd", "median", "worst"))
-            lines.append(f"| {name} | {one['n']} | {numbers} |")
-    return lines
+    rows = (
+        [name, str(one["n"]), *(f"{one[key]:.3f}" for key in ("mean", "sd", "median", "worst"))]
+        for name, one in named.items()
+        if one["n"]
+    )
+    return markdown_table(("", "patients", "mean", "SD", "median", "worst"), rows)
 
 
 def _table(rows: list[Figures], columns: tuple[str, ...]) -> list[str]:
     def text(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}" if value < 1 else f"{value:.1f}"
 
-    head = " | ".join(name.replace("_", " ") for name in columns)
-    body = [f"| {one['case']} | " + " | ".join(text(one[name]) for name in columns) + " |" for one in rows]
-    return [f"| | {head} |", "|---" * (len(columns) + 1) + "|", *body, ""]
+    body = ([one["case"], *(text(one[name]) for name in columns)] for one in rows)
+    return [*markdown_table(("", *columns), body), ""]
 
 
 def write(figures: Figures, folder: Path) -> None:

@@ -27,7 +27,7 @@ from training.data import case_names, folds
 from training.evaluate import Figures, by_size, dice_table, evaluate
 from training.export import as_bundle
 from training.networks import default_device
-from training.tables import write_csv, write_json, write_text
+from training.tables import markdown_table, write_csv, write_json, write_text
 from training.train import Run, train
 
 # What is left out of the mixture, and how
@@ -169,8 +169,7 @@ def markdown(figures: Figures, config: Config) -> str:
     rows = figures["rows"]
     columns = list(rows[0])
     lines = [f"{config.steps} steps of {config.batch} samples each.", ""]
-    lines += ["| " + " | ".join(name.replace("_", " ") for name in columns) + " |", "|---" * len(columns) + "|"]
-    lines += ["| " + " | ".join(_text(name, row[name]) for name in columns) + " |" for row in rows]
+    lines += markdown_table(columns, ([_text(name, row[name]) for name in columns] for row in rows))
     if "together" in figures:
         lines += ["", f"All {figures['patients']} patients, each held out once:", ""]
         named = {key.replace("_", " "): figures["together"][key] for key in SCORES}
@@ -182,7 +181,7 @@ def markdown(figures: Figures, config: Config) -> str:
 def _text(column: str, value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.1f}" if column.endswith("_ml") else f"{value:.3f}"
+    return format(value, ".1f" if column.endswith("_ml") else "+.3f" if column.endswith("_change") else ".3f")
 
 
 def main() -> int:
