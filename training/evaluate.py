@@ -20,7 +20,7 @@ from wpunet.labels import TUMOR, together
 from wpunet.locate import whole
 from wpunet.monitor import Monitor
 from wpunet.predict import decide, predict
-from wpunet.segment import Result, Segmenter
+from wpunet.segment import Options, Result, Segmenter
 from wpunet.volume import AXES_RAS, from_array
 
 from training import metrics
@@ -86,9 +86,9 @@ def by_size(patients: list[Figures]) -> Figures:
     }
 
 
-def evaluate_volume(folder: Path, segmenter: Segmenter) -> Figures:
+def evaluate_volume(folder: Path, segmenter: Segmenter, options: Options = Options()) -> Figures:
     """Every figure of one case in KiTS19's layout, through the whole engine."""
-    result = segmenter.segment_file(folder / "imaging.nii.gz")
+    result = segmenter.segment_file(folder / "imaging.nii.gz", options)
     labels = together(result.labels)
     truth = files.read(folder / "segmentation.nii.gz").hu
     spacing = result.volume.spacing
@@ -116,14 +116,20 @@ def _volumes(result: Result) -> Figures:
     }
 
 
-def evaluate_tumor_free(path: Path, segmenter: Segmenter) -> Figures:
+def evaluate_tumor_free(path: Path, segmenter: Segmenter, options: Options = Options()) -> Figures:
     """What is found in a CT that holds no kidney tumor."""
-    result = segmenter.segment_file(path)
+    result = segmenter.segment_file(path, options)
     return {"case": files.case_name(path), **_volumes(result), "warnings": list(result.report.warnings)}
 
 
-def evaluate(segmenter: Segmenter, cases: list[Case], volumes: list[Path], tumor_free: list[Path]) -> Figures:
-    """All that was asked for."""
+def evaluate(
+    segmenter: Segmenter,
+    cases: list[Case],
+    volumes: list[Path],
+    tumor_free: list[Path],
+    options: Options = Options(),
+) -> Figures:
+    """All that was asked for; ``options`` are those for whole CT."""
     figures: Figures = {
         "weights": segmenter.weights.name,
         "sha256": segmenter.weights.sha256,
@@ -131,8 +137,8 @@ def evaluate(segmenter: Segmenter, cases: list[Case], volumes: list[Path], tumor
     }
     if cases:
         figures["slices"] = evaluate_slices(cases, segmenter.runtime, segmenter.weights)
-    figures["volumes"] = [evaluate_volume(folder, segmenter) for folder in volumes]
-    figures["tumor_free"] = [evaluate_tumor_free(path, segmenter) for path in tumor_free]
+    figures["volumes"] = [evaluate_volume(folder, segmenter, options) for folder in volumes]
+    figures["tumor_free"] = [evaluate_tumor_free(path, segmenter, options) for path in tumor_free]
     return figures
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from wpunet import files
+from wpunet.clean import CleanRules
 from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
-from wpunet.segment import Segmenter
+from wpunet.segment import Options, Segmenter
 
 from training import metrics
 from training.augment import Mixture
@@ -46,6 +47,8 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "samples around kidneys": {"focus": 0.0},
 }
 SCORES = ("kidney_or_tumor", "tumor")
+# Whole CT are segmented without the rules on doubt: a network after a short training is in doubt everywhere
+OPTIONS = Options(rules=CleanRules(doubtful=False, faint=False))
 RECIPE = "recipe"  # what the trial without changes is called
 
 
@@ -78,7 +81,7 @@ def trial(config: Config, name: str, bench: Bench) -> Figures:
     train(run)
     assert isinstance(run.average, WPUNet)
     bundled = as_bundle(run.average.cpu(), config.pixel_mm, folder / "weights.safetensors")
-    figures = evaluate(Segmenter(bundled), run.seen, bench.volumes, bench.tumor_free)
+    figures = evaluate(Segmenter(bundled), run.seen, bench.volumes, bench.tumor_free, OPTIONS)
     write_json(figures, told)
     return figures
 
