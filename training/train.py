@@ -289,9 +289,7 @@ def main() -> int:
     add("--split", type=Path, help="who is trained on and who is held out, instead of drawing it")
     add("--fold", type=int, help="another fold of the cross-validation than the config's")
     add("--held-out", type=int, help="another number of held-out patients than the config's; 0: train on all")
-    add(
-        "--sealed", nargs="*", help="other patients that the run must not touch than the config's; none: --sealed alone"
-    )
+    add("--sealed", nargs="*", help="patients not to touch, instead of the config's; nobody: --sealed alone")
     add("--steps", type=int, help="another length of the schedule than the config's")
     add("--until", type=int, help="stop at this step; the schedule stays")
     add(
