@@ -1,6 +1,7 @@
 """The report says what was measured, with units, and warns of what a reader must know."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def test_json_has_units_versions_and_plain_numbers(told):
     assert values["seconds"] == {"read": 0.512, "predict": 2.0}
     assert values["warnings"] == ["A warning."]
     assert "not a medical device" in values["intended_use"]
+
+
+def test_several_tumors_can_be_told_apart(told):
+    tumor = replace(told.structures[2], touches_border=True)
+    several = replace(told, structures=(*told.structures[:2], tumor, tumor))
+    for name in ("left tumor 1", "left tumor 2"):
+        assert f"  {name} " in several.table()
+        assert any(
+            f"The {name} is cut" in warning for warning in report.warnings_from(several.structures, body(), kidneys())
+        )
 
 
 def test_the_table_fits_a_terminal(told):

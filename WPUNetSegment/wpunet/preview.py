@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from .labels import BY_SIDE, KIDNEY_LABEL, TUMOR, TUMOR_LABEL
-from .measure import Structure
+from .measure import Structure, names
 from .report import Report
 
 WINDOW_HU = (-160, 240)
@@ -51,9 +51,10 @@ def _axial_slices(labels: np.ndarray, structures: Sequence[Structure], most: int
     if not structures:
         return [(len(labels) * k // 4, "nothing found") for k in (1, 2, 3)]
     wanted: dict[int, list[str]] = {}
-    for one in sorted(structures, key=lambda one: (one.kind == "kidney", -one.volume_ml))[:most]:
-        wanted.setdefault(one.diameter_slice, []).append(one.name)
-    return [(k, ", ".join(names)) for k, names in sorted(wanted.items())]
+    named = zip(names(structures), structures, strict=True)
+    for name, one in sorted(named, key=lambda pair: (pair[1].kind == "kidney", -pair[1].volume_ml))[:most]:
+        wanted.setdefault(one.diameter_slice, []).append(name)
+    return [(k, ", ".join(there)) for k, there in sorted(wanted.items())]
 
 
 def _coronal_row(labels: np.ndarray) -> int:
@@ -126,11 +127,11 @@ def _page(tiles: list[Image.Image], report: Report) -> Image.Image:
 def _lines(report: Report) -> list[tuple[str, tuple[int, int, int]]]:
     lines = [
         (
-            f"{one.name}: {'more than ' if one.touches_border else ''}{one.volume_ml:.1f} ml, "
+            f"{name}: {'more than ' if one.touches_border else ''}{one.volume_ml:.1f} ml, "
             f"{one.axial_diameter_mm:.0f} mm across, {one.mean_hu:.0f} HU",
             INK,
         )
-        for one in report.structures[:8]
+        for name, one in zip(names(report.structures), report.structures[:8], strict=False)
     ]
     lines += [(f"! {warning}", (250, 204, 90)) for warning in report.warnings]
     lines.append((f"For research only, not a medical device.  {report.network}", FAINT))

@@ -11,7 +11,7 @@ import numpy as np
 from . import __version__
 from .bundle import Weights
 from .contrast import ENHANCED_HU, kidney_hu
-from .measure import Structure
+from .measure import Structure, names
 from .volume import Volume
 
 USE = "For research only: not a medical device. Weights: CC BY-NC-SA 4.0 (trained on KiTS19)."
@@ -82,12 +82,12 @@ class Report:
         lines = [f"{self.case}   {'x'.join(map(str, self.shape))}   {self.runtime}"]
         if self.structures:
             lines.append(f"  {'':14}{'volume':>10}{'diameter':>11}{'mean':>9}{'certainty':>11}   centre (RAS mm)")
-        for one in self.structures:
+        for name, one in zip(names(self.structures), self.structures, strict=True):
             at_least = ">" if one.touches_border else ""
             certainty = "" if one.certainty is None else f"{one.certainty:.0%}"
             centre = ", ".join(f"{mm:.0f}" for mm in one.centre_ras_mm)
             lines.append(
-                f"  {one.name:14}{at_least + f'{one.volume_ml:.1f}':>7} ml{one.axial_diameter_mm:>8.0f} mm"
+                f"  {name:14}{at_least + f'{one.volume_ml:.1f}':>7} ml{one.axial_diameter_mm:>8.0f} mm"
                 f"{one.mean_hu:>6.0f} HU{certainty:>11}   {centre}"
             )
         lines += [f"  ! {warning}" for warning in self.warnings]
@@ -122,8 +122,8 @@ def warnings_from(structures: Sequence[Structure], hu: np.ndarray, labels: np.nd
     else:
         warnings.append("Tumor but no kidney tissue was found; check the result.")
     warnings += [
-        f"The {one.name} is cut by the edge of the scan; its volume is a lower bound."
-        for one in structures
+        f"The {name} is cut by the edge of the scan; its volume is a lower bound."
+        for name, one in zip(names(structures), structures, strict=True)
         if one.touches_border
     ]
     if len(kidneys) == 1:
