@@ -12,6 +12,7 @@ import pytest
 from wpunet import child
 from wpunet.child import EngineProcess
 from wpunet.errors import Cancelled, InputError, InstallError, OutputError, WpunetError
+from wpunet.progress import WORDS
 
 from Testing.slicer.stand_in import marked
 
@@ -95,7 +96,9 @@ def test_the_shipped_engine_segments_a_phantom_in_the_scene(scene, abdomen, temp
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.85
     fractions = [at.fraction for at in seen]
     assert fractions == sorted(fractions)
-    assert {"Segmenting", "Reading the CT"} <= {at.text for at in seen}
+    texts = {at.text for at in seen}
+    assert "Segmenting" in texts
+    assert len(texts & set(WORDS.values())) > 1  # not all: a stage may be over before anybody looks
     assert any(at.seconds_left for at in seen)
     assert list(temporary.iterdir()) == []
 
