@@ -135,9 +135,10 @@ def ingredients(config: Config, bench: Bench, chosen: list[str] | None, on: list
     if unknown:
         raise InputError(f"There is no ingredient '{unknown[0]}'; there are {', '.join(INGREDIENTS)}.")
     recipes = {RECIPE: config} | dict(changed(config, name) for name in chosen or INGREDIENTS)
+    tried = _folds(config, bench, on or [config.fold])
     rows, whole = [], None
     for name, recipe in recipes.items():
-        parts = [trial(replace(recipe, fold=fold), name, bench) for fold in _folds(config, bench, on or [config.fold])]
+        parts = [trial(replace(recipe, fold=fold), name, bench) for fold in tried]
         patients = [one for part in parts for one in part["slices"]["per_patient"]]
         whole = whole or patients
         rows.append({"trial": name, **_means(patients), **_change(whole, patients), **_of_whole_ct(parts)})

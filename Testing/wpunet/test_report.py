@@ -74,11 +74,10 @@ def test_json_has_units_versions_and_plain_numbers(told):
 def test_several_tumors_can_be_told_apart(told):
     tumor = replace(told.structures[2], touches_border=True)
     several = replace(told, structures=(*told.structures[:2], tumor, tumor))
+    warnings = report.warnings_from(several.structures, body(), kidneys())
     for name in ("left tumor 1", "left tumor 2"):
         assert f"  {name} " in several.table()
-        assert any(
-            f"The {name} is cut" in warning for warning in report.warnings_from(several.structures, body(), kidneys())
-        )
+        assert any(f"The {name} is cut" in warning for warning in warnings)
 
 
 def test_the_table_fits_a_terminal(told):
