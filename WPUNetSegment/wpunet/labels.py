@@ -1,7 +1,8 @@
 """The one table of labels: value, name, colour and clinical code of everything that the engine can mark.
 
 Values 1 and 2 are KiTS19's own, so a label map compares directly with KiTS19's masks. Where the two kidneys are
-kept apart, the left one gets a value of its own and the right one keeps 1.
+kept apart, the left one gets a value of its own and the right one keeps 1. KiTS19 counts a cyst as kidney, and so do
+files in its layout unless cysts are asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ BACKGROUND = 0
 KIDNEY = RIGHT_KIDNEY = 1
 TUMOR = 2
 LEFT_KIDNEY = 3
+CYST = 4
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Label:
     value:    number in the label map
     key:      id in files and reports
     name:     what a person reads
-    colour:   RGB, 0 to 255; kidneys red, tumor green, as in the paper
+    colour:   RGB, 0 to 255; kidneys red, tumor green, as in the paper, cysts blue
     category, type, modifier, region: SNOMED CT codes as 3D Slicer's terminologies hold them
     """
 
@@ -55,7 +57,7 @@ class Label:
 _ANATOMY: Code = ("SCT", "123037004", "Anatomical Structure")
 _LESION: Code = ("SCT", "49755003", "Morphologically Altered Structure")
 _KIDNEY: Code = ("SCT", "64033007", "Kidney")
-_RED, _GREEN = (214, 50, 48), (46, 174, 82)
+_RED, _GREEN, _BLUE = (214, 50, 48), (46, 174, 82), (70, 130, 240)
 
 KIDNEY_LABEL = Label(KIDNEY, "kidney", "kidney", _RED, _ANATOMY, _KIDNEY)
 RIGHT_KIDNEY_LABEL = Label(
@@ -66,10 +68,19 @@ LEFT_KIDNEY_LABEL = Label(
 )
 TUMOR_LABEL = Label(TUMOR, "tumor", "kidney tumor", _GREEN, _LESION, ("SCT", "4147007", "Mass"), None, _KIDNEY)
 
+CYST_LABEL = Label(CYST, "cyst", "kidney cyst", _BLUE, _LESION, ("SCT", "367643001", "Cyst"), None, _KIDNEY)
+
 TOGETHER = (KIDNEY_LABEL, TUMOR_LABEL)  # KiTS19's own two labels
+WITH_CYSTS = (KIDNEY_LABEL, TUMOR_LABEL, CYST_LABEL)
 BY_SIDE = (RIGHT_KIDNEY_LABEL, TUMOR_LABEL, LEFT_KIDNEY_LABEL)
 
 
-def together(labels: np.ndarray) -> np.ndarray:
-    """A label map of any shape with both kidneys as KiTS19's one label; of the same type, as a new array."""
-    return np.where(labels == LEFT_KIDNEY, labels.dtype.type(KIDNEY), labels)
+def together(labels: np.ndarray, *, cysts: bool = False) -> np.ndarray:
+    """A label map of any shape with both kidneys as KiTS19's one label; of the same type, as a new array.
+
+    A cyst counts as kidney, as in KiTS19, unless ``cysts`` keeps it apart.
+    """
+    kidney = labels == LEFT_KIDNEY
+    if not cysts:
+        kidney |= labels == CYST
+    return np.where(kidney, labels.dtype.type(KIDNEY), labels)
