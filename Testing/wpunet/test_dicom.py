@@ -117,6 +117,18 @@ def test_slices_named_in_any_order_are_sorted_along_the_body(hu, tmp_path):
     assert np.array_equal(files.read(folder).hu, hu)
 
 
+def test_each_slice_of_the_grid_knows_its_file(hu, tmp_path):
+    folder = write(tmp_path / "series", hu)
+    (folder / "001.dcm").rename(folder / "zz.dcm")  # by name the last
+    grid = files.read(folder).grid
+    assert len(grid.slices) == grid.shape[2] == len(hu)
+    for k, (name, frame) in enumerate(grid.slices):
+        header = dicom._header(name)
+        lps = [float(part) for part in header[POSITION].split("\\")]
+        assert np.allclose(grid.affine @ [0, 0, k, 1], [-lps[0], -lps[1], lps[2], 1])
+        assert frame == 0
+
+
 def test_a_real_series(data):
     volume = files.read(data / "dicom" / "abdomen_noncontrast")
     assert volume.hu.shape == (168, 217, 217)

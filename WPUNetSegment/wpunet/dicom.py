@@ -84,7 +84,8 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
         reason = " ".join(str(error).rsplit("ERROR:", 1)[-1].split())[:120]
         raise InputError(f"The DICOM series in {folder} cannot be read ({reason}); export it again.") from error
     volume = from_itk(image, folder)
-    return volume.with_hu(volume.hu, *warnings)
+    slices = tuple((name, 0) for name in chosen.files)
+    return replace(volume, grid=replace(volume.grid, slices=slices), warnings=(*volume.warnings, *warnings))
 
 
 def _choose(folder: Path, found: list[Series], series: str | None) -> Series:

@@ -28,6 +28,8 @@ class SourceGrid:
     order, flipped: our axis a is the input's axis ``order[a]``, reversed where ``flipped[a]``
     upright: False where the engine's volume was resampled, so that voxels do not correspond
     header: what a writer needs of the input's file header (NIfTI)
+    slices: of a DICOM input, for each index along its last axis the file and the frame in it (0 in a file of one
+            slice, else from 1): what a DICOM result refers to
     """
 
     shape: tuple[int, int, int]
@@ -36,6 +38,7 @@ class SourceGrid:
     flipped: tuple[bool, bool, bool]
     upright: bool = True
     header: Any = None
+    slices: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
