@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wpunet import cli
 from wpunet.errors import InputError
-from wpunet.view import needs
+from wpunet_view import needs
 
 from Testing import phantom
 

@@ -30,7 +30,9 @@ ENTRY_KEYS = {
 
 
 def cmake(*arguments, **options):
-    done = subprocess.run([CMAKE, *map(str, arguments)], capture_output=True, text=True, timeout=300, **options)
+    done = subprocess.run(
+        [CMAKE, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8", timeout=300, **options
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -56,7 +58,7 @@ def installed(tools, tmp_path_factory):
 def shipped():
     """Every file that belongs to the module in Slicer: all but the page for browsers and what programs leave behind."""
     names = {path.relative_to(MODULE).as_posix() for path in MODULE.rglob("*") if path.is_file()}
-    left = re.compile(r"(^|/)(__pycache__|\.[^/]*|[^/]*\.egg-info)/|(^|/)\.[^/]*$|^wpunet/view/|^CMakeLists\.txt$")
+    left = re.compile(r"(^|/)(__pycache__|\.[^/]*|[^/]*\.egg-info)/|(^|/)\.[^/]*$|^wpunet_view/|^CMakeLists\.txt$")
     return {name for name in names if not left.search(name)}
 
 
@@ -74,7 +76,9 @@ def test_the_engine_runs_from_the_installed_files(installed, tmp_path):
     """In an isolated Python that knows nothing of this folder."""
     code = f"import sys; sys.path.insert(0, {str(installed)!r}); import wpunet; print(wpunet.__file__)\n"
     code += "from wpunet import cli; sys.exit(cli.main(['info']))"
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=180
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(installed))
     assert "SHA-256" in done.stdout
@@ -101,7 +105,9 @@ slicer.util.updateVolumeFromArray(volume, hu)
 volume.SetSpacing(5.0, 5.0, 5.0)
 print(WPUNetSegmentLogic().process(volume, options=RunOptions(flips=False, threads=1)).GetName())
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", timeout=300
+    )
     assert done.stdout.splitlines()[-1:] == ["CT kidneys"], done.stdout + done.stderr
 
 
@@ -152,5 +158,7 @@ def test_the_child_needs_no_setting_of_the_environment(installed):
     code += "p = EngineProcess(['segment', 'nothing.nii.gz'])\n"
     code += "while p.returncode is None:\n    for event in p.poll(): print(event)\nprint(p.log)"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, env=clean, cwd="/")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", timeout=180, env=clean, cwd="/"
+    )
     assert "nothing.nii.gz does not exist" in done.stdout, done.stdout + done.stderr

@@ -39,7 +39,7 @@ def require_parts(browser=True):
     """Skip where the page cannot run, naming what is missing."""
     for name in ("trame_slicer", "slicer", "aiohttp", *(["playwright"] if browser else [])):
         pytest.importorskip(name, reason=f"needs {name}: pip install -e '.[view,test]'")
-    from wpunet.view import needs
+    from wpunet_view import needs
 
     if not Path("/proc/self/stat").exists():
         pytest.skip("looks at processes through /proc, which only Linux has")

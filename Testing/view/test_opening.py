@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from wpunet.errors import InputError
-from wpunet.view import opening
+from wpunet_view import opening
 
 from Testing.wpunet.test_dicom import write
 

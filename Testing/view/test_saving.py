@@ -9,7 +9,7 @@ import pytest
 from wpunet import files
 from wpunet import volume as geometry
 from wpunet.errors import InputError
-from wpunet.view import saving
+from wpunet_view import saving
 
 from Testing import phantom
 

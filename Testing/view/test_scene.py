@@ -20,7 +20,7 @@ def app():
 
 @pytest.fixture
 def scene(app):
-    from wpunet.view.scene import Scene
+    from wpunet_view.scene import Scene
 
     return Scene(app)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from wpunet import cli
 from wpunet.errors import InputError
-from wpunet.view import needs
+from wpunet_view import needs
 
 from Testing.view.conftest import Server, require_parts, serving, until
 
@@ -77,7 +77,7 @@ def test_only_this_machine_is_served_and_every_page_has_a_secret_address(server)
 
 
 def test_a_session_answers_nobody_but_the_server(server):
-    pids = until(lambda: [pid for pid in server.children("wpunet.view.session") if listening(pid)], "a session")
+    pids = until(lambda: [pid for pid in server.children("wpunet_view.session") if listening(pid)], "a session")
     for pid in pids:
         ((address, port),) = listening(pid)
         assert address == LOOPBACK
@@ -100,7 +100,7 @@ def test_a_token_where_others_may_come_and_an_end_that_leaves_nothing():
         assert len(pages) == 3
         status, text, _ = get(f"{address}?token={token}")
         assert (status, "4 pages are open already" in text) == (503, True)
-        sessions = server.children("wpunet.view.session")
+        sessions = server.children("wpunet_view.session")
         assert len(sessions) == 4
         assert server.stop() == 0
         assert not [pid for pid in sessions if Path(f"/proc/{pid}").exists()]
@@ -109,7 +109,7 @@ def test_a_token_where_others_may_come_and_an_end_that_leaves_nothing():
 def test_sessions_go_with_a_server_that_is_killed(tmp_path):
     require_parts(browser=False)
     server = Server()
-    (session,) = until(lambda: server.children("wpunet.view.session"), "the first session")
+    (session,) = until(lambda: server.children("wpunet_view.session"), "the first session")
     until(lambda: listening(session), "it to listen")
     server.process.send_signal(signal.SIGKILL)
     server.process.wait()

@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from Testing.view.conftest import CHROMIUM_OPTIONS, Server, Visitor, chromium, serving
 
-PARTS = {"session": ("wpunet.view.session",), "engine": ("wpunet", "segment")}
+PARTS = {"session": ("wpunet_view.session",), "engine": ("wpunet", "segment")}
 
 
 class Memory(threading.Thread):

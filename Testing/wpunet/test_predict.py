@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from wpunet.labels import KIDNEY, TUMOR
-from wpunet.locate import Region, whole
+from wpunet.locate import whole
 from wpunet.predict import RIM_LOGIT, RIM_MM, decide, predict, tumor_mask
+from wpunet.volume import Region
 
 from Testing.wpunet.oracle import TUMOR_HU, Oracle, Recorder, volume_with_ball
 

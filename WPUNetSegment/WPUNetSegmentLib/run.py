@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import slicer
-from wpunet.child import EngineProcess, Event, seconds_left
+from wpunet.child import EngineProcess, Event, crash, seconds_left
 from wpunet.errors import OutputError
 from wpunet.locate import box_text
 from wpunet.progress import EXIT_CANCELLED, WORDS
@@ -22,7 +22,6 @@ from . import handover
 
 FOLDER = "WPUNetSegment-"
 OLD_SECONDS = 24 * 3600.0  # a folder of this age was left by a Slicer that was killed
-KILLED = (-9, 137)  # the exit statuses of a process that the system killed
 
 StartEngine = Callable[[Sequence[str]], EngineProcess]
 
@@ -230,10 +229,3 @@ def new_folder() -> tempfile.TemporaryDirectory[str]:
         raise OutputError(
             f"No temporary folder can be made in {parent} ({reason}); see Application Settings, Modules."
         ) from error
-
-
-def crash(status: int) -> str:
-    """What to tell of an engine that ended without a word of its own."""
-    if status in KILLED:
-        return "The system ended the engine, probably for lack of memory; close other programs or crop the CT."
-    return f"The engine ended unexpectedly (exit status {status}); the log says more."

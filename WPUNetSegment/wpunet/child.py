@@ -19,6 +19,7 @@ from typing import IO, Any
 GRACE_SECONDS = 6.0  # from the request to stop until the process tree is killed; the engine itself takes 3 at most
 DRAIN_SECONDS = 2.0  # how long to wait for last words where something else keeps the dead child's pipes open
 LOG_LINES, LINE_BYTES = 1000, 1 << 20
+KILLED = (-9, 137)  # the exit statuses of a process that the system killed
 
 Event = dict[str, Any]  # one JSON line of ``--progress json``: "event" is progress, result, skipped, message or error
 
@@ -137,6 +138,13 @@ def seconds_left(fraction: float, seconds: float) -> float | None:
     if not 0.05 <= fraction <= 1.0:
         return None
     return seconds * (1.0 - fraction) / fraction
+
+
+def crash(status: int) -> str:
+    """What to tell a user of an engine that ended with ``status`` and without a word of its own."""
+    if status in KILLED:
+        return "The system ended the engine, probably for lack of memory; close other programs or crop the CT."
+    return f"The engine ended unexpectedly (exit status {status}); the log says more."
 
 
 def _read(pipe: IO[bytes], lines: queue.SimpleQueue[tuple[bool, str]], speaks: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
-from .errors import Cancelled, WpunetError
+from .errors import Cancelled, InputError, WpunetError
 from .progress import EXIT_BAD_INPUT, EXIT_CANCELLED
 
 if TYPE_CHECKING:
@@ -165,7 +165,10 @@ def _view_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _view(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> int:
-    from . import view
+    try:
+        import wpunet_view  # beside the engine, which does without it; 3D Slicer's copy has none
+    except ModuleNotFoundError as error:
+        raise InputError(f"The page of wpunet view is not here ({error}); install wpunet itself.") from error
 
-    view.run(arguments, talk.say, cancel)
+    wpunet_view.run(arguments, talk.say, cancel)
     return 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .errors import InputError
-from .volume import Volume
 
 MODALITY, DESCRIPTION, POSITION, ORIENTATION = "0008|0060", "0008|103e", "0020|0032", "0020|0037"
 
@@ -64,14 +64,13 @@ def _header(name: str) -> dict[str, str]:
     return {key: reader.GetMetaData(key).strip() for key in keys if reader.HasMetaDataKey(key)}
 
 
-def read_series(folder: Path, series: str | None = None) -> Volume:
+def read_series(folder: Path, series: str | None = None) -> tuple[Any, tuple[str, ...], list[str]]:
     """The CT of a DICOM folder; of several series the one whose UID is ``series``.
 
+    Returns a SimpleITK image, the file of each of its slices, and warnings.
     Raises InputError when there is no series, several, or one whose slices make no even stack.
     """
     import SimpleITK as sitk
-
-    from .files import from_itk
 
     found = list_series(folder)
     chosen = _along_the_body(_choose(folder, found, series))
@@ -83,9 +82,7 @@ def read_series(folder: Path, series: str | None = None) -> Volume:
     except RuntimeError as error:
         reason = " ".join(str(error).rsplit("ERROR:", 1)[-1].split())[:120]
         raise InputError(f"The DICOM series in {folder} cannot be read ({reason}); export it again.") from error
-    volume = from_itk(image, folder)
-    slices = tuple((name, 0) for name in chosen.files)
-    return replace(volume, grid=replace(volume.grid, slices=slices), warnings=(*volume.warnings, *warnings))
+    return image, chosen.files, warnings
 
 
 def _choose(folder: Path, found: list[Series], series: str | None) -> Series:

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,10 @@ def read(path: Path | str, series: str | None = None) -> Volume:
     if path.is_dir():
         from . import dicom
 
-        return dicom.read_series(path, series)
+        image, names, warnings = dicom.read_series(path, series)
+        volume = from_itk(image, path)
+        slices = tuple((name, 0) for name in names)
+        return replace(volume, grid=replace(volume.grid, slices=slices), warnings=(*volume.warnings, *warnings))
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")
     ending = _ending(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,30 +11,12 @@ from .monitor import Monitor
 from .predict import foreground_logit
 from .preprocess import InPlaneGrid
 from .runtime import Runtime
-from .volume import Volume
+from .volume import Region, Volume
 
 COARSE_MM = 8.0  # a kidney is 90 to 130 mm long: some ten looks at each
 MARGIN_MM = 32.0  # around all that was seen, in every direction
 LEAST_MM2 = 40.0  # in one slice; less is a speck
 SUSPICION = -1.4  # logit; a fifth of certainty is enough to look closer
-
-
-@dataclass(frozen=True)
-class Region:
-    """A box of the volume, in its own indices."""
-
-    slices: slice
-    rows: slice
-    columns: slice
-
-    @property
-    def box(self) -> tuple[slice, slice, slice]:
-        return self.slices, self.rows, self.columns
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        slices, rows, columns = (side.stop - side.start for side in self.box)
-        return slices, rows, columns
 
 
 def whole(volume: Volume) -> Region:

@@ -17,10 +17,9 @@ from .labels import KIDNEY, TUMOR
 from .preprocess import InPlaneGrid, resampling_matrix
 
 if TYPE_CHECKING:
-    from .locate import Region
     from .monitor import Monitor
     from .runtime import Runtime
-    from .volume import Volume
+    from .volume import Region, Volume
 
 SLAB_MM = 1.6  # thinner slices are averaged to slabs of at most this: less noise, less work
 TUMOR_ALONG_MM = 3.0  # how far along the body slices vote on tumor or kidney; what is one slice thick is none

@@ -71,6 +71,24 @@ class Volume:
         return replace(self, hu=hu, warnings=(*self.warnings, *warnings))
 
 
+@dataclass(frozen=True)
+class Region:
+    """A box of the volume, in its own indices."""
+
+    slices: slice
+    rows: slice
+    columns: slice
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        return self.slices, self.rows, self.columns
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        slices, rows, columns = (side.stop - side.start for side in self.box)
+        return slices, rows, columns
+
+
 def from_array(array: np.ndarray, affine: np.ndarray, name: str = "", header: Any = None) -> Volume:
     """An array in any axis order, as nibabel gives it, with its affine (i, j, k, 1) -> RAS mm.
 

@@ -1,4 +1,4 @@
-"""The process behind one page: ``python -m wpunet.view.session``, started and fed by server.py.
+"""The process behind one page: ``python -m wpunet_view.session``, started and fed by server.py.
 
 It reads its settings as one JSON line from standard input, says ``{"port": N}`` on standard output, and ends when its
 standard input closes. Only who knows the key in the settings is answered.
@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiohttp import web
+from wpunet.errors import WpunetError
 
-from ..errors import WpunetError
 from .application import Application
 from .session_key import KEY_HEADER
 

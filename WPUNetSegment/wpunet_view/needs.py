@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 
-from ..errors import InputError
+from wpunet.errors import InputError
 
 PACKAGES = ("aiohttp", "trame", "trame_slicer", "slicer")
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from .. import dicom, files, phantom
-from .. import volume as geometry
-from ..errors import InputError
-from ..volume import Volume
+from wpunet import dicom, files, phantom
+from wpunet import volume as geometry
+from wpunet.errors import InputError
+from wpunet.volume import Volume
 
 MB = 1_000_000
 MOST_FILES = 20_000  # in a zip: a DICOM study has hundreds to a few thousand

@@ -6,7 +6,8 @@ from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from ..errors import InputError
+from wpunet.errors import InputError
+
 from . import needs
 
 

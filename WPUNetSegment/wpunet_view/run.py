@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
-
-from .. import files
-from ..child import EngineProcess, seconds_left
-from ..errors import InputError, WpunetError
-from ..progress import EXIT_CANCELLED, WORDS
+from wpunet import files
+from wpunet.child import EngineProcess, crash, seconds_left
+from wpunet.errors import InputError, WpunetError
+from wpunet.progress import EXIT_CANCELLED, WORDS
 
 if TYPE_CHECKING:
     from .scene import Scene
@@ -70,12 +69,13 @@ class Run:
         None when it was cancelled; raises InputError with the engine's own words, WpunetError after a crash.
         """
         status = self._process.returncode
+        assert status is not None, "ask goes_on first"
         if self._process.cancelled or status == EXIT_CANCELLED:
             return None
         if status != 0:
             if self._error:
                 raise InputError(self._error.replace(str(self._path("ct.nrrd")), "The CT"))
-            raise WpunetError(f"The engine ended unexpectedly (exit status {status}); the log says more.")
+            raise WpunetError(crash(status))
         labels = files.read(self._path("labels.nrrd")).hu.astype(np.uint8)
         image = sitk.ReadImage(str(self._path("uncertainty.nrrd")))
         doubt = np.empty(labels.shape, np.uint8)

@@ -15,10 +15,10 @@ from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkCommand
+from wpunet import __version__, check, measure, report
+from wpunet.errors import InputError, WpunetError
+from wpunet.volume import Volume
 
-from .. import __version__, check, measure, report
-from ..errors import InputError, WpunetError
-from ..volume import Volume
 from . import opening, saving, views
 from .page import Page
 from .run import Run
@@ -51,7 +51,7 @@ class Application(TrameApp):
         self._scene = Scene(self._slicer)
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
         manager = views.four_views(self._slicer, self.server)
-        self._editor_logic.set_ui(Page(self, manager).tools)
+        self._editor_logic.set_ui(Page(self.server, self, manager).tools)
         self._last_view = views.AXIAL
         for view in self._slicer.view_manager.get_slice_views():
             over = partial(self._over, view.get_singleton_tag())

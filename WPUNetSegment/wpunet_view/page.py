@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import client, html
@@ -33,18 +33,17 @@ from trame.widgets.vuetify3 import (
 )
 from trame_client.widgets.core import Template
 from trame_server.utils.typed_state import TypedState
+from wpunet.labels import BY_SIDE, TUMOR
+from wpunet.report import USE
 
-from ..labels import BY_SIDE, TUMOR
-from ..report import USE
 from .saving import KINDS
 from .scene import WINDOWS
 from .state import PageState
 from .tools import CorrectionTools
 
 if TYPE_CHECKING:
+    from trame_server import Server
     from trame_slicer.core import LayoutManager
-
-    from .application import Application
 
 COLOURS = {
     "background": "#101317",
@@ -100,16 +99,28 @@ KEYS = (
 )
 
 
-class Page:
-    """Builds the page once; what it shows follows the state, what it does are the application's methods."""
+class Actions(Protocol):
+    """What the page's controls do; the application does it."""
 
-    def __init__(self, application: Application, layout_manager: LayoutManager) -> None:
-        self._do = application
-        self._typed = TypedState(application.state, PageState)
+    async def open_phantom(self) -> None: ...
+    async def choose(self, number: int) -> None: ...
+    def segment_asked(self) -> None: ...
+    def segment(self) -> None: ...
+    def cancel(self) -> None: ...
+    def jump(self, at: list[float]) -> None: ...
+    def next_tumor(self, by: int) -> None: ...
+
+
+class Page:
+    """Builds the page once; what it shows follows the state, what it does are ``actions``."""
+
+    def __init__(self, server: Server, actions: Actions, layout_manager: LayoutManager) -> None:
+        self._do = actions
+        self._typed = TypedState(server.state, PageState)
         self._is: Any = self._typed.name
-        phantom = application.server.trigger_name(application.open_phantom)
+        phantom = server.trigger_name(actions.open_phantom)
         self._phantom = f"window.wpunet.mayReplace() && trigger('{phantom}')"
-        with VAppLayout(application.server, vuetify_config=THEME) as self.layout:
+        with VAppLayout(server, vuetify_config=THEME) as self.layout:
             client.Style(CSS)
             self._bar()
             with VNavigationDrawer(permanent=True, width=372, classes="panel", raw_attrs=['aria-label="Controls"']):

@@ -12,11 +12,10 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from isal import igzip
-
-from .. import files
-from ..errors import InputError
-from ..labels import BY_SIDE, TOGETHER, together
-from ..volume import Volume
+from wpunet import files
+from wpunet.errors import InputError
+from wpunet.labels import BY_SIDE, TOGETHER, together
+from wpunet.volume import Volume
 
 
 @dataclass(frozen=True)

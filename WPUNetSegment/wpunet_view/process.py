@@ -18,7 +18,7 @@ STOP_SECONDS = 10.0  # the engine takes 6 at most to end
 
 
 class SessionProcess:
-    """``python -m wpunet.view.session``.
+    """``python -m wpunet_view.session``.
 
     port: None until it listens; failed: it ended by itself; connections: sockets of pages that are open
     """
@@ -36,11 +36,11 @@ class SessionProcess:
     async def start(cls, settings: dict[str, Any]) -> SessionProcess:
         """Start it with ``settings``; it goes with its standard input, so it never outlives the server."""
         key = secrets.token_urlsafe(24)
-        here = str(Path(__file__).resolve().parents[2])
+        here = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH", ""))))
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "wpunet.view.session"),
+            *("-m", "wpunet_view.session"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

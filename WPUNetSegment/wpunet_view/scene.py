@@ -16,10 +16,9 @@ from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
-
-from ..errors import OutputError
-from ..labels import BY_SIDE
-from ..volume import Volume
+from wpunet.errors import OutputError
+from wpunet.labels import BY_SIDE
+from wpunet.volume import Volume
 
 WINDOWS = {  # HU: width and centre
     "Soft tissue": (400, 40),

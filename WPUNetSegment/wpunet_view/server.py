@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
+from wpunet.errors import InputError
 
-from ..errors import InputError
 from . import notices
 from .process import SessionProcess
 
