@@ -1,4 +1,4 @@
-"""An engine that needs no network: it takes certain HU of the CT that was handed over for kidneys and tumor.
+"""An engine that needs no network: it takes certain HU of the CT that was handed over for kidneys, tumor and cyst.
 
 All but the network is the engine's own: command line, files, measurements, report.
 """
@@ -12,13 +12,14 @@ from scipy import ndimage
 from wpunet import cli, files
 from wpunet.batch import plan
 from wpunet.bundle import NetworkSpec, Weights
-from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
 from wpunet.report import Report
 from wpunet.segment import Result
 
-# Around them tissue has 0 HU, and the tumor lies within the right kidney: so interpolation makes no new structures.
-HU = {RIGHT_KIDNEY: 150, TUMOR: 300, LEFT_KIDNEY: -150}
+# Around them tissue has 0 HU; tumor and cyst lie within the kidney on their side of 0: so interpolation makes no new
+# structures.
+HU = {RIGHT_KIDNEY: 150, TUMOR: 300, LEFT_KIDNEY: -150, CYST: -300}
 UNCERTAIN_HU = 40
 WEIGHTS = Weights(Path("stand-in"), NetworkSpec(), {}, 1.6, 1.0, "none", {"name": "stand-in"})
 
@@ -28,7 +29,8 @@ def marked(hu):
     labels = np.zeros(hu.shape, np.uint8)
     labels[(hu > 75) & (hu <= 225)] = RIGHT_KIDNEY
     labels[hu > 225] = TUMOR
-    labels[(hu < -75) & (hu > -225)] = LEFT_KIDNEY
+    labels[(hu < -75) & (hu >= -225)] = LEFT_KIDNEY
+    labels[(hu < -225) & (hu > -450)] = CYST
     labels[ndimage.minimum_filter(hu, 3) < -450] = 0  # half air, half tissue
     return labels
 

@@ -31,14 +31,14 @@ def test_segments_of_the_user_and_what_he_named_stay(add_ct, logic):
     segmentation = logic.process(volume)
     segments, cyst = segmentation.GetSegmentation(), np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
     cyst[20:24, 20:30, 20:40] = 1
-    segments.AddEmptySegment("cyst", "my cyst", (0, 0, 1))
-    slicer.util.updateSegmentBinaryLabelmapFromArray(cyst, segmentation, "cyst", volume)
+    segments.AddEmptySegment("own", "my cyst", (0, 0, 1))
+    slicer.util.updateSegmentBinaryLabelmapFromArray(cyst, segmentation, "own", volume)
     segments.CollapseBinaryLabelmaps(False)  # into the same layer, as the Segment Editor may do
     segments.GetSegment("tumor").SetName("lesion A")
     segments.GetSegment("tumor").SetColor(1, 0, 1)
     assert logic.edited(segmentation) == []
     assert logic.process(volume) is segmentation
-    assert np.array_equal(mask(segmentation, "cyst", volume), cyst > 0)
+    assert np.array_equal(mask(segmentation, "own", volume), cyst > 0)
     assert segments.GetSegment("tumor").GetName() == "lesion A"
     assert segments.GetSegment("tumor").GetColor() == (1, 0, 1)
 
@@ -118,7 +118,7 @@ def test_a_run_can_be_undone(add_ct, logic, same):
     hu[hu == 40] = 0
     options = RunOptions(uncertainty=same, sides=same)
     logic.process(volume, segmentation, options, may_overwrite=lambda names: True)
-    assert kept_keys(segmentation) == (keys if same else ["tumor", "kidney"])
+    assert kept_keys(segmentation) == (keys if same else ["tumor", "cyst", "kidney"])
     assert logic.report(segmentation) != report
     logic.undo(segmentation)
     assert sorted(kept_keys(segmentation)) == sorted(keys)

@@ -16,7 +16,7 @@ def engine_labels(volume):
     import slicer
 
     labels = marked(slicer.util.arrayFromVolume(volume))
-    return {value: labels == value for value in (1, 2, 3)}
+    return {value: labels == value for value in (1, 2, 3, 4)}
 
 
 @pytest.mark.parametrize("transform", [None, MOVED], ids=["as it is", "under a transform"])
@@ -39,10 +39,10 @@ def test_volume_segments_and_surfaces_agree_in_patient_space(add_ct, logic, kind
         at, ml = surface_in_world(segmentation, key)
         truth = to_world(volume).TransformPoint(centre)
         assert np.allclose(at, truth, atol=2.0)
-        if key != "kidney_right":  # which has a hole where the tumor is
+        if key in ("tumor", "cyst"):  # which the kidneys have holes for
             assert np.allclose(world_centre(volume, mask(segmentation, key, volume)), truth, atol=1.0)
             assert ml == pytest.approx(4.19e-3 * radius**3, rel=0.15)
-    assert kept_keys(segmentation) == ["kidney_right", "kidney_left", "tumor"]
+    assert kept_keys(segmentation) == ["kidney_right", "kidney_left", "tumor", "cyst"]
     assert segmentation.GetSegmentation().GetNumberOfLayers() == 1
     assert segmentation.GetTransformNodeID() == volume.GetTransformNodeID()
 
@@ -116,16 +116,17 @@ def test_the_report_tells_places_in_the_cts_own_coordinates(add_ct, logic):
 
 
 def test_kidneys_can_stay_together(add_ct, logic):
-    from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TOGETHER
+    from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, WITH_CYSTS
     from WPUNetSegmentLib.run import RunOptions
 
     volume = add_ct()
     segmentation = logic.process(volume, options=RunOptions(sides=False))
-    assert_as_in_the_table(segmentation, TOGETHER)
+    assert_as_in_the_table(segmentation, WITH_CYSTS)
     labels = engine_labels(volume)
     assert np.array_equal(mask(segmentation, "kidney", volume), labels[LEFT_KIDNEY] | labels[RIGHT_KIDNEY])
+    assert np.array_equal(mask(segmentation, "cyst", volume), labels[CYST])
     logic.process(volume, options=RunOptions(sides=True))
-    assert kept_keys(segmentation) == ["tumor", "kidney_right", "kidney_left"]
+    assert kept_keys(segmentation) == ["tumor", "cyst", "kidney_right", "kidney_left"]
 
 
 @pytest.mark.parametrize("transform", [None, MOVED], ids=["as it is", "under a transform"])
@@ -164,7 +165,7 @@ def test_a_ct_without_findings_gives_empty_segments(add_ct, logic):
     volume = add_ct()
     slicer.util.arrayFromVolume(volume)[:] = np.random.default_rng(0).integers(-1000, -900, (50, 63, 94))
     segmentation = logic.process(volume, options=RunOptions(uncertainty=True, surface=True))
-    assert kept_keys(segmentation) == ["kidney_right", "kidney_left", "tumor"]
+    assert kept_keys(segmentation) == ["kidney_right", "kidney_left", "tumor", "cyst"]
     assert not any(mask(segmentation, key, volume).any() for key in kept_keys(segmentation))
     assert logic.edited(segmentation) == []
 

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from wpunet.errors import InputError, OutputError
+from wpunet.labels import together
 
 from Testing.slicer.conftest import BALLS, geometry, turned
 from Testing.slicer.stand_in import marked
@@ -48,7 +49,7 @@ def test_a_case_has_kits19s_axes_and_labels(add_ct, logic, cases, kind, transfor
     rows, columns = np.linalg.norm(image.affine[:3, 1:3], axis=0)
     assert rows == pytest.approx(columns, rel=0.01)
     if kind == "square":
-        wanted = np.where(marked(np.asarray(image.dataobj)) == 3, 1, marked(np.asarray(image.dataobj)))
+        wanted = together(marked(np.asarray(image.dataobj)))
         assert np.array_equal(labels, wanted)
 
 
@@ -69,7 +70,7 @@ def test_the_training_prepares_it(add_ct, logic, cases, kind):
 
 def test_corrections_and_segments_of_ones_own_are_in_it(add_ct, logic, cases):
     import slicer
-    from wpunet.labels import TUMOR_LABEL
+    from wpunet.labels import CYST_LABEL, TUMOR_LABEL
     from WPUNetSegmentLib import training_case
 
     volume = add_ct("square")
@@ -77,14 +78,19 @@ def test_corrections_and_segments_of_ones_own_are_in_it(add_ct, logic, cases):
     segments, shape = segmentation.GetSegmentation(), slicer.util.arrayFromVolume(volume).shape
     drawn = np.zeros(shape, np.uint8)
     drawn[22:26, 30:34, 60:64] = 1
-    for key, name, codes in (("a", "second tumor", TUMOR_LABEL.terminology), ("b", "a vein", "")):
+    liver_cyst = CYST_LABEL.terminology.replace("64033007^Kidney", "10200004^Liver")
+    own = (("a", "second tumor", TUMOR_LABEL.terminology), ("b", "a vein", ""), ("c", "cyst of the liver", liver_cyst))
+    for key, name, codes in own:
         segments.AddEmptySegment(key, name, (0, 0, 1))
         segments.GetSegment(key).SetTerminology(codes)
         slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, segmentation, key, volume)
         drawn = np.roll(drawn, 8, 0)
     segments.RemoveSegment("tumor")
+    before = np.count_nonzero(training_case.kits_labels(segmentation, volume) == 1)
+    segments.GetSegment("c").SetTerminology(CYST_LABEL.terminology)  # now it is the kidney's
     labels = np.asarray(nib.load(training_case.save(volume, segmentation, cases) / "segmentation.nii.gz").dataobj)
     assert np.count_nonzero(labels == 2) == 4 * 4 * 4
+    assert np.count_nonzero(labels == 1) == before + 4 * 4 * 4
 
 
 def test_another_case_is_never_touched(add_ct, logic, cases):

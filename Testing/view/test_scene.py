@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from wpunet import files
 from wpunet import volume as geometry
-from wpunet.labels import BY_SIDE
+from wpunet.labels import BY_SIDE, CYST, LEFT_KIDNEY
 
 from Testing import phantom
 from Testing.view.conftest import require_parts
@@ -36,6 +36,9 @@ def oblique(degrees):
 def test_segments_hold_the_labels_and_stand_where_the_ct_stands(app, scene, made, labels, degrees):
     import slicer
 
+    labels = labels.copy()
+    head = np.nonzero(labels == LEFT_KIDNEY)[0].min()
+    labels[: head + 4][labels[: head + 4] == LEFT_KIDNEY] = CYST
     volume = geometry.from_array(made.hu, oblique(degrees) @ made.affine, "x")
     scene.show_ct(volume)
     scene.show_labels(labels)

@@ -36,6 +36,7 @@ BALLS = (
     ("tumor", (62.0, -20.0, 15.0), 14.0),
     ("tumor", (-62.0, -20.0, 15.0), 9.0),
 )
+CYST = ("cyst", (-62.0, -26.0, 6.0), 9.0)
 UNCERTAIN = ((-20.0, 40.0, 0.0), 12.0)
 SHAPE, STEP = (40, 50, 64), 4.0
 
@@ -58,10 +59,11 @@ def module(desktop):
 
 @pytest.fixture
 def add_ct(desktop):
-    """A function that adds a CT of the balls, moved by ``move`` mm by a transform above it where that is given."""
+    """A function that adds a CT of the balls, with a cyst in the left kidney or
+    moved by ``move`` mm by a transform above it where that is wanted."""
     import slicer
 
-    def add(name="CT", move=None):
+    def add(name="CT", move=None, cyst=False):
         from wpunet.labels import BY_SIDE
 
         from Testing.slicer.stand_in import HU, UNCERTAIN_HU
@@ -73,7 +75,7 @@ def add_ct(desktop):
         values = {label.key: HU[label.value] for label in BY_SIDE} | {"uncertain": UNCERTAIN_HU}
         hu = np.zeros(SHAPE, np.int16)
         hu[-3:] = -1000
-        for key, centre, radius in (*BALLS, ("uncertain", *UNCERTAIN)):
+        for key, centre, radius in (*BALLS, *([CYST] if cyst else []), ("uncertain", *UNCERTAIN)):
             hu[((place - np.reshape(centre, (3, 1, 1, 1))) ** 2).sum(0) <= radius**2] = values[key]
         node = slicer.util.addVolumeFromArray(hu, affine, name)
         if move is not None:

@@ -10,7 +10,7 @@ import slicer
 from PySide6 import QtCore
 from PySide6.QtTest import QTest
 
-from .conftest import BALLS, STEP, UNCERTAIN
+from .conftest import BALLS, CYST, STEP, UNCERTAIN
 
 
 @pytest.fixture
@@ -107,6 +107,32 @@ class TestTable:
             colours = {picture.pixelColor(x, y).getRgb()[:3] for x in range(14) for y in range(14)}
             assert label.colour in colours
             assert (len(colours) > 1) == (label is TUMOR_LABEL)
+
+
+class TestCysts:
+    def test_a_cyst_has_a_row_a_colour_and_a_segment_of_its_own(self, panel, add_ct, views):
+        from wpunet.labels import CYST_LABEL
+
+        panel.choose("ct", add_ct(cyst=True))
+        panel.segment()
+        assert [row[0] for row in panel.table()][4:] == ["left cyst"]
+        assert panel.text("infoLabel").endswith("Kidneys: 2, tumors: 2, cysts: 1.")
+        picture = panel.ui.resultsTable.item(4, 0).icon().pixmap(14, 14).toImage()
+        assert picture.pixelColor(7, 7).getRgb()[:3] == CYST_LABEL.colour
+        panel.row(4)
+        assert np.allclose(views(), CYST[1], atol=STEP)
+        before = panel.table()
+        panel.click("measureButton")
+        assert [row[:4] for row in panel.table()] == [row[:4] for row in before]
+
+    def test_without_one_there_is_an_empty_segment_that_is_in_nobodys_way(self, done):
+        segments = done.parameters.segmentation.GetSegmentation()
+        assert segments.GetSegment("cyst").GetName() == "kidney cyst"
+        assert "cyst" not in str(done.table()) + done.text("infoLabel")
+        segments.RemoveSegment("cyst")  # as in a scene that was saved before there were any
+        done.segment()
+        assert not done.desktop.asked
+        assert segments.GetSegment("cyst") is not None
 
 
 class TestWalk:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure, names
 from wpunet.sides import split_sides
 
@@ -90,3 +90,12 @@ def test_several_tumors_have_names_of_their_own(found):
     assert names(structures) == ["right kidney", "left kidney", "left tumor 1", "right tumor 2"]
     assert names(structures[:3]) == ["right kidney", "left kidney", "left tumor"]
     assert names([*structures[:3], structures[2]])[2:] == ["left tumor 1", "left tumor 2"]
+
+
+def test_a_cyst_is_a_structure_of_its_own_on_the_side_of_its_kidney():
+    labels = put(kidneys(), TUMOR, (40, 48, 115), (6, 6, 6))
+    labels = put(put(labels, CYST, (60, 60, 40), (3, 3, 3)), CYST, (50, 48, 105), (4, 4, 4))
+    labels, _ = split_sides(labels, body())
+    structures = measure(labels, body(), AFFINE)
+    assert names(structures) == ["right kidney", "left kidney", "left tumor", "left cyst 1", "right cyst 2"]
+    assert structures[3].volume_ml == pytest.approx((labels[:, :, 80:] == CYST).sum() * 0.008)

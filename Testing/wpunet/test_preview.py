@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from wpunet import bundle, report
-from wpunet.labels import BY_SIDE
+from wpunet.labels import BY_SIDE, CYST, CYST_LABEL
 from wpunet.measure import measure
 from wpunet.preview import preview
 from wpunet.sides import split_sides
@@ -33,11 +33,13 @@ def near(picture, colour):
     return int((np.abs(np.asarray(picture, int) - colour).max(-1) < 12).sum())
 
 
-def test_kidneys_are_red_and_tumor_is_green():
-    picture = picture_of(put(kidneys(), 2, (45, 47, 115), (8, 8, 8)))
+def test_kidneys_are_red_tumor_is_green_and_a_cyst_blue():
+    picture = picture_of(put(put(kidneys(), 2, (45, 47, 115), (8, 8, 8)), CYST, (45, 47, 40), (8, 8, 8)))
     assert isinstance(picture, Image.Image)
     assert all(near(picture, label.colour) > 100 for label in BY_SIDE)
-    assert near(picture_of(kidneys()).crop((0, 60, 900, 900)), BY_SIDE[1].colour) == 0
+    without = picture_of(kidneys())
+    assert near(without.crop((0, 60, 900, 900)), BY_SIDE[1].colour) == 0
+    assert near(without, CYST_LABEL.colour) == 0  # not even in the legend
 
 
 def test_nothing_found_still_gives_a_picture():

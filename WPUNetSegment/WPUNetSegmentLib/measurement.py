@@ -9,11 +9,11 @@ import slicer
 from wpunet import measure, sides
 from wpunet.labels import KIDNEY, KIDNEY_LABEL, LEFT_KIDNEY, LEFT_KIDNEY_LABEL
 
-from .training_case import kits_labels, upright
+from .training_case import labels_of, upright
 
 
 def measure_segments(ct: Any, segmentation: Any) -> tuple[measure.Structure, ...]:
-    """Kidneys and tumors of a segmentation on a CT; where they overlap, tumor wins.
+    """Kidneys, tumors and cysts of a segmentation on a CT; where they overlap, tumor wins, then cyst.
 
     Certainties are None: the network has none about what somebody drew.
     """
@@ -25,7 +25,7 @@ def measure_segments(ct: Any, segmentation: Any) -> tuple[measure.Structure, ...
 
 def _by_side(segmentation: Any, grid: Any) -> np.ndarray:
     """uint8 (k, j, i): values of labels.BY_SIDE, the sides as the segments say."""
-    labels = kits_labels(segmentation, grid)
+    labels = labels_of(segmentation, grid)
     key = LEFT_KIDNEY_LABEL.key
     if segmentation.GetSegmentation().GetSegment(key):
         left = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, grid) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -118,10 +119,11 @@ def outlook(slices: int, device: str) -> str:
 
 def found(structures: Sequence[Structure], seconds: float) -> str:
     """What a run came to, in one line."""
-    kidneys = sum(one.kind == "kidney" for one in structures)
-    return _("Done in {seconds:.0f} s. Kidneys: {kidneys}, tumors: {tumors}.").format(
-        seconds=seconds, kidneys=kidneys, tumors=len(structures) - kidneys
+    count = Counter(one.kind for one in structures)
+    told = _("Done in {seconds:.0f} s. Kidneys: {kidneys}, tumors: {tumors}").format(
+        seconds=seconds, kidneys=count["kidney"], tumors=count["tumor"]
     )
+    return told + (_(", cysts: {cysts}.").format(cysts=count["cyst"]) if count["cyst"] else ".")
 
 
 def remember_speed(slices: int, seconds: float) -> None:

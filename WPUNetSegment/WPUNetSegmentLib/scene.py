@@ -12,7 +12,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 from wpunet.errors import OutputError
-from wpunet.labels import BY_SIDE, TOGETHER, TUMOR_LABEL, Label, together
+from wpunet.labels import BY_SIDE, CYST_LABEL, KIDNEY_LABEL, TUMOR_LABEL, WITH_CYSTS, Label, together
 
 from .handover import cropped, shifted
 from .run import RunResult
@@ -28,8 +28,8 @@ def show_labels(result: RunResult, volume: Any, segmentation: Any, sides: bool) 
 
     All of its segments share one layer. Segments of others stay; names and colours that the user gave stay too.
     """
-    table = BY_SIDE if sides else TOGETHER
-    labels = result.labels if sides else together(result.labels)
+    table = BY_SIDE if sides else WITH_CYSTS
+    labels = result.labels if sides else together(result.labels, cysts=True)
     with slicer.util.NodeModify(segmentation):
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
         _prepare_segments(segmentation, table)
@@ -78,12 +78,12 @@ def place_beside(other: Any, node: Any) -> None:
 
 
 def _prepare_segments(segmentation: Any, table: Sequence[Label]) -> None:
-    """Kidneys before tumor, each new one as the table says; what an earlier run with other options left goes."""
+    """Kidneys, tumor, cyst, each new one as the table says; what an earlier run with other options left goes."""
     segments, wanted = segmentation.GetSegmentation(), {label.key for label in table}
     for key in segments.GetSegmentIDs():
         if key not in wanted and _tag(segments.GetSegment(key), DIGEST):
             segments.RemoveSegment(key)
-    for label in sorted(table, key=lambda label: label is TUMOR_LABEL):
+    for label in sorted(table, key=lambda label: label in (TUMOR_LABEL, CYST_LABEL)):
         if segments.GetSegment(label.key) is None:
             segments.AddEmptySegment(label.key, label.name, [part / 255.0 for part in label.colour])
             segment = segments.GetSegment(label.key)
@@ -98,9 +98,9 @@ def _import(labels: np.ndarray, ijk_to_ras: np.ndarray, volume: Any, segmentatio
         slicer.util.updateVolumeFromArray(labelmap, part)
         labelmap.SetIJKToRASMatrix(shifted(ijk_to_ras, first))
         labelmap.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
-        keys = vtk.vtkStringArray()
-        for label in sorted(table, key=lambda label: label.value):  # the n-th key stands for the value n
-            keys.InsertNextValue(label.key)
+        by_value, keys = {label.value: label.key for label in table}, vtk.vtkStringArray()
+        for value in range(1, max(by_value) + 1):  # the n-th key stands for the value n; an empty one for none
+            keys.InsertNextValue(by_value.get(value, ""))
         logic = slicer.modules.segmentations.logic()
         if not logic.ImportLabelmapToSegmentationNode(labelmap, segmentation, keys):
             raise RuntimeError("Slicer could not make segments of the engine's labels.")
@@ -193,18 +193,22 @@ def edited(segmentation: Any) -> list[str]:
     if segmentation is None:
         return []
     segments = segmentation.GetSegmentation()
-    ours = {label.key: label for label in (*BY_SIDE, *TOGETHER)}
+    ours = {label.key for label in (*BY_SIDE, *WITH_CYSTS)}
     names = []
     for key in segments.GetSegmentIDs():
         left = _tag(segments.GetSegment(key), DIGEST)
         if (left or key in ours) and left != digest(segmentation, key):
             names.append(segments.GetSegment(key).GetName())
-    tagged = {key for key in segments.GetSegmentIDs() if _tag(segments.GetSegment(key), DIGEST)}
-    for table in (BY_SIDE, TOGETHER):
-        keys = {label.key for label in table if label is not TUMOR_LABEL}
-        if report(segmentation) and tagged & keys:
-            names += [f"{label.name} (deleted)" for label in table if segments.GetSegment(label.key) is None]
-    return names
+    return names + [f"{label.name} (deleted)" for label in _deleted(segmentation)]
+
+
+def _deleted(segmentation: Any) -> list[Label]:
+    """What the engine found and somebody has taken out since; an empty segment may go without a word."""
+    segments, told = segmentation.GetSegmentation(), report(segmentation)
+    structures = told["structures"] if told else []
+    found = {name for one in structures for name in (one["kind"], f"{one['kind']}_{one['side']}")}
+    table = WITH_CYSTS if segments.GetSegment(KIDNEY_LABEL.key) else BY_SIDE
+    return [label for label in table if label.key in found and segments.GetSegment(label.key) is None]
 
 
 def digest(segmentation: Any, key: str) -> str:

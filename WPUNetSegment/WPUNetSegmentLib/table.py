@@ -1,4 +1,4 @@
-"""The results table: one row for each kidney and tumor, on the panel, on the clipboard and as CSV."""
+"""The results table: one row for each kidney, tumor and cyst, on the panel, on the clipboard and as CSV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import qt
 from slicer.i18n import tr as _
-from wpunet.labels import LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR_LABEL, Label
+from wpunet.labels import CYST_LABEL, LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR_LABEL, Label
 from wpunet.measure import Structure, names
 
 SWATCH = 14  # pixels
@@ -31,8 +31,8 @@ def structures_from(report: dict[str, Any]) -> list[Structure]:
 
 def label_of(one: Structure) -> Label:
     """Name and colour of the segment that a structure belongs to."""
-    if one.kind == "tumor":
-        return TUMOR_LABEL
+    if one.kind in ("tumor", "cyst"):
+        return TUMOR_LABEL if one.kind == "tumor" else CYST_LABEL
     return LEFT_KIDNEY_LABEL if one.side == "left" else RIGHT_KIDNEY_LABEL
 
 

@@ -17,13 +17,14 @@ import slicer
 from wpunet import check
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
-from wpunet.labels import BY_SIDE, KIDNEY, TOGETHER, TUMOR
+from wpunet.labels import BY_SIDE, CYST, KIDNEY, TUMOR, WITH_CYSTS, together
 from wpunet.volume import Volume
 
 from . import handover
 
 CASE = "WPUNetSegment.TrainingCase"  # attribute of the segmentation: the id of the case that was made of it
 KIDNEY_TYPES = ("64033007",)  # SNOMED CT: kidney
+CYST_TYPES = ("367643001",)
 TUMOR_TYPES = ("4147007", "108369006", "86049000")  # mass, neoplasm, primary neoplasm
 
 Read = Callable[[Any, Any], np.ndarray]
@@ -92,24 +93,31 @@ def square(ct: Volume) -> Volume:
 
 
 def kits_labels(segmentation: Any, volume: Any) -> np.ndarray:
-    """uint8 (k, j, i) on the volume's grid: 1 kidney, 2 tumor, which wins where they overlap; others are left out."""
+    """uint8 (k, j, i) on the volume's grid, KiTS19's own: 1 kidney with its cysts, 2 tumor."""
+    return together(labels_of(segmentation, volume))
+
+
+def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
+    """uint8 (k, j, i): values of labels.WITH_CYSTS; where they overlap tumor wins, then cyst; others are left out."""
     labels = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
     segments = segmentation.GetSegmentation()
-    values = {key: _kits_value(key, segments.GetSegment(key)) for key in segments.GetSegmentIDs()}
-    for wanted in (KIDNEY, TUMOR):
+    values = {key: _value(key, segments.GetSegment(key)) for key in segments.GetSegmentIDs()}
+    for wanted in (KIDNEY, CYST, TUMOR):
         for key, value in values.items():
             if value == wanted:
                 labels[slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume) > 0] = value
     return labels
 
 
-def _kits_value(key: str, segment: Any) -> int:
-    """By the segment's id, or by its clinical code where the user has added it."""
-    by_key = {label.key: TUMOR if label.value == TUMOR else KIDNEY for label in (*BY_SIDE, *TOGETHER)}
+def _value(key: str, segment: Any) -> int:
+    """By the segment's id, or by its clinical code where the user has added it; a cyst may be another organ's."""
+    by_key = {label.key: label.value if label.value in (TUMOR, CYST) else KIDNEY for label in (*BY_SIDE, *WITH_CYSTS)}
     if key in by_key:
         return by_key[key]
-    codes = segment.GetTerminology().split("~")
-    kind = codes[2].split("^")[1] if len(codes) > 2 and codes[2].count("^") == 2 else ""
+    codes = [code.split("^")[1] if code.count("^") == 2 else "" for code in segment.GetTerminology().split("~")]
+    kind, region = (codes[at] if at < len(codes) else "" for at in (2, 5))
+    if kind in CYST_TYPES:
+        return CYST if region in KIDNEY_TYPES else 0
     return KIDNEY if kind in KIDNEY_TYPES else TUMOR if kind in TUMOR_TYPES else 0
 
 

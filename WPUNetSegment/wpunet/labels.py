@@ -72,7 +72,7 @@ CYST_LABEL = Label(CYST, "cyst", "kidney cyst", _BLUE, _LESION, ("SCT", "3676430
 
 TOGETHER = (KIDNEY_LABEL, TUMOR_LABEL)  # KiTS19's own two labels
 WITH_CYSTS = (KIDNEY_LABEL, TUMOR_LABEL, CYST_LABEL)
-BY_SIDE = (RIGHT_KIDNEY_LABEL, TUMOR_LABEL, LEFT_KIDNEY_LABEL)
+BY_SIDE = (RIGHT_KIDNEY_LABEL, TUMOR_LABEL, LEFT_KIDNEY_LABEL, CYST_LABEL)
 
 
 def together(labels: np.ndarray, *, cysts: bool = False) -> np.ndarray:

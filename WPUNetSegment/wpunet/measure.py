@@ -1,7 +1,8 @@
-"""What a reader of the scan wants to know of each kidney and each tumor."""
+"""What a reader of the scan wants to know of each kidney, each tumor and each cyst."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 from .bodies import Box, bodies, bounding_box
-from .labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from .labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 
 
 @dataclass(frozen=True)
 class Structure:
-    """One kidney or one tumor.
+    """One kidney, one tumor or one cyst.
 
     extent_mm:         right to left, front to back, head to feet
     axial_diameter_mm: the longest distance within one axial slice (Feret's diameter), and that slice
@@ -46,16 +47,17 @@ class Structure:
 
 
 def names(structures: Sequence[Structure]) -> list[str]:
-    """What they are called in a table: tumors are numbered where there are several."""
-    several = sum(one.kind == "tumor" for one in structures) > 1
-    numbers = count(1)
-    return [f"{one.name} {next(numbers)}" if several and one.kind == "tumor" else one.name for one in structures]
+    """What they are called in a table: tumors are numbered where there are several, and so are cysts."""
+    kinds = Counter(one.kind for one in structures)
+    numbers = {kind: count(1) for kind in kinds}
+    numbered = {kind for kind, there in kinds.items() if kind != "kidney" and there > 1}
+    return [f"{one.name} {next(numbers[one.kind])}" if one.kind in numbered else one.name for one in structures]
 
 
 def measure(
     labels: np.ndarray, hu: np.ndarray, affine: np.ndarray, uncertainty: np.ndarray | None = None
 ) -> tuple[Structure, ...]:
-    """Kidneys, right before left, then tumors, largest first.
+    """Kidneys, right before left, then tumors, then cysts, largest first.
 
     labels (with sides), hu, uncertainty (0 to 255): (slice, row, column); affine to RAS mm.
     """
@@ -68,14 +70,16 @@ def measure(
         if box:
             mask = view[box] == value
             found.append(_structure("kidney", side, mask, _shifted(box, marked), hu, affine, uncertainty))
-    tumors = bodies(view == TUMOR)
-    lesions = [
-        _structure(
-            "tumor", _side(view, box), tumors.numbers[box] == number, _shifted(box, marked), hu, affine, uncertainty
-        )
-        for number, box in enumerate(tumors.boxes, 1)
-    ]
-    return (*found, *sorted(lesions, key=lambda lesion: -lesion.volume_ml))
+    for value, kind in ((TUMOR, "tumor"), (CYST, "cyst")):
+        lesions = bodies(view == value)
+        there = [
+            _structure(
+                kind, _side(view, box), lesions.numbers[box] == number, _shifted(box, marked), hu, affine, uncertainty
+            )
+            for number, box in enumerate(lesions.boxes, 1)
+        ]
+        found += sorted(there, key=lambda lesion: -lesion.volume_ml)
+    return tuple(found)
 
 
 def _shifted(box: Box, outer: Box) -> Box:

@@ -1,4 +1,4 @@
-"""One picture that says at a glance whether the result makes sense: kidneys red, tumor green, as in the paper."""
+"""One picture that says at a glance whether the result makes sense: kidneys red, tumor green, cysts blue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from .labels import BY_SIDE, KIDNEY_LABEL, TUMOR, TUMOR_LABEL
+from .labels import BY_SIDE, CYST_LABEL, KIDNEY_LABEL, TUMOR, TUMOR_LABEL
 from .measure import Structure, names
 from .report import Report
 
@@ -111,8 +111,10 @@ def _page(tiles: list[Image.Image], report: Report) -> Image.Image:
     page = Image.new("RGB", (width, TITLE + rows * (TILE + 24 + GAP) + below), PAPER)
     draw = ImageDraw.Draw(page)
     draw.text((GAP + 4, 10), _fitting(report.case, 40), INK, _font(20))
-    legend = width - 300
-    for label, x in ((KIDNEY_LABEL, legend), (TUMOR_LABEL, legend + 110)):
+    cysts = any(one.kind == "cyst" for one in report.structures)
+    legend = width - (440 if cysts else 300)
+    shown = ((KIDNEY_LABEL, legend), (TUMOR_LABEL, legend + 110), *([(CYST_LABEL, legend + 310)] if cysts else []))
+    for label, x in shown:
         draw.rectangle((x, 14, x + 18, 30), label.colour)
         draw.text((x + 26, 12), label.name + (" (striped)" if label is TUMOR_LABEL else ""), INK, _font(15))
     for number, tile in enumerate(tiles):

@@ -33,7 +33,7 @@ from trame.widgets.vuetify3 import (
 )
 from trame_client.widgets.core import Template
 from trame_server.utils.typed_state import TypedState
-from wpunet.labels import BY_SIDE, TUMOR
+from wpunet.labels import BY_SIDE, CYST, TUMOR
 from wpunet.report import USE
 
 from .saving import KINDS
@@ -350,7 +350,8 @@ class Page:
 def _swatch() -> str:
     """The colour of a row, from the table of labels."""
     colours = {
-        "tumor" if label.value == TUMOR else label.name: f"rgb{label.colour}".replace(" ", "") for label in BY_SIDE
+        label.key if label.value in (TUMOR, CYST) else label.name: f"rgb{label.colour}".replace(" ", "")
+        for label in BY_SIDE
     }
     pairs = ",".join(f"'{name}':'{colour}'" for name, colour in colours.items())
-    return f"{{background: {{{pairs}}}[row.kind === 'tumor' ? 'tumor' : row.name]}}"
+    return f"{{background: {{{pairs}}}[row.kind === 'kidney' ? row.name : row.kind]}}"
