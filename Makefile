@@ -35,7 +35,7 @@ style: .venv/.test
 	touch $@
 
 .venv/.test: .venv/.engine
-	$(PIP) "$(TORCH)" -e ".[train,view,test]"
+	$(PIP) "$(TORCH)" -e ".[train,view,dicom,test]"
 	touch $@
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from argparse import Namespace
 from collections import Counter
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import files
-from .errors import InputError
+from .errors import InputError, InstallError
 from .labels import BY_SIDE, TOGETHER, together
 
 if TYPE_CHECKING:
     from .monitor import Monitor
     from .segment import Options, Result, Segmenter
 
-SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd")
+SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".dcm")
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,18 @@ class Job:
     uncertainty: Path | None = None
     series: str | None = None
     sides: bool = False
+    dicom_seg: Path | None = None
+    fractional: bool = False
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        wanted = (self.preview, self.uncertainty, self.report, self.labels)
+        wanted = (self.preview, self.uncertainty, self.report, self.dicom_seg, self.labels)
         return tuple(path for path in wanted if path)
+
+    @property
+    def segmentation_object(self) -> Path | None:
+        """The DICOM segmentation that is wanted, be it the only one."""
+        return self.labels if self.labels.name.endswith(".dcm") else self.dicom_seg
 
     @property
     def finished(self) -> bool:
@@ -48,6 +56,8 @@ class Job:
         """Segment and write; raises InputError or OutputError, and leaves no half-written file."""
         for path in self.outputs:
             files.require_writable(path)
+        if self.segmentation_object:
+            _require_dicom(self.ct)
         result = segmenter.segment_file(self.ct, options, monitor, self.series)
         with monitor.stage("write"):
             self.write(result)
@@ -67,9 +77,24 @@ class Job:
         if self.report:
             with files.replacing(self.report) as temporary:
                 temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")
+        if self.segmentation_object:
+            from . import dicom_seg  # needs highdicom
+
+            made = dicom_seg.segmentation(result, fractional=self.fractional)
+            dicom_seg.write(self.segmentation_object, made)
+            if self.segmentation_object == self.labels:
+                return
         by_side = self.sides or self.labels.name.endswith(".seg.nrrd")
         labels = result.labels if by_side else together(result.labels)
         files.write_labels(self.labels, labels, result.volume, BY_SIDE if by_side else TOGETHER)
+
+
+def _require_dicom(ct: Path) -> None:
+    """Raises before the run what would end it after: highdicom is missing, or the CT is no DICOM."""
+    if importlib.util.find_spec("highdicom") is None:
+        raise InstallError("DICOM results need the package highdicom: pip install 'wpunet[dicom]'.")
+    if ct.name.lower().endswith(files.ENDINGS):
+        raise InputError(f"{ct} is no DICOM: a DICOM result needs a study to belong to; write .nii.gz or .seg.nrrd.")
 
 
 def plan(arguments: Namespace) -> tuple[list[Job], bool]:
@@ -80,10 +105,10 @@ def plan(arguments: Namespace) -> tuple[list[Job], bool]:
     cts = [(given, ct) for given in arguments.ct for ct in files.find_cases(given)]
     if len(arguments.ct) == 1 and cts == [(arguments.ct[0], arguments.ct[0])]:
         return [_single(arguments)], False
-    if arguments.report or arguments.preview or arguments.uncertainty:
+    if arguments.report or arguments.preview or arguments.uncertainty or arguments.dicom_seg:
         raise InputError(
             "With several CTs each gets its report and preview in the folder that -o names;"
-            " leave --report, --preview and --uncertainty out."
+            " leave --report, --preview, --uncertainty and --dicom-seg out (--format dcm writes DICOM)."
         )
     if arguments.output is None:
         raise InputError("Say with -o which folder the segmentations of these CTs go into.")
@@ -100,6 +125,7 @@ def plan(arguments: Namespace) -> tuple[list[Job], bool]:
             preview=folder / f"{name}.png",
             series=arguments.series,
             sides=arguments.sides,
+            fractional=arguments.fractional,
         )
         for ct, name in zip(paths, distinct_names(paths), strict=True)
     ], True
@@ -126,6 +152,8 @@ def _single(arguments: Namespace) -> Job:
         uncertainty=arguments.uncertainty,
         series=arguments.series,
         sides=arguments.sides,
+        dicom_seg=arguments.dicom_seg,
+        fractional=arguments.fractional,
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .progress import Cancel, Reporter
 
 NO_MEMORY = "Not enough memory for this CT; close other programs or crop the CT."
-FORMATS = ("nii.gz", "seg.nrrd")
+FORMATS = ("nii.gz", "seg.nrrd", "dcm")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -73,6 +73,8 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--report", type=Path, metavar="FILE", help="write measurements and warnings as JSON")
     add("--preview", type=Path, metavar="FILE", help="write a PNG of the slices that matter")
     add("--uncertainty", type=Path, metavar="FILE", help="write the entropy of each voxel, 0 to 1")
+    add("--dicom-seg", type=Path, metavar="FILE", help="of a DICOM CT: write a DICOM segmentation, as -o FILE.dcm does")
+    add("--fractional", action="store_true", help="the DICOM segmentation holds each voxel's certainty")
     add("--sides", action="store_true", help="give the left kidney a label of its own (3) in nii.gz")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     add("--series", metavar="UID", help="which series of a DICOM folder")

@@ -57,15 +57,13 @@ class Label:
 _ANATOMY: Code = ("SCT", "123037004", "Anatomical Structure")
 _LESION: Code = ("SCT", "49755003", "Morphologically Altered Structure")
 _KIDNEY: Code = ("SCT", "64033007", "Kidney")
+RIGHT: Code = ("SCT", "24028007", "Right")
+LEFT: Code = ("SCT", "7771000", "Left")
 _RED, _GREEN, _BLUE = (214, 50, 48), (46, 174, 82), (70, 130, 240)
 
 KIDNEY_LABEL = Label(KIDNEY, "kidney", "kidney", _RED, _ANATOMY, _KIDNEY)
-RIGHT_KIDNEY_LABEL = Label(
-    RIGHT_KIDNEY, "kidney_right", "right kidney", _RED, _ANATOMY, _KIDNEY, ("SCT", "24028007", "Right")
-)
-LEFT_KIDNEY_LABEL = Label(
-    LEFT_KIDNEY, "kidney_left", "left kidney", (232, 98, 82), _ANATOMY, _KIDNEY, ("SCT", "7771000", "Left")
-)
+RIGHT_KIDNEY_LABEL = Label(RIGHT_KIDNEY, "kidney_right", "right kidney", _RED, _ANATOMY, _KIDNEY, RIGHT)
+LEFT_KIDNEY_LABEL = Label(LEFT_KIDNEY, "kidney_left", "left kidney", (232, 98, 82), _ANATOMY, _KIDNEY, LEFT)
 TUMOR_LABEL = Label(TUMOR, "tumor", "kidney tumor", _GREEN, _LESION, ("SCT", "4147007", "Mass"), None, _KIDNEY)
 
 CYST_LABEL = Label(CYST, "cyst", "kidney cyst", _BLUE, _LESION, ("SCT", "367643001", "Cyst"), None, _KIDNEY)

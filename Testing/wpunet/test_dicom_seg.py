@@ -1,0 +1,268 @@
+"""A DICOM segmentation lies voxel for voxel on its CT, says what each segment is, and other programs read it so."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from wpunet import batch, cli, files
+from wpunet.errors import InputError, InstallError
+from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from wpunet.measure import names
+
+from Testing.wpunet import ct_series
+from Testing.wpunet.results import result_of
+
+pydicom = pytest.importorskip("pydicom")
+pytest.importorskip("highdicom")
+dicom_seg = importlib.import_module("wpunet.dicom_seg")
+
+SPACING = (5.0, 4.0, 3.0)
+VALUES = {"kidney_right": RIGHT_KIDNEY, "kidney_left": LEFT_KIDNEY, "tumor": TUMOR, "cyst": CYST}
+
+
+def blocks(shape):
+    """Labels (slice, row, column) of the engine: two kidneys, two tumors on the left one; no symmetry anywhere."""
+    labels = np.zeros(shape, np.uint8)
+    depth, rows, columns = (n // 10 for n in shape)
+    labels[3 * depth : 7 * depth, 4 * rows : 7 * rows, columns : 3 * columns] = RIGHT_KIDNEY
+    labels[2 * depth : 8 * depth, 5 * rows : 7 * rows, 6 * columns : 9 * columns] = LEFT_KIDNEY
+    labels[2 * depth : 4 * depth, 6 * rows : 7 * rows, 6 * columns : 7 * columns] = TUMOR
+    labels[6 * depth : 8 * depth, 5 * rows : 7 * rows, 8 * columns : 9 * columns] = TUMOR
+    return labels
+
+
+def ct(folder, directions=ct_series.AXIAL, **changes):
+    hu = np.random.default_rng(2).integers(-100, 200, (20, 30, 40)).astype(np.int16)
+    return files.read(ct_series.write(folder, hu, SPACING, directions, **changes))
+
+
+@pytest.fixture
+def result(tmp_path):
+    volume = ct(tmp_path / "ct")
+    return result_of(volume, blocks(volume.hu.shape))
+
+
+def written(tmp_path, result, **options):
+    path = tmp_path / "made.dcm"
+    dicom_seg.write(path, dicom_seg.segmentation(result, **options))
+    return path
+
+
+def places(affine, mask):
+    """The voxels of a mask as patient coordinates, RAS, rounded, as a set."""
+    return set(map(tuple, np.round(np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3], 2).tolist()))
+
+
+def places_in_object(path):
+    """By segment: the places of its pixels as the file alone tells them, RAS, and the place of each frame's image."""
+    made = pydicom.dcmread(path)
+    pixels = np.atleast_3d(made.pixel_array) if made.NumberOfFrames == 1 else made.pixel_array
+    shared = made.SharedFunctionalGroupsSequence[0]
+    across, down = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient).reshape(2, 3)
+    row_mm, column_mm = shared.PixelMeasuresSequence[0].PixelSpacing
+    found = {}
+    for frame, groups in zip(pixels, made.PerFrameFunctionalGroupsSequence, strict=True):
+        first = np.array(groups.PlanePositionSequence[0].ImagePositionPatient)
+        lps = first + np.argwhere(frame) @ np.array([down * row_mm, across * column_mm])
+        number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        found.setdefault(number, set()).update(map(tuple, np.round(lps * [-1, -1, 1], 2).tolist()))
+    return found
+
+
+@pytest.mark.parametrize("directions", ["AXIAL", "AXIAL_UPWARDS", "CORONAL", "SAGITTAL"])
+@pytest.mark.parametrize("fractional", [False, True])
+def test_every_voxel_lies_where_it_lay(tmp_path, directions, fractional):
+    volume = ct(tmp_path / "ct", getattr(ct_series, directions))
+    labels = blocks(volume.hu.shape)
+    found = places_in_object(written(tmp_path, result_of(volume, labels), fractional=fractional))
+    for number, value in ((1, RIGHT_KIDNEY), (2, LEFT_KIDNEY)):
+        assert found[number] == places(volume.affine, labels == value)
+    assert found[3] | found[4] == places(volume.affine, labels == TUMOR)
+    assert len(found[3]) > len(found[4]) > 0  # the larger tumor first, as in the report
+
+
+def test_it_belongs_to_the_study_and_each_frame_to_its_image(tmp_path, result):
+    made = pydicom.dcmread(written(tmp_path, result))
+    images = {one.SOPInstanceUID: one for one in map(pydicom.dcmread, (tmp_path / "ct").iterdir())}
+    one = next(iter(images.values()))
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID", "PatientName", "AccessionNumber"):
+        assert made[keyword].value == one[keyword].value
+    assert made.SeriesInstanceUID != one.SeriesInstanceUID
+    assert (made.Modality, made.SegmentationType) == ("SEG", "BINARY")
+    for groups in made.PerFrameFunctionalGroupsSequence:
+        source = images[groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID]
+        assert source.ImagePositionPatient == groups.PlanePositionSequence[0].ImagePositionPatient
+
+
+def test_segments_are_the_structures_of_the_report_with_codes_and_maker(tmp_path, result):
+    made = pydicom.dcmread(written(tmp_path, result))
+    assert [one.SegmentLabel for one in made.SegmentSequence] == names(result.report.structures)
+    right, left, tumor = made.SegmentSequence[:3]
+    for kidney, side in ((right, "Right"), (left, "Left")):
+        kind = kidney.SegmentedPropertyTypeCodeSequence[0]
+        assert (kind.CodingSchemeDesignator, kind.CodeValue) == ("SCT", "64033007")
+        assert kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeMeaning == side
+    assert tumor.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Mass"
+    region = tumor.AnatomicRegionSequence[0]
+    assert (region.CodeMeaning, region.AnatomicRegionModifierSequence[0].CodeMeaning) == ("Kidney", "Left")
+    maker = right.SegmentationAlgorithmIdentificationSequence[0]
+    assert (right.SegmentAlgorithmType, maker.AlgorithmName) == ("AUTOMATIC", "WPUNetSegment")
+    assert result.report.network_sha256 in maker.AlgorithmParameters
+    assert len({one.TrackingUID for one in made.SegmentSequence}) == len(made.SegmentSequence)
+
+
+def test_fractional_holds_the_certainty_and_the_same_voxels(tmp_path, result):
+    doubt = np.random.default_rng(5).integers(0, 256, result.labels.shape).astype(np.uint8)
+    doubt[10] = 255  # no certainty at all, and yet the segment's
+    path = written(tmp_path, replace(result, uncertainty=doubt), fractional=True)
+    made, sure = pydicom.dcmread(path), 255 - doubt
+    assert (made.SegmentationFractionalType, made.MaximumFractionalValue) == ("PROBABILITY", 255)
+    for frame, groups in zip(made.pixel_array, made.PerFrameFunctionalGroupsSequence, strict=True):
+        if groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber > 1:
+            continue
+        z = groups.PlanePositionSequence[0].ImagePositionPatient[2]
+        k = round((100.0 - z) / SPACING[0])
+        assert np.array_equal(frame, np.where(result.labels[k] == RIGHT_KIDNEY, np.maximum(sure[k], 1), 0))
+
+
+def test_frames_of_one_file_in_any_order(tmp_path):
+    hu = np.random.default_rng(2).integers(-100, 200, (20, 30, 40)).astype(np.int16)
+    order = np.random.default_rng(3).permutation(20)
+    path = ct_series.write_frames(tmp_path / "frames.dcm", hu, SPACING, order)
+    single = ct(tmp_path / "ct")
+    ours_down = [int(np.flatnonzero(order == k)[0]) + 1 for k in range(20)]
+    along = ours_down if single.grid.flipped[0] is False else ours_down[::-1]  # along the input's own last axis
+    volume = replace(single, grid=replace(single.grid, slices=tuple((str(path), frame) for frame in along)))
+    labels = blocks(volume.hu.shape)
+    made = written(tmp_path, result_of(volume, labels))
+    assert places_in_object(made)[1] == places(volume.affine, labels == RIGHT_KIDNEY)
+    source = pydicom.dcmread(made).PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence[0]
+    assert source.ReferencedSOPInstanceUID == pydicom.dcmread(path).SOPInstanceUID
+
+
+def test_nothing_found_makes_two_empty_kidneys(tmp_path):
+    volume = ct(tmp_path / "ct")
+    made = pydicom.dcmread(written(tmp_path, result_of(volume, np.zeros(volume.hu.shape, np.uint8))))
+    assert [one.SegmentLabel for one in made.SegmentSequence] == ["right kidney", "left kidney"]
+    assert not made.pixel_array.any()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"FrameOfReferenceUID": None}, "no UID of the frame of reference"),
+        ({"StudyInstanceUID": ""}, "no UID of the study"),
+        ({"SOPInstanceUID": "1.2.3"}, "several images have the same UID"),
+    ],
+)
+def test_what_an_object_cannot_be_made_for_is_refused(tmp_path, changes, says):
+    volume = ct(tmp_path / "ct")
+    for path in (tmp_path / "ct").iterdir():
+        image = pydicom.dcmread(path)
+        for keyword, value in changes.items():
+            setattr(image, keyword, value) if value is not None else delattr(image, keyword)
+        image.save_as(path)
+    with pytest.raises(InputError, match=says):
+        dicom_seg.segmentation(result_of(volume, blocks(volume.hu.shape)))
+
+
+def test_headers_that_lack_what_may_be_empty_do(tmp_path, result):
+    for path in (tmp_path / "ct").iterdir():
+        image = pydicom.dcmread(path)
+        for keyword in ("PatientName", "PatientBirthDate", "StudyID", "AccessionNumber", "ReferringPhysicianName"):
+            delattr(image, keyword)
+        image.PatientSex = "female"
+        image.save_as(path)
+    made = pydicom.dcmread(written(tmp_path, result))
+    assert (made.PatientSex, str(made.PatientName), made.StudyID) == ("", "", "")
+
+
+def test_no_dicom_no_object(tmp_path, monkeypatch):
+    job = batch.Job(ct=Path("a.nii.gz"), name="a", labels=tmp_path / "a.dcm")
+    with pytest.raises(InputError, match=r"a\.nii\.gz is no DICOM.*write \.nii\.gz"):
+        job.run(None, None, None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InstallError, match=r"pip install 'wpunet\[dicom\]'"):
+        job.run(None, None, None)
+
+
+# Other programs
+
+
+def valid(path):
+    """What Debian's dciodvfy has against a file."""
+    checked = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True)
+    return [line for line in (checked.stdout + checked.stderr).splitlines() if line.startswith("Error")]
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="needs dciodvfy of Debian's dicom3tools")
+@pytest.mark.parametrize("kind", ["binary", "fractional", "empty"])
+def test_dciodvfy_finds_no_error(tmp_path, result, kind):
+    if kind == "empty":
+        result = result_of(result.volume, np.zeros_like(result.labels))
+    path = written(tmp_path, result, fractional=kind == "fractional")
+    assert valid(path) == []
+    broken = pydicom.dcmread(path)
+    del broken.SegmentSequence
+    broken.save_as(path)
+    assert valid(path)  # it does look
+
+
+def read_by_dcmqi(path, folder):
+    """Segments by their label as dcmqi writes them, SimpleITK images."""
+    folder.mkdir()
+    program = Path(importlib.util.find_spec("dcmqi").origin).parent / "bin" / "segimage2itkimage"
+    command = [program, "--inputDICOM", path, "--outputDirectory", folder, "--outputType", "nrrd"]
+    subprocess.run([str(part) for part in command], check=True, capture_output=True)
+    told = json.loads((folder / "meta.json").read_text())["segmentAttributes"]
+    return {
+        one["SegmentLabel"]: sitk.ReadImage(str(folder / f"{number}.nrrd"))
+        for number, group in enumerate(told, 1)
+        for one in group
+    }
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("dcmqi"), reason="needs the package dcmqi")
+@pytest.mark.parametrize("fractional", [False, True])
+@pytest.mark.parametrize("directions", ["AXIAL", "CORONAL"])
+def test_dcmqi_reads_the_same_voxels(tmp_path, directions, fractional):
+    volume = ct(tmp_path / "ct", getattr(ct_series, directions))
+    result = result_of(volume, blocks(volume.hu.shape))
+    read = read_by_dcmqi(written(tmp_path, result, fractional=fractional), tmp_path / "read")
+    assert list(read) == names(result.report.structures)
+    numbers = dicom_seg._numbered(result.labels, result.report.structures)
+    for number, image in enumerate(read.values(), 1):
+        back = files.from_itk(image, tmp_path / "read")
+        assert places(back.affine, back.hu > 0) == places(volume.affine, numbers == number)
+
+
+def test_a_real_series(data, tmp_path):
+    folder = data / "dicom" / "abdomen_noncontrast"
+    if not folder.is_dir():
+        pytest.skip(f"needs {folder}")
+    volume = files.read(folder)
+    result = result_of(volume, blocks(volume.hu.shape))
+    path = written(tmp_path, result)
+    found = places_in_object(path)
+    assert found[1] == places(volume.affine, result.labels == RIGHT_KIDNEY)
+    assert not shutil.which("dciodvfy") or valid(path) == []
+
+
+def test_the_command_line_writes_it_as_the_only_or_a_further_result(tmp_path, abdomen):
+    folder = ct_series.write(tmp_path / "ct", abdomen.hu, (8.0, 2.8, 2.8), origin=(-200, -160, 120))
+    out, beside, plain = tmp_path / "out.dcm", tmp_path / "beside.dcm", tmp_path / "plain.nii.gz"
+    assert cli.main(["segment", str(folder), "-o", str(out), "--device", "cpu"]) == 0
+    more = ["-o", str(plain), "--dicom-seg", str(beside), "--fractional", "--sides", "--device", "cpu"]
+    assert cli.main(["segment", str(folder), *more]) == 0
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(plain)))
+    for path, kind in ((out, "BINARY"), (beside, "FRACTIONAL")):
+        made = pydicom.dcmread(path)
+        assert made.SegmentationType == kind
+        assert (made.pixel_array > 0).sum() == (labels > 0).sum() > 1000
+    assert not list(tmp_path.glob(".wpunet-*"))
