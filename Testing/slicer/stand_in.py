@@ -70,7 +70,7 @@ class Process:
 
         self.arguments = cli.parser().parse_args(arguments)
         self.returncode, self.cancelled, self.log, self.seconds = None, False, "", 0.1
-        (job,), _ = plan(self.arguments)
+        (job,) = plan(self.arguments).jobs
         options = Options(box=self.arguments.box, rules=CleanRules())
         report = job.run(Thresholds(), options, Monitor()).report.to_json_dict()
         self._events = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from wpunet import dicom, files
+from wpunet import dicom, files, folders
 from wpunet.errors import InputError
 
 SPACING = (4.0, 2.5, 2.5)
@@ -95,7 +95,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no DICOM images"):
         files.read(tmp_path)
     with pytest.raises(InputError, match="holds no CT"):
-        files.find_cases(tmp_path)
+        folders.find_cases(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["003.dcm", "006.dcm"])

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from wpunet import files
+from wpunet import files, folders, outputs
 from wpunet.check import check
 from wpunet.errors import InputError, OutputError
 from wpunet.labels import BY_SIDE, TOGETHER
@@ -113,15 +113,15 @@ def test_what_a_folder_holds(tmp_path, nifti):
         (kits / name).mkdir(parents=True)
         for file in ("imaging.nii.gz", "segmentation.nii.gz"):
             (kits / name / file).write_bytes(content)
-    assert [p.parent.name for p in files.find_cases(kits)] == ["case_00001", "case_00002"]
+    assert [p.parent.name for p in folders.find_cases(kits)] == ["case_00001", "case_00002"]
     flat = tmp_path / "flat"
     flat.mkdir()
     for name in ("b.nii.gz", "a.nrrd", "notes.txt", "a.seg.nrrd"):
         (flat / name).write_bytes(content)
-    assert [p.name for p in files.find_cases(flat)] == ["a.nrrd", "b.nii.gz"]
+    assert [p.name for p in folders.find_cases(flat)] == ["a.nrrd", "b.nii.gz"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no CT"):
-        files.find_cases(tmp_path / "empty")
+        folders.find_cases(tmp_path / "empty")
 
 
 def save(path, array, affine=AFFINE):
@@ -232,10 +232,10 @@ def test_a_disk_that_is_really_full(nifti, tmp_path):
 
 def test_folders_that_cannot_take_a_file(nifti, tmp_path):
     with pytest.raises(OutputError, match="does not exist"):
-        files.require_writable(tmp_path / "no" / "x.nii.gz")
+        outputs.require_writable(tmp_path / "no" / "x.nii.gz")
     with pytest.raises(OutputError, match="is a folder"):
-        files.require_writable(tmp_path)
+        outputs.require_writable(tmp_path)
     if os.geteuid() != 0:  # root may write anywhere
         tmp_path.chmod(0o500)
         with pytest.raises(OutputError, match="no right"):
-            files.require_writable(tmp_path / "x.nii.gz")
+            outputs.require_writable(tmp_path / "x.nii.gz")

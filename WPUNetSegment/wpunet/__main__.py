@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import sys
 
+from . import console
 from .cli import main
 
 
 def run() -> None:
     """Run the command line and end the process with its exit status."""
-    sys.exit(main())
+    console.prepare()
+    try:
+        status = main()
+    finally:
+        console.finish()
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""What a call of the command line is to do: one job for each CT, with the names of all that it writes."""
+"""What a call of the command line is to do: one job for each CT, with the names of all that it writes.
+
+All is decided before any work: no output is an input, another output, or somebody else's file.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import files
-from .errors import InputError, InstallError
+from . import files, folders, outputs
+from .errors import Cancelled, InputError, InstallError, told
+from .folders import Found, LeftOut
 from .labels import BY_SIDE, TOGETHER, together
+from .summary import DONE, FAILED, SUMMARY, Row, is_summary
 
 if TYPE_CHECKING:
     from .monitor import Monitor
@@ -49,13 +54,13 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """The label map is written last, so where it is, all is."""
+        """The label map is written last, so where it is, all is; that it is ours the plan has seen to."""
         return self.labels.exists()
 
     def run(self, segmenter: Segmenter, options: Options, monitor: Monitor) -> Result:
         """Segment and write; raises InputError or OutputError, and leaves no half-written file."""
         for path in self.outputs:
-            files.require_writable(path)
+            outputs.require_writable(path)
         if self.segmentation_object:
             _require_dicom(self.ct)
         result = segmenter.segment_file(self.ct, options, monitor, self.series)
@@ -66,16 +71,19 @@ class Job:
     def write(self, result: Result) -> None:
         """All wanted files of ``result``; the label map last."""
         if self.preview:
-            from . import preview  # needs Pillow, which not everybody has who wants no picture
+            from PIL.PngImagePlugin import PngInfo  # not everybody has Pillow who wants no picture
 
-            with files.replacing(self.preview) as temporary:
-                preview.preview(result.volume.hu, result.labels, result.volume.spacing, result.report).save(
-                    temporary, "PNG"
-                )
+            from . import preview
+
+            told = PngInfo()
+            told.add_text("Software", outputs.MARK)
+            with outputs.replacing(self.preview) as temporary:
+                picture = preview.preview(result.volume.hu, result.labels, result.volume.spacing, result.report)
+                picture.save(temporary, "PNG", pnginfo=told)
         if self.uncertainty:
             files.write_map(self.uncertainty, result.uncertainty.astype("float32") / 255.0, result.volume)
         if self.report:
-            with files.replacing(self.report) as temporary:
+            with outputs.replacing(self.report) as temporary:
                 temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")
         if self.segmentation_object:
             from . import dicom_seg  # needs highdicom
@@ -97,43 +105,111 @@ def _require_dicom(ct: Path) -> None:
         raise InputError(f"{ct} is no DICOM: a DICOM result needs a study to belong to; write .nii.gz or .seg.nrrd.")
 
 
-def plan(arguments: Namespace) -> tuple[list[Job], bool]:
-    """The jobs that the arguments of ``wpunet segment`` ask for, and whether they go into a folder.
+@dataclass(frozen=True)
+class Ending:
+    """How the work on one CT ended, in plain values that go from process to process."""
 
-    Raises InputError when the arguments contradict each other or a folder holds no CT.
+    row: Row
+    table: str = ""
+
+
+def attempt(job: Job, segmenter: Segmenter, options: Options, monitor: Monitor) -> Ending:
+    """Segment and write one CT; an error is an ending too. Raises Cancelled only."""
+    try:
+        result = job.run(segmenter, options, monitor)
+    except Cancelled:
+        raise
+    except Exception as error:
+        return Ending(Row(job.name, FAILED, told(error, job.name), lost=True))
+    return Ending(Row(job.name, DONE, "", str(job.labels), result.report.to_json_dict()), result.report.table())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
+
+    folder:   where the results of several CTs and their summary go; None for one CT with names of its own
+    left_out: what lies beside the CTs and is not segmented
     """
-    cts = [(given, ct) for given in arguments.ct for ct in files.find_cases(given)]
-    if len(arguments.ct) == 1 and cts == [(arguments.ct[0], arguments.ct[0])]:
-        return [_single(arguments)], False
+
+    jobs: tuple[Job, ...]
+    folder: Path | None = None
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def plan(arguments: Namespace) -> Plan:
+    """What the arguments of ``wpunet segment`` ask for.
+
+    Raises InputError when they contradict each other, a folder holds no CT, or an output would take a file away.
+    """
+    cts, left_out = _survey(arguments)
+    if _is_single(arguments, cts):
+        made = Plan((_single(arguments, cts[0]),), None, left_out)
+    else:
+        made = Plan(_several(arguments, cts), arguments.output, left_out)
+    _require_safe(made, arguments)
+    if made.folder:
+        outputs.make_folder(made.folder)
+    return made
+
+
+def _survey(arguments: Namespace) -> tuple[list[Found], tuple[LeftOut, ...]]:
+    """The CTs that the arguments name, each once, and what is left out."""
+    cts: dict[tuple[Path, str | None], Found] = {}
+    left: list[LeftOut] = []
+    for given in arguments.ct:
+        found = folders.survey(given)
+        left += found.left_out
+        for ct in found.cts:
+            key = ct.path.resolve(), ct.series
+            if key in cts:
+                left.append(LeftOut(ct.path, "given twice"))
+            elif len(arguments.ct) > 1 and ct.path.is_file() and outputs.is_ours(ct.path):
+                left.append(LeftOut(ct.path, "a result of this program"))
+            else:
+                cts[key] = ct
+    if not cts:
+        raise InputError("Only results of this program were given; give the CTs themselves.")
+    return list(cts.values()), tuple(left)
+
+
+def _is_single(arguments: Namespace, cts: Sequence[Found]) -> bool:
+    """Whether one CT is meant, with names of its own: a file, a DICOM folder, or a disc with one CT."""
+    if len(arguments.ct) != 1 or len(cts) != 1:
+        return False
+    output, given = arguments.output, arguments.ct[0]
+    return cts[0].path == given or output is None or output.name.endswith(SUFFIXES) or not given.is_dir()
+
+
+def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
     if arguments.report or arguments.preview or arguments.uncertainty or arguments.dicom_seg:
         raise InputError(
             "With several CTs each gets its report and preview in the folder that -o names;"
             " leave --report, --preview, --uncertainty and --dicom-seg out (--format dcm writes DICOM)."
         )
-    if arguments.output is None:
-        raise InputError("Say with -o which folder the segmentations of these CTs go into.")
-    ending = arguments.format or "nii.gz"
     folder = arguments.output
-    files.make_folder(folder)
-    paths = [ct for _, ct in cts]
-    return [
+    if folder is None:
+        raise InputError("Say with -o which folder the segmentations of these CTs go into.")
+    if folder.name.endswith(SUFFIXES) and not folder.is_dir():
+        raise InputError(f"There are {len(cts)} CTs, so -o must name a folder, not the file {folder}.")
+    ending = arguments.format or "nii.gz"
+    return tuple(
         Job(
-            ct=ct,
+            ct=ct.path,
             name=name,
             labels=folder / f"{name}.{ending}",
             report=folder / f"{name}.json",
             preview=folder / f"{name}.png",
-            series=arguments.series,
+            series=arguments.series or ct.series,
             sides=arguments.sides,
             fractional=arguments.fractional,
         )
-        for ct, name in zip(paths, distinct_names(paths), strict=True)
-    ], True
+        for ct, name in zip(cts, distinct_names([ct.path for ct in cts]), strict=True)
+    )
 
 
-def _single(arguments: Namespace) -> Job:
-    ct = arguments.ct[0]
-    name = files.case_name(ct)
+def _single(arguments: Namespace, ct: Found) -> Job:
+    name = files.case_name(ct.path)
     output = arguments.output or Path(f"{name}_segmentation.{arguments.format or 'nii.gz'}")
     if output.is_dir():
         output = output / f"{name}.{arguments.format or 'nii.gz'}"
@@ -141,30 +217,66 @@ def _single(arguments: Namespace) -> Job:
         raise InputError(f"The name of the segmentation, {output}, must end in {', '.join(SUFFIXES)}.")
     if arguments.format and not output.name.endswith(f".{arguments.format}"):
         raise InputError(f"--format {arguments.format} contradicts the name of the output, {output}; change one.")
-    if output.resolve() == ct.resolve():
-        raise InputError(f"The segmentation would overwrite the CT {ct}; give another name with -o.")
     return Job(
-        ct=ct,
+        ct=ct.path,
         name=name,
         labels=output,
         report=arguments.report,
         preview=arguments.preview,
         uncertainty=arguments.uncertainty,
-        series=arguments.series,
+        series=arguments.series or ct.series,
         sides=arguments.sides,
         dicom_seg=arguments.dicom_seg,
         fractional=arguments.fractional,
     )
 
 
+def _require_safe(made: Plan, arguments: Namespace) -> None:
+    """Raises InputError or OutputError where a file would be lost, or could not be written."""
+    read = [*(job.ct for job in made.jobs), *(path for path in (arguments.weights,) if path)]
+    inputs = outputs.Inputs(read)
+    wanted = [path for job in made.jobs for path in job.outputs]
+    wanted += [made.folder / SUMMARY] if made.folder else []
+    outputs.require_apart(wanted)
+    for path in wanted:
+        inputs.require_kept(path)
+    for path in wanted if made.folder is None else ():
+        outputs.require_writable(path)
+    if made.folder:
+        for job in made.jobs:
+            _require_own(job)
+        summary = made.folder / SUMMARY
+        if summary.exists() and not is_summary(summary):
+            raise InputError(f"{summary} is there and was not written by this program; choose another folder with -o.")
+    elif made.jobs[0].labels != arguments.output:
+        _require_own(made.jobs[0])
+
+
+def _require_own(job: Job) -> None:
+    """Raises InputError where a file with the name of a result, which nobody gave, is somebody else's."""
+    there = [path for path in (job.labels, job.report, job.preview) if path and path.exists()]
+    strange = [path for path in there if not outputs.is_ours(path)]
+    old = job.report in there and job.report not in strange  # results of 0.5.0, whose label maps bear no mark
+    if strange and not old:
+        raise InputError(f"{strange[0]} is there and is no result of this program; choose another name or folder.")
+
+
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Case names of ``paths``; those that would be alike get the names of the folders above in front."""
+    """Case names of ``paths``; those that would be alike get the names of the folders above in front.
+
+    Of two files that differ in their ending only, that ending is part of the name.
+    """
+    above = [path.resolve() for path in paths]
     names = [files.case_name(path) for path in paths]
-    above = list(paths)
+    if any(count > 1 for count in Counter(zip((path.parent for path in above), names, strict=True)).values()):
+        seen = Counter(zip((path.parent for path in above), names, strict=True))
+        names = [path.name if seen[path.parent, name] > 1 else name for path, name in zip(above, names, strict=True)]
     while len(set(names)) < len(names):
-        seen = Counter(names)
+        seen_names = Counter(names)
         above = [path.parent for path in above]
         if all(path == path.parent for path in above):
-            raise InputError(f"The same CT is given twice: {next(n for n in names if seen[n] > 1)}.")
-        names = [f"{path.name}_{name}" if seen[name] > 1 else name for path, name in zip(above, names, strict=True)]
+            raise InputError(f"The same CT is given twice: {next(n for n in names if seen_names[n] > 1)}.")
+        names = [
+            f"{path.name}_{name}" if seen_names[name] > 1 else name for path, name in zip(above, names, strict=True)
+        ]
     return names

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import os
+import sys
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from . import __version__
-from .errors import Cancelled, InputError, WpunetError
+from . import __version__, console
+from .errors import Cancelled, InputError, told
 from .progress import EXIT_BAD_INPUT, EXIT_CANCELLED
 
 if TYPE_CHECKING:
     from .progress import Cancel, Reporter
+    from .segment import Segmenter
 
-NO_MEMORY = "Not enough memory for this CT; close other programs or crop the CT."
+MOST_THREADS = 1024
 FORMATS = ("nii.gz", "seg.nrrd", "dcm")
 
 
@@ -24,30 +27,36 @@ def main(argv: list[str] | None = None) -> int:
     from .progress import Cancel, reporter
 
     arguments = parser().parse_args(argv)
-    debug = bool(os.environ.get("WPUNET_DEBUG"))
     with reporter(getattr(arguments, "progress", "none")) as talk, Cancel() as cancel:
         if getattr(arguments, "stop_with_stdin", False):
             cancel.with_stdin()
         try:
             return arguments.run(arguments, talk, cancel)
         except Cancelled:
-            talk.error("Cancelled.", EXIT_CANCELLED)
+            with suppress(Cancelled):  # whoever does not listen to progress does not listen to this either
+                talk.error("Cancelled.", EXIT_CANCELLED)
             return EXIT_CANCELLED
-        except WpunetError as error:
-            if debug:
-                raise
-            talk.error(str(error), EXIT_BAD_INPUT)
+        except Exception as error:
+            with suppress(Cancelled):
+                talk.error(told(error), EXIT_BAD_INPUT)
             return EXIT_BAD_INPUT
-        except MemoryError:
-            if debug:
-                raise
-            talk.error(NO_MEMORY, EXIT_BAD_INPUT)
-            return EXIT_BAD_INPUT
+
+
+class Parser(argparse.ArgumentParser):
+    """Whose error is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_BAD_INPUT, f"{self.prog}: {message} ({self.prog} --help tells more)\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        if message:
+            console.write(sys.stderr, message)
+        raise SystemExit(status)
 
 
 def parser() -> argparse.ArgumentParser:
     """The grammar of the command line."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="wpunet",
         description="Kidneys and kidney tumors in CT, offline. For research only: not a medical device.",
     )
@@ -78,13 +87,14 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--sides", action="store_true", help="give the left kidney a label of its own (3) in nii.gz")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     add("--series", metavar="UID", help="which series of a DICOM folder")
-    add("--threads", type=int, metavar="N", help="processor threads to use")
+    add("--threads", type=_threads, metavar="N", help="processor threads to use")
     add("--full", action="store_true", help="skip the quick search and look at the whole field of view")
     add("--box", type=_box, metavar="I:I,J:J,K:K", help="look only there: voxels along the file's own axes, from:to")
     add("--no-flips", dest="flips", action="store_false", help="do not average with the mirrored slices: faster")
     rules = "holes, islands, pair, orphans, doubtful, faint, specks or all"
     add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch a clean-up rule off: {rules}")
     add("--min-tumor-ml", type=_millilitres, metavar="ML", help="a tumor smaller than this counts as kidney")
+    add("--scheduler", metavar="ADDRESS", help="with several CTs: let the workers of this Dask scheduler do them")
     add("--overwrite", action="store_true", help="with several CTs: do the finished ones again")
     add("--progress", choices=("bar", "json", "none"), default="bar", help="default: bar, where there is a terminal")
     add("--stop-with-stdin", action="store_true", help="stop when standard input closes: for programs that start this")
@@ -93,33 +103,35 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> int:
+    from . import summary
     from .batch import plan
-
-    jobs, several = plan(arguments)
     from .clean import CleanRules
-    from .segment import Options, Segmenter
+    from .segment import Options
 
+    planned = plan(arguments)
     rules = CleanRules().without(arguments.skip_rule)
     if arguments.min_tumor_ml is not None:
         rules = replace(rules, min_tumor_ml=arguments.min_tumor_ml)
     options = Options(full=arguments.full, box=arguments.box, flips=arguments.flips, rules=rules)
-    segmenter = Segmenter(arguments.weights, arguments.device, arguments.threads)
-    status = 0
-    for number, job in enumerate(jobs, 1):
-        talk.begin(job.name, number, len(jobs))
-        if several and job.finished and not arguments.overwrite:
-            talk.skipped(job)
-            continue
-        try:
-            talk.result(job, job.run(segmenter, options, talk.monitor(cancel)))
-        except Cancelled:
-            raise
-        except (WpunetError, MemoryError) as error:
-            if not several:
-                raise
-            talk.error(str(error) if isinstance(error, WpunetError) else NO_MEMORY, EXIT_BAD_INPUT)
-            status = EXIT_BAD_INPUT
-    return status
+    left_out = [summary.Row.of_left_out(one) for one in planned.left_out]
+    lost = any(row.lost for row in left_out)
+    if planned.folder is None:
+        (job,) = planned.jobs
+        talk.begin(job.name, 1, 1)
+        report = job.run(_segmenter(arguments), options, talk.monitor(cancel)).report
+        talk.result(job, report.to_json_dict(), report.table())
+        if left_out:
+            talk.summary(left_out, None)
+        return EXIT_BAD_INPUT if lost else 0
+    from .work import work_through
+
+    return work_through(planned, left_out, options, partial(_segmenter, arguments), arguments, talk, cancel)
+
+
+def _segmenter(arguments: argparse.Namespace) -> Segmenter:
+    from .segment import Segmenter
+
+    return Segmenter(arguments.weights, arguments.device, arguments.threads)
 
 
 def _box(text: str) -> tuple[tuple[int, int], ...]:
@@ -131,6 +143,12 @@ def _box(text: str) -> tuple[tuple[int, int], ...]:
         return tuple((int(first), int(last)) for first, last in sides)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"'{text}' is no box of whole numbers; write 0:512,100:400,20:90") from error
+
+
+def _threads(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of threads; give 1 to {MOST_THREADS}")
+    return int(text)
 
 
 def _millilitres(text: str) -> float:
@@ -161,7 +179,7 @@ def _view_arguments(command: argparse.ArgumentParser) -> None:
     add("--upload-limit", type=int, default=2000, metavar="MB", help="largest file to accept (default: 2000)")
     add("--series", metavar="UID", help="which series of a DICOM folder")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    add("--threads", type=int, metavar="N", help="processor threads to use")
+    add("--threads", type=_threads, metavar="N", help="processor threads to use")
     _weights_argument(command)
     command.set_defaults(run=_view)
 

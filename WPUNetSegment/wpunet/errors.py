@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
+
+NO_MEMORY = "Not enough memory for this CT; close other programs or crop the CT."
+DEBUG = "WPUNET_DEBUG"  # a variable of the environment: when set, tracebacks are shown
+
 
 class WpunetError(Exception):
     """Base class of every error that the engine raises on purpose; its text is one sentence for the user."""
@@ -29,3 +36,17 @@ class Cancelled(WpunetError):
 
 class InstallError(WpunetError):
     """A package that the engine needs is not installed, or cannot be."""
+
+
+def told(error: BaseException, name: str = "") -> str:
+    """One line for the user, with the case's ``name``; the traceback goes to stderr where DEBUG is set."""
+    if os.environ.get(DEBUG) and sys.stderr is not None:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, WpunetError):
+        text = str(error)
+    elif isinstance(error, MemoryError):
+        text = NO_MEMORY
+    else:
+        what = " ".join(str(error).split())
+        text = f"Unexpected error ({type(error).__name__}{': ' if what else ''}{what}); set {DEBUG}=1 to see where."
+    return text if not name or name in text else f"{name}: {text}"

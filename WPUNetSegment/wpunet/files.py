@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from . import volume as geometry
-from .errors import InputError, OutputError
+from .errors import InputError
 from .labels import Label
+from .outputs import MARK, replacing
 from .volume import Volume
 
 NIFTI = (".nii.gz", ".nii")
@@ -40,7 +37,7 @@ def read(path: Path | str, series: str | None = None) -> Volume:
         return replace(volume, grid=replace(volume.grid, slices=slices), warnings=(*volume.warnings, *warnings))
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")
-    ending = _ending(path)
+    ending = ending_of(path)
     if ending in NIFTI:
         return _read_nifti(path)
     if ending in ITK:
@@ -48,7 +45,7 @@ def read(path: Path | str, series: str | None = None) -> Volume:
     raise InputError(f"{path} is of an unknown kind; give {', '.join(ENDINGS)} or a DICOM folder.")
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: Path) -> str:
     return next((ending for ending in ENDINGS if path.name.lower().endswith(ending)), "")
 
 
@@ -57,29 +54,8 @@ def case_name(path: Path) -> str:
     path = Path(path)
     if path.is_dir():
         return path.resolve().name
-    name = path.name[: len(path.name) - len(_ending(path))] or path.name
+    name = path.name[: len(path.name) - len(ending_of(path))] or path.name
     return path.resolve().parent.name if name == "imaging" else name
-
-
-def find_cases(path: Path) -> list[Path]:
-    """The CTs that a path stands for: a file or a DICOM folder itself, or all that a folder of them holds, sorted.
-
-    Raises InputError when a folder holds none.
-    """
-    from . import dicom
-
-    path = Path(path)
-    if not path.is_dir():
-        return [path]
-    if dicom.holds_dicom(path):
-        return [path]
-    kits = sorted(path.glob("imaging.nii.gz")) or sorted(path.glob("*/imaging.nii.gz"))
-    images = sorted(p for p in path.iterdir() if p.is_file() and _ending(p) and not p.name.endswith(".seg.nrrd"))
-    folders = sorted(p for p in path.rglob("*") if p.is_dir() and dicom.holds_dicom(p))
-    found = kits or images or folders
-    if not found:
-        raise InputError(f"{path} holds no CT: no NIfTI, NRRD or MHA file, no case in KiTS19's layout, no DICOM.")
-    return found
 
 
 def _read_nifti(path: Path) -> Volume:
@@ -177,81 +153,28 @@ def _volume(array: np.ndarray, affine: np.ndarray, path: Path, header: Any = Non
     return Volume(found.hu, found.affine, found.grid, case_name(path), warnings)
 
 
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when all went well, and vanishes when not.
-
-    Raises OutputError with the reason when it cannot be written.
-    """
-    path = Path(path)
-    require_writable(path)
-    ending = "".join(path.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=".wpunet-", suffix=ending, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(_cannot_write(path, error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def require_writable(path: Path) -> None:
-    """Raises OutputError when ``path`` cannot be written: better before a run than after it."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise OutputError(f"{path} cannot be written: the folder {folder} does not exist; create it first.")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"{path} cannot be written: no right to write into {folder}; choose another folder.")
-    if path.is_dir():
-        raise OutputError(f"{path} cannot be written: it is a folder; give the name of a file.")
-
-
-def make_folder(path: Path) -> None:
-    """The folder for results, made where it is missing; raises OutputError when that fails."""
-    try:
-        path.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(_cannot_write(path, error)) from error
-
-
-def _cannot_write(path: Path, error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "make room or choose another disk" if full else "choose another place"
-    return f"{path} cannot be written ({error.strerror or _reason(error)}); {remedy}."
-
-
 def write_labels(path: Path, labels: np.ndarray, volume: Volume, table: Sequence[Label]) -> None:
     """A label map (slice, row, column) onto the input's own grid; ``table`` names the values.
 
     ``.seg.nrrd`` becomes a segmentation that 3D Slicer opens with names, colours and terminology.
     """
     values = geometry.to_source(labels, volume)
-    if _ending(path) in NIFTI:
-        _write_nifti(path, values, volume)
+    if ending_of(path) in NIFTI:
+        _write_nifti(path, values, volume, "labels")
     else:
-        _write_nrrd(path, values, volume, table)
+        _write_nrrd(path, values, volume, table, "labels")
 
 
 def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:
     """A map (slice, row, column) of numbers onto the input's own grid, float32."""
     values = geometry.to_source(values, volume).astype(np.float32, copy=False)
-    if _ending(path) in NIFTI:
-        _write_nifti(path, values, volume)
+    if ending_of(path) in NIFTI:
+        _write_nifti(path, values, volume, "map")
     else:
-        _write_nrrd(path, values, volume, ())
+        _write_nrrd(path, values, volume, (), "map")
 
 
-def _write_nifti(path: Path, values: np.ndarray, volume: Volume) -> None:
+def _write_nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> None:
     import nibabel as nib
 
     image = nib.Nifti1Image(values, volume.grid.affine)
@@ -261,6 +184,7 @@ def _write_nifti(path: Path, values: np.ndarray, volume: Volume) -> None:
         for form, set_form in (("sform", image.set_sform), ("qform", image.set_qform)):
             matrix, code = getattr(header, f"get_{form}")(coded=True)
             set_form(volume.grid.affine if matrix is None else matrix, int(code))
+    image.header["descrip"] = f"{MARK}: {what}"
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         from isal import igzip
@@ -270,7 +194,7 @@ def _write_nifti(path: Path, values: np.ndarray, volume: Volume) -> None:
         temporary.write_bytes(content)
 
 
-def _write_nrrd(path: Path, values: np.ndarray, volume: Volume, table: Sequence[Label]) -> None:
+def _write_nrrd(path: Path, values: np.ndarray, volume: Volume, table: Sequence[Label], what: str) -> None:
     """NRRD by hand, which takes a dozen lines: ITK's writer does not notice a full disk."""
     kinds = {"uint8": "uchar", "float32": "float"}
     lps = np.diag([-1.0, -1.0, 1.0]) @ volume.grid.affine[:3]
@@ -286,7 +210,7 @@ def _write_nrrd(path: Path, values: np.ndarray, volume: Volume, table: Sequence[
         "encoding": "gzip",
         "space origin": axes[3],
     }
-    lines = ["NRRD0004", *(f"{key}: {value}" for key, value in header.items())]
+    lines = ["NRRD0004", *(f"{key}: {value}" for key, value in header.items()), f"{MARK}:={what}"]
     if path.name.lower().endswith(".seg.nrrd"):
         lines += [f"{key}:={value}" for key, value in _segment_fields(values, table).items()]
     from isal import igzip

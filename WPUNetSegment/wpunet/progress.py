@@ -7,10 +7,14 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from time import sleep
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from . import console, summary
 from .errors import Cancelled
 from .monitor import Monitor
 
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from .batch import Job
-    from .segment import Result
+    from .summary import Row
 
 # Share of the whole that each stage takes, as measured on case_00000 with two processor cores.
 STAGES = {"read": 25, "check": 5, "locate": 12, "predict": 40, "decide": 8, "clean": 5, "measure": 3, "write": 2}
@@ -117,10 +121,11 @@ class Reporter:
 
     def say(self, text: str) -> None:
         self.close()
-        sys.stdout.write(f"{text}\n")
+        console.write(sys.stdout, f"{text}\n")
 
-    def result(self, job: Job, result: Result) -> None:
-        self.say(result.report.table())
+    def result(self, job: Job, report: Mapping[str, Any], table: str) -> None:  # noqa: ARG002
+        """A CT is done; ``report`` as Report.to_json_dict gives it, ``table`` as Report.table."""
+        self.say(table)
         self.say("".join(f"  wrote {path}\n" for path in job.outputs))
 
     def skipped(self, job: Job) -> None:
@@ -128,7 +133,11 @@ class Reporter:
 
     def error(self, text: str, status: int) -> None:  # noqa: ARG002
         self.close()
-        sys.stderr.write(f"wpunet: {text}\n")
+        console.write(sys.stderr, f"wpunet: {text}\n")
+
+    def summary(self, rows: Sequence[Row], path: Path | None) -> None:
+        """How the work on several CTs ended, or what beside a single one was left out."""
+        self.say(summary.lines(rows, path))
 
 
 class BarReporter(Reporter):
@@ -153,16 +162,12 @@ class BarReporter(Reporter):
 
 
 class JsonReporter(Reporter):
-    """One JSON object a line, ASCII: progress, result, skipped and error."""
+    """One JSON object a line, ASCII: progress, result, skipped, summary and error."""
 
     def _line(self, **values: object) -> None:
         """Raises Cancelled when nobody listens any more; what comes after is lost."""
-        try:
-            sys.stdout.write(json.dumps(values) + "\n")
-            sys.stdout.flush()
-        except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise Cancelled("Nobody listens any more.") from error
+        if not console.write(sys.stdout, json.dumps(values) + "\n"):
+            raise Cancelled("Nobody listens any more.")
 
     def at(self, stage: str, done: int, total: int) -> None:
         at = round(fraction(stage, done, total), 4)
@@ -171,12 +176,16 @@ class JsonReporter(Reporter):
     def say(self, text: str) -> None:
         self._line(event="message", text=text)
 
-    def result(self, job: Job, result: Result) -> None:
+    def result(self, job: Job, report: Mapping[str, Any], table: str) -> None:  # noqa: ARG002
         outputs = [str(path) for path in job.outputs]
-        self._line(event="result", case=job.name, outputs=outputs, report=result.report.to_json_dict())
+        self._line(event="result", case=job.name, outputs=outputs, report=report)
 
     def skipped(self, job: Job) -> None:
         self._line(event="skipped", case=job.name, output=str(job.labels))
+
+    def summary(self, rows: Sequence[Row], path: Path | None) -> None:
+        counts = Counter(row.status for row in rows)
+        self._line(event="summary", file=str(path or ""), text=summary.lines(rows, path), **counts)
 
     def error(self, text: str, status: int) -> None:
         self._line(event="error", case=self._name, text=text, status=status)
@@ -186,4 +195,5 @@ def reporter(kind: str) -> Reporter:
     """The reporter for ``--progress kind``; a bar only where somebody sees it."""
     if kind == "json":
         return JsonReporter()
-    return BarReporter() if kind == "bar" and sys.stderr.isatty() else Reporter()
+    seen = sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+    return BarReporter() if kind == "bar" and seen else Reporter()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from wpunet import dicom, files, phantom
+from wpunet import dicom, files, folders, phantom
 from wpunet import volume as geometry
 from wpunet.errors import InputError
 from wpunet.volume import Volume
@@ -70,7 +70,7 @@ def sources(path: Path, into: Path, limit: int) -> list[Source]:
     if not path.is_dir():
         return [Source(path, title=path.name)]
     found = []
-    for ct in files.find_cases(path):
+    for ct in folders.find_cases(path):
         if ct.is_dir():
             images = [one for one in dicom.list_series(ct) if one.modality in ("CT", "") and len(one.files) > 2]
             found += [Source(ct, one.uid, f"{one.description or ct.name}, {len(one.files)} slices") for one in images]

@@ -1,0 +1,78 @@
+"""The command line with an engine that needs no network, and a small patient as files."""
+
+from __future__ import annotations
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from wpunet import cli
+
+from Testing.wpunet import patient
+
+
+@pytest.fixture
+def segment(monkeypatch):
+    """``wpunet segment ARGUMENTS`` in this process; gives the exit status, argparse's included."""
+    monkeypatch.setattr(cli, "_segmenter", lambda _: patient.StandIn())
+
+    def run(*arguments):
+        try:
+            return cli.main(["segment", *map(str, arguments)])
+        except SystemExit as end:
+            return end.code
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def nifti_bytes():
+    """The patient as an unpacked NIfTI file, upright, as scanners' series become."""
+    image = nib.Nifti1Image(patient.hu().T, np.diag([-1.0, -1, 1, 1]) @ patient.affine_lps())
+    image.set_qform(image.affine, 1)
+    return image.to_bytes()
+
+
+@pytest.fixture
+def ct(tmp_path, nifti_bytes):
+    path = tmp_path / "ct.nii"
+    path.write_bytes(nifti_bytes)
+    return path
+
+
+@pytest.fixture(scope="session")
+def truth(tmp_path_factory, nifti_bytes):
+    """The report of the unmodified patient."""
+    return report_of(tmp_path_factory.mktemp("truth"), nifti_bytes)
+
+
+def report_of(folder, content):
+    from wpunet import files
+
+    path = folder / "ct.nii"
+    path.write_bytes(content)
+    return patient.StandIn().segment(files.read(path)).report.to_json_dict()
+
+
+@pytest.fixture
+def told(segment, tmp_path):
+    """Segments a CT and gives its report, or the line with which it was refused."""
+    import contextlib
+    import io
+
+    def run(path, *options):
+        out, report, error = tmp_path / "told.nii.gz", tmp_path / "told.json", io.StringIO()
+        report.unlink(missing_ok=True)
+        with contextlib.redirect_stderr(error):
+            status = segment(path, "-o", out, "--report", report, *options)
+        lines = error.getvalue().splitlines()
+        if status == 2:
+            assert len(lines) == 1, lines
+            assert not report.exists()
+            return lines[0]
+        assert status == 0, lines
+        assert lines == []
+        return json.loads(report.read_text())
+
+    return run

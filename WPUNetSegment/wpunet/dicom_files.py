@@ -1,0 +1,131 @@
+"""Which files are DICOM, with or without the 128 bytes in front, and their headers without a library's own words."""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+# Endings of files that lie beside slices and are none; all others are looked into
+OTHERS = (
+    "jpg jpeg png gif bmp tif tiff txt csv json xml html htm pdf doc docx xls xlsx exe dll inf ini js css gz nii nrrd"
+    " nhdr mha mhd raw zip 7z rar tar bz2 py md log mp4 avi jar bat sh h5 npy npz mat stl obj vtk ico cfg yaml yml"
+)
+NO_DICOM = frozenset(f".{ending}" for ending in OTHERS.split(" "))
+UNREADABLE = "not readable"
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder, sorted, without hidden ones (macOS leaves "._" files beside each) and DICOMDIR."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+    return [folder / name for name in sorted(names) if name.upper() != "DICOMDIR"]
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its first bytes."""
+    if path.suffix.lower() in NO_DICOM:
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(140)
+    except OSError:
+        return False
+    return start[128:132] == b"DICM" or _is_bare(start)
+
+
+def _is_bare(start: bytes) -> bool:
+    """Whether a data set begins at once: an element of group 2 or 8 with a length that can be."""
+    if len(start) < 12:
+        return False
+    for order in ("<", ">"):
+        group, element, length = struct.unpack_from(f"{order}HHI", start)
+        if group in (2, 8) and element <= 0x0100:
+            representation = start[4:6]
+            if representation.isalpha() and representation.isupper():
+                return True
+            if order == "<" and length <= 1024 and length % 2 == 0:
+                return True
+    return False
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What a DICOM file is at first sight; ``frames`` is 0 in a file of one slice."""
+
+    series: str
+    kind: str
+    is_ct: bool
+    frames: int = 0
+
+
+def glance(path: Path) -> Glance:
+    """Whether a DICOM file is a slice of a CT (a localizer is none), and of which series."""
+    data = header(path, ("SeriesInstanceUID", "Modality", "Rows", "ImageType", "NumberOfFrames"))
+    if data is None or not len(data):
+        return Glance("", UNREADABLE, False)
+    kind = text(data, "Modality").upper()
+    if "LOCALIZER" in text(data, "ImageType").upper():
+        kind = "localizer"
+    frames = int((numbers(data, "NumberOfFrames") or (0,))[0])
+    return Glance(text(data, "SeriesInstanceUID"), kind or "no modality", "Rows" in data and kind in ("CT", ""), frames)
+
+
+def header(path: Path, tags: tuple[str, ...] | None = None) -> Dataset | None:
+    """The elements before the pixels (of these names only); None for a file that is broken."""
+    import pydicom
+
+    with silent():
+        try:
+            only = list(tags) if tags else None
+            data = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=only)
+            for element in data.keys():  # noqa: SIM118 - elements are parsed when they are asked for
+                data.get(element)
+        except Exception:  # what pydicom raises for a broken file is of many classes
+            return None
+    return data
+
+
+def text(data: Dataset, name: str) -> str:
+    """An element as text, without spaces around it; "" where it is missing or empty."""
+    with silent():
+        try:
+            value: Any = data.get(name)
+        except Exception:  # a value that cannot be parsed
+            return ""
+    return "" if value is None else str(value).strip("\0 ")
+
+
+def numbers(data: Dataset, name: str) -> tuple[float, ...] | None:
+    """An element as numbers; None where it is missing, empty, or holds something else."""
+    with silent():
+        try:
+            value: Any = data.get(name)
+            if value is None or value == "":
+                return None
+            many = value if hasattr(value, "__iter__") and not isinstance(value, str) else (value,)
+            return tuple(float(part) for part in many) or None
+        except Exception:  # text where a number should be
+            return None
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Without pydicom's warnings and log lines: what matters is told in words of ours."""
+    logger = logging.getLogger("pydicom")
+    before, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before

@@ -1,0 +1,203 @@
+"""Files that are written: whole or not at all, never over an input, never one over the other.
+
+What is no plain file (a pipe, a terminal) is written through; what cannot be is refused before any work.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import unicodedata
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import InputError, OutputError
+
+MARK = "wpunet"  # in the header of all that is written, so that no result is taken for a CT, nor a CT for a result
+TEMPORARY = ".wpunet-"  # how the name of a half-written file begins; the name it is to have follows after "_"
+TEMPORARY_LETTERS = 8  # that tempfile puts between
+HEAD_BYTES = 16384  # of a file; its mark lies there
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place when all went well, and vanishes when not.
+
+    A link stays and what it points to is replaced; into a pipe or a device the content is copied at the end.
+    Raises OutputError with the reason when it cannot be written.
+    """
+    path = Path(path)
+    require_writable(path)
+    through = _is_stream(path)
+    target = path if through else path.resolve()
+    try:
+        handle, name = tempfile.mkstemp("_" + target.name, TEMPORARY, None if through else target.parent)
+    except OSError as error:
+        raise OutputError(_cannot_write(path, error)) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        if through:
+            with temporary.open("rb") as source, path.open("wb") as stream:
+                shutil.copyfileobj(source, stream)
+        else:
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(target)
+    except OSError as error:
+        raise OutputError(_cannot_write(path, error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def named_after(temporary: Path) -> str:
+    """The name that a half-written file was to have."""
+    return temporary.name.removeprefix(TEMPORARY)[TEMPORARY_LETTERS + 1 :]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a file of this name is a pipe or a terminal, which can be written to but not replaced."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    opened = str(path).startswith(("/dev/std", "/dev/fd/", "/proc/"))  # where the shell has redirected it to a file
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or (opened and stat.S_ISREG(mode))
+
+
+def require_writable(path: Path) -> None:
+    """Raises OutputError when ``path`` cannot be written: better before a run than after it."""
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        mode = 0
+    if stat.S_ISDIR(mode):
+        raise OutputError(f"{path} cannot be written: it is a folder; give the name of a file.")
+    if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise OutputError(f"{path} cannot be written: it is no plain file; give the name of one.")
+    if _is_stream(path):
+        return
+    try:
+        folder = path.resolve().parent
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise OutputError(f"{path} cannot be written: its links lead nowhere; give another name.") from error
+    if not folder.is_dir():
+        raise OutputError(f"{path} cannot be written: the folder {folder} does not exist; create it first.")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{path} cannot be written: no right to write into {folder}; choose another folder.")
+
+
+def make_folder(path: Path) -> None:
+    """The folder for results, made where it is missing; raises OutputError when that fails."""
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(_cannot_write(path, error)) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "make room or choose another disk" if full else "choose another place"
+    return f"{path} cannot be written ({error.strerror or type(error).__name__}); {remedy}."
+
+
+def head(path: Path) -> bytes:
+    """The first bytes of a file, unpacked where it is packed; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(HEAD_BYTES)
+    except OSError:
+        return b""
+    if content[:2] == b"\x1f\x8b":
+        try:
+            return zlib.decompressobj(31).decompress(content, HEAD_BYTES)
+        except zlib.error:
+            return b""
+    return content
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file that exists is a result of this program, by the mark in its head."""
+    content = head(path)
+    if content[:1] == b"{":
+        return b'"intended_use"' in content
+    if content[:4] in (b"\x89PNG", b"NRRD") or content[128:132] == b"DICM":
+        return MARK.encode() in content
+    return content[148:228].startswith(MARK.encode())  # NIfTI-1's field for a description
+
+
+class Inputs:
+    """The files that a call reads, so that none is written over."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._files: set[tuple[int, int]] = set()
+        self._names: set[str] = set()
+        self._folders: set[Path] = set()
+        for path in paths:
+            for one in (path, *_data_files(path)):
+                self._add(one)
+
+    def _add(self, path: Path) -> None:
+        try:
+            found = path.stat()
+        except OSError:
+            return
+        if stat.S_ISDIR(found.st_mode):
+            self._folders.add(path.resolve())
+        elif stat.S_ISREG(found.st_mode):
+            self._files.add((found.st_dev, found.st_ino))
+            self._names.add(_same_name(path))
+
+    def require_kept(self, output: Path) -> None:
+        """Raises InputError when writing ``output`` would take an input away."""
+        try:
+            found = output.stat()
+        except OSError:
+            return
+        within = any(folder in output.resolve().parents for folder in self._folders)
+        if (
+            (found.st_dev, found.st_ino) in self._files
+            or _same_name(output) in self._names
+            or (within and stat.S_ISREG(found.st_mode) and not is_ours(output))
+        ):
+            raise InputError(f"{output} would overwrite what is read (the CT or a file of it); give another name.")
+
+
+def require_apart(outputs: Iterable[Path]) -> None:
+    """Raises InputError when two outputs are one file."""
+    seen: dict[str, Path] = {}
+    for output in outputs:
+        if _is_stream(output):
+            continue
+        name = _same_name(output)
+        if name in seen:
+            raise InputError(f"Two results would be written into one file, {output}; give each a name of its own.")
+        seen[name] = output
+
+
+def _same_name(path: Path) -> str:
+    """A text that is equal for two names of one file, on systems that do not tell A from a, too."""
+    name = str(Path(path).resolve())
+    return unicodedata.normalize("NFC", name).casefold() if sys.platform in ("win32", "darwin") else name
+
+
+def _data_files(path: Path) -> tuple[Path, ...]:
+    """The files in which the voxels of a detached header (nhdr, mhd) lie."""
+    if path.suffix.lower() not in (".nhdr", ".mhd"):
+        return ()
+    from .headers import data_files
+
+    return tuple(data_files(path))

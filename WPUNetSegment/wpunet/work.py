@@ -1,0 +1,101 @@
+"""Work through many CTs: what is finished is left alone, what fails is told and the next one begins."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import outputs, summary
+from .batch import Ending, Job, Plan, attempt
+from .progress import EXIT_BAD_INPUT
+from .summary import DONE, SKIPPED, SUMMARY, Row
+
+if TYPE_CHECKING:
+    from .progress import Cancel, Reporter
+    from .segment import Options, Segmenter
+
+EVERY = 50  # cases, after which the summary is written for whoever looks at it meanwhile
+
+
+def work_through(
+    planned: Plan,
+    left_out: Sequence[Row],
+    options: Options,
+    make: Callable[[], Segmenter],
+    arguments: Namespace,
+    talk: Reporter,
+    cancel: Cancel,
+) -> int:
+    """All jobs of a plan, here or on the workers of a scheduler, and their summary; returns the exit status."""
+    assert planned.folder is not None
+    file = planned.folder / SUMMARY
+    rows: dict[str, Row] = {}
+    try:
+        for number, (job, ending) in enumerate(_endings(planned, options, make, arguments, talk, cancel), 1):
+            rows[job.name] = ending.row
+            _tell(job, ending, talk)
+            if number % EVERY == 0:
+                summary.write(file, [*rows.values(), *left_out])
+    finally:
+        _tidy(planned)
+        ordered = [*(rows[job.name] for job in planned.jobs if job.name in rows), *left_out]
+        summary.write(file, ordered)
+    talk.summary(ordered, file)
+    return EXIT_BAD_INPUT if any(row.lost for row in ordered) else 0
+
+
+def _endings(
+    planned: Plan,
+    options: Options,
+    make: Callable[[], Segmenter],
+    arguments: Namespace,
+    talk: Reporter,
+    cancel: Cancel,
+) -> Iterator[tuple[Job, Ending]]:
+    """Each job with its ending, as they come."""
+    waiting = []
+    for job in planned.jobs:
+        if job.finished and not arguments.overwrite:
+            yield job, Ending(Row(job.name, SKIPPED, "there already", str(job.labels), _earlier(job)))
+        else:
+            waiting.append(job)
+    if not waiting:
+        return
+    if arguments.scheduler:
+        from . import cluster
+
+        yield from cluster.endings(arguments, waiting, options, cancel)
+        return
+    segmenter = make()
+    for number, job in enumerate(waiting, 1):
+        talk.begin(job.name, number, len(waiting))
+        yield job, attempt(job, segmenter, options, talk.monitor(cancel))
+
+
+def _earlier(job: Job) -> dict[str, Any] | None:
+    """The report of a case that an earlier run has finished, if it is there and whole."""
+    try:
+        report = json.loads(job.report.read_text("utf-8")) if job.report else None
+    except (OSError, ValueError):
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def _tell(job: Job, ending: Ending, talk: Reporter) -> None:
+    if ending.row.status == DONE and ending.row.report is not None:
+        talk.result(job, dict(ending.row.report), ending.table)
+    elif ending.row.status == SKIPPED:
+        talk.skipped(job)
+    else:
+        talk.error(ending.row.reason, EXIT_BAD_INPUT)
+
+
+def _tidy(planned: Plan) -> None:
+    """Take away what runs that were killed have left half-written; nobody else writes these cases now."""
+    assert planned.folder is not None
+    names = {path.name for job in planned.jobs for path in job.outputs}
+    for path in planned.folder.glob(f"{outputs.TEMPORARY}*"):
+        if outputs.named_after(path) in names:
+            path.unlink(missing_ok=True)
