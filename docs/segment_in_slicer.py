@@ -13,7 +13,8 @@ volume = slicer.util.loadVolume(ct_file)
 segmentation = logic.process(volume, options=RunOptions(min_tumor_ml=0.5), progress=lambda at: print(at.text))
 report = logic.report(segmentation)
 for one in report["structures"]:
-    print(f"{one['side']} {one['kind']}: {one['volume_ml']:.1f} ml, {one['axial_diameter_mm']:.0f} mm")
-print(*report["warnings"], sep="\n")
+    size = one["length"] if one["kind"] == "kidney" else one["diameter"]
+    print(f"{one['name']}: {one['volume_ml']:.1f} ml, {size['mm']:.0f} mm")
+print(*(one["text"] for one in report["warnings"]), sep="\n")
 slicer.util.saveNode(segmentation, segmentation_file)
 slicer.util.exit()

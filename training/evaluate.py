@@ -119,7 +119,7 @@ def _volumes(result: Result) -> Figures:
 def evaluate_tumor_free(path: Path, segmenter: Segmenter, options: Options = Options()) -> Figures:
     """What is found in a CT that holds no kidney tumor."""
     result = segmenter.segment_file(path, options)
-    return {"case": files.case_name(path), **_volumes(result), "warnings": list(result.report.warnings)}
+    return {"case": files.case_name(path), **_volumes(result), "warnings": [one.text for one in result.report.warnings]}
 
 
 def evaluate(

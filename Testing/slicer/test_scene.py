@@ -112,7 +112,7 @@ def test_the_report_tells_places_in_the_cts_own_coordinates(add_ct, logic):
     report = logic.report(logic.process(volume))
     assert report["case"] == "CT"
     left = next(one for one in report["structures"] if one["side"] == "left" and one["kind"] == "kidney")
-    assert np.allclose(left["centre_ras_mm"], BALLS["kidney_left"][0], atol=2.5)
+    assert np.allclose(left["centre"]["ras_mm"], BALLS["kidney_left"][0], atol=2.5)
 
 
 def test_kidneys_can_stay_together(add_ct, logic):

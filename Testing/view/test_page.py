@@ -46,7 +46,7 @@ def test_the_phantom_is_segmented_corrected_and_saved(visit, tmp_path):
     )
 
     page.locator("tr.jump", has_text="right kidney").click()  # to the middle of the kidney, in all three views
-    for view, mm in zip(("Sagittal", "Coronal", "Axial"), right["centre_ras_mm"], strict=True):
+    for view, mm in zip(("Sagittal", "Coronal", "Axial"), right["centre"]["ras_mm"], strict=True):
         until(lambda view=view, mm=mm: abs(visitor.position(view) - mm) < 3, f"the {view} view to jump")
 
     before = visitor.volume("right kidney")

@@ -66,7 +66,7 @@ class TestTable:
     def test_copy(self, done):
         done.click("copyTableButton")
         lines = [line.split("\t") for line in done.desktop.application.clipboard().text().splitlines()]
-        assert lines[0] == ["Structure", "Volume (ml)", "Diameter (mm)", "Mean HU", "Certainty"]
+        assert lines[0] == ["Structure", "Volume (ml)", "Length (mm)", "Mean HU", "Certainty"]
         assert lines[1:] == done.table()
 
     def test_save(self, done, tmp_path):

@@ -127,14 +127,14 @@ def test_a_rule_that_does_not_exist_is_refused():
 
 
 def tumors():
-    """Two tumors at the left kidney: the first in doubt (uncertainty 0.5), the other sure (0.1)."""
+    """Two tumors at the left kidney: the first in doubt (uncertainty 0.25), the other sure (0.05)."""
     labels = kidneys()
     first, second = labels.copy(), labels.copy()
     put(first, 2, (LEFT[0] - 5, LEFT[1], LEFT[2]), (3, 4, 4))
     put(second, 2, (LEFT[0] + 5, LEFT[1], LEFT[2]), (3, 4, 4))
     labels[(first == 2) | (second == 2)] = 2
     uncertainty = np.zeros(labels.shape, np.uint8)
-    uncertainty[first == 2], uncertainty[second == 2] = 128, 26
+    uncertainty[first == 2], uncertainty[second == 2] = 64, 13
     return labels, uncertainty, first == 2
 
 
@@ -156,7 +156,7 @@ def test_with_contrast_or_without_the_rule_doubt_changes_nothing():
     assert np.array_equal(clean(labels, SPACING, CleanRules(), ct(labels, 180), uncertainty)[0], labels)
     assert np.array_equal(clean(labels, SPACING, CleanRules())[0], labels)
     assert np.array_equal(clean(labels, SPACING, CleanRules().without(["doubtful"]), plain, uncertainty)[0], labels)
-    uncertainty[:] = 70  # below 0.3 everywhere
+    uncertainty[:] = 20  # below 0.1 everywhere
     found, notes = clean(labels, SPACING, CleanRules(), plain, uncertainty)
     assert np.array_equal(found, labels)
     assert not notes

@@ -13,7 +13,6 @@ import SimpleITK as sitk
 from wpunet import batch, cli, files
 from wpunet.errors import InputError, InstallError
 from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
-from wpunet.measure import names
 
 from Testing.wpunet import ct_series
 from Testing.wpunet.results import result_of
@@ -102,7 +101,7 @@ def test_it_belongs_to_the_study_and_each_frame_to_its_image(tmp_path, result):
 
 def test_segments_are_the_structures_of_the_report_with_codes_and_maker(tmp_path, result):
     made = pydicom.dcmread(written(tmp_path, result))
-    assert [one.SegmentLabel for one in made.SegmentSequence] == names(result.report.structures)
+    assert [one.SegmentLabel for one in made.SegmentSequence] == [one.name for one in result.report.structures]
     right, left, tumor = made.SegmentSequence[:3]
     for kidney, side in ((right, "Right"), (left, "Left")):
         kind = kidney.SegmentedPropertyTypeCodeSequence[0]
@@ -235,7 +234,7 @@ def test_dcmqi_reads_the_same_voxels(tmp_path, directions, fractional):
     volume = ct(tmp_path / "ct", getattr(ct_series, directions))
     result = result_of(volume, blocks(volume.hu.shape))
     read = read_by_dcmqi(written(tmp_path, result, fractional=fractional), tmp_path / "read")
-    assert list(read) == names(result.report.structures)
+    assert list(read) == [one.name for one in result.report.structures]
     numbers = dicom_seg._numbered(result.labels, result.report.structures)
     for number, image in enumerate(read.values(), 1):
         back = files.from_itk(image, tmp_path / "read")

@@ -1,9 +1,9 @@
-"""Volumes, diameters and places of shapes whose measures are known."""
+"""Volumes, lengths and places of shapes whose measures are known."""
 
 import numpy as np
 import pytest
 from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
-from wpunet.measure import measure, names
+from wpunet.measure import measure
 from wpunet.sides import split_sides
 
 from Testing.wpunet.anatomy import AFFINE, LEFT, RIGHT, body, empty, kidneys, put
@@ -19,44 +19,52 @@ def found():
     hu[labels == RIGHT_KIDNEY] = 160
     hu[labels == TUMOR] = 70
     hu[40, 48, 115] = 70 + 905  # the larger tumor has 905 voxels: its mean rises by 1
-    return measure(labels, hu, AFFINE, np.full(labels.shape, 51, np.uint8)), labels
+    return measure(labels, hu, AFFINE), labels
 
 
-def test_kidneys_come_first_then_tumors_by_size(found):
-    assert [one.name for one in found[0]] == ["right kidney", "left kidney", "left tumor", "right tumor"]
+def test_kidneys_come_first_then_tumors_by_size_each_with_a_name_of_its_own(found):
+    assert [one.name for one in found[0]] == ["right kidney", "left kidney", "left tumor 1", "right tumor 2"]
 
 
 def test_volume_and_hu(found):
     structures, labels = found
     right, left, large, small = structures
     assert right.volume_ml == pytest.approx((labels == RIGHT_KIDNEY).sum() * 0.008)
+    assert left.with_lesions_ml == pytest.approx(left.volume_ml + large.volume_ml)
+    assert right.split_percent + left.split_percent == pytest.approx(100)
+    assert right.split_percent / left.split_percent == pytest.approx(right.volume_ml / left.volume_ml)
     assert left.mean_hu == 180
     assert left.sd_hu == 0
     assert large.volume_ml == pytest.approx(4 / 3 * np.pi * 12**3 / 1000, rel=0.03)
     assert large.mean_hu == pytest.approx(70 + 905 / (labels == TUMOR).sum(), rel=0.1)
     assert small.mean_hu == 70
+    assert small.hu_against_kidney == 70 - 160
 
 
-def test_extent_diameter_and_centre(found):
-    right, _, large, _ = found[0]
-    assert right.extent_mm == (54.0, 54.0, 114.0)  # right to left, front to back, head to feet
-    assert large.axial_diameter_mm == pytest.approx(26, abs=2)  # 13 voxels across, corner to corner
-    assert large.diameter_slice in (39, 40, 41)
-    assert large.centre_index == (40, 48, 115)
+def test_places(found):
+    large = found[0][2]
     assert large.centre_ras_mm == pytest.approx((160 - 230, 100 - 96, 90 - 80))
+    assert {end[2] for end in large.axial_diameter.ends_ras_mm} <= {8.0, 10.0, 12.0}
+    for name in ("diameter", "axial_diameter", "axial_perpendicular", "craniocaudal"):
+        line = getattr(large, name)
+        first, second = map(np.array, line.ends_ras_mm)
+        assert line.mm == pytest.approx(np.linalg.norm(second - first))
+        assert line.mm == pytest.approx(24, abs=2)
 
 
-def test_certainty_is_one_less_mean_entropy(found):
-    assert {round(one.certainty, 6) for one in found[0]} == {0.8}
-    assert measure(kidneys(), body(), AFFINE)[0].certainty is None
+def test_certainty_is_what_the_network_knows_of_a_body(found):
+    labels = found[1]
+    structures = measure(labels, body(), AFFINE, lambda body: body.ml / 1000)
+    assert [one.certainty for one in structures] == [one.volume_ml / 1000 for one in structures]
+    assert {one.certainty for one in found[0]} == {None}
 
 
-def test_a_box_has_the_diameter_of_its_diagonal():
+def test_a_box_has_the_extents_of_its_sides():
     labels = empty()
-    labels[20:30, 30:33, 50:54] = TUMOR  # 6 x 8 mm: diagonal 10
+    labels[20:30, 30:33, 50:54] = TUMOR  # 20 x 6 x 8 mm
     (one,) = measure(labels, body(), AFFINE)
-    assert one.axial_diameter_mm == pytest.approx(10)
-    assert one.extent_mm == (8, 6, 20)
+    assert one.craniocaudal.mm == pytest.approx(20)
+    assert 8 <= one.axial_diameter.mm <= 10
     assert not one.touches_border
     assert one.side == ""
 
@@ -65,7 +73,14 @@ def test_a_single_voxel_can_be_measured():
     labels = empty()
     labels[20, 30, 50] = TUMOR
     (one,) = measure(labels, body(), AFFINE)
-    assert one.axial_diameter_mm == pytest.approx(np.sqrt(8))
+    assert one.diameter.mm == one.axial_diameter.mm == one.axial_perpendicular.mm == pytest.approx(2)
+
+
+def test_a_kidney_of_one_slice_can_be_measured():
+    labels = empty()
+    labels[20, 30:40, 50:54] = RIGHT_KIDNEY
+    (one,) = measure(labels, body(), AFFINE)
+    assert one.length.mm == pytest.approx(20, abs=1)
 
 
 @pytest.mark.parametrize("end", [0, -1])
@@ -85,17 +100,23 @@ def test_nothing_measures_nothing():
     assert measure(empty(), body(), AFFINE) == ()
 
 
-def test_several_tumors_have_names_of_their_own(found):
-    structures, _ = found
-    assert names(structures) == ["right kidney", "left kidney", "left tumor 1", "right tumor 2"]
-    assert names(structures[:3]) == ["right kidney", "left kidney", "left tumor"]
-    assert names([*structures[:3], structures[2]])[2:] == ["left tumor 1", "left tumor 2"]
+def test_a_cyst_is_a_structure_of_its_own_after_the_tumors(found):
+    labels = put(found[1].copy(), CYST, (60, 60, 115), (4, 4, 4))
+    names = [one.name for one in measure(labels, body(), AFFINE)]
+    assert names[2:] == ["left tumor 1", "right tumor 2", "left cyst"]
+    labels = put(labels, CYST, (30, 60, 45), (3, 3, 3))
+    assert [one.name for one in measure(labels, body(), AFFINE)][4:] == ["left cyst 1", "right cyst 2"]
 
 
-def test_a_cyst_is_a_structure_of_its_own_on_the_side_of_its_kidney():
-    labels = put(kidneys(), TUMOR, (40, 48, 115), (6, 6, 6))
-    labels = put(put(labels, CYST, (60, 60, 40), (3, 3, 3)), CYST, (50, 48, 105), (4, 4, 4))
-    labels, _ = split_sides(labels, body())
-    structures = measure(labels, body(), AFFINE)
-    assert names(structures) == ["right kidney", "left kidney", "left tumor", "left cyst 1", "right cyst 2"]
-    assert structures[3].volume_ml == pytest.approx((labels[:, :, 80:] == CYST).sum() * 0.008)
+def test_only_the_same_voxels_have_the_same_fingerprint(found):
+    labels = found[1]
+    before = [one.fingerprint for one in measure(labels, body(), AFFINE)]
+    assert [one.fingerprint for one in measure(labels, body() + 5, AFFINE)] == before
+    painted = labels.copy()
+    painted[LEFT[0], LEFT[1], LEFT[2] - 13] = 0  # one voxel off the left kidney, another one on it
+    assert labels[LEFT[0], LEFT[1], LEFT[2] - 13] == LEFT_KIDNEY
+    painted[LEFT[0] + 1, LEFT[1] + 13, LEFT[2] + 1] = LEFT_KIDNEY
+    after = [one.fingerprint for one in measure(painted, body(), AFFINE)]
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True, True]
+    shifted = np.roll(labels, 1, axis=2)
+    assert not set(before) & {one.fingerprint for one in measure(shifted, body(), AFFINE)}

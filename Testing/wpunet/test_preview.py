@@ -8,9 +8,10 @@ from wpunet.labels import BY_SIDE, CYST, CYST_LABEL
 from wpunet.measure import measure
 from wpunet.preview import preview
 from wpunet.sides import split_sides
+from wpunet.structure import Caution
 from wpunet.volume import from_array
 
-from Testing.wpunet.anatomy import AFFINE, SPACING, body, empty, kidneys, put
+from Testing.wpunet.anatomy import AFFINE, body, empty, kidneys, put
 
 
 def picture_of(labels, name="case", warnings=()):
@@ -19,13 +20,13 @@ def picture_of(labels, name="case", warnings=()):
     told = report.Report.of(
         from_array(body(), AFFINE, name),
         structures,
-        warnings=warnings,
+        warnings=[Caution("input", text) for text in warnings],
         notes=(),
         weights=bundle.load(),
         runtime="",
         seconds={},
     )
-    return preview(body(), labels, SPACING, told)
+    return preview(body(), labels, AFFINE, told)
 
 
 def near(picture, colour):

@@ -3,11 +3,12 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from wpunet import bundle, report
+from wpunet.doubts import judge
 from wpunet.measure import measure
 from wpunet.sides import split_sides
+from wpunet.structure import Caution, numbered
 from wpunet.volume import from_array
 
 from Testing.wpunet.anatomy import AFFINE, RIGHT, body, empty, kidneys, put
@@ -17,7 +18,7 @@ def warnings_of(labels, kidney_hu=180):
     labels, _ = split_sides(labels, body())
     hu = body()
     hu[labels > 0] = kidney_hu
-    return report.warnings_from(measure(labels, hu, AFFINE), hu, labels)
+    return judge(measure(labels, hu, AFFINE), labels, hu)[1]
 
 
 def test_two_kidneys_with_contrast_need_no_warning():
@@ -42,17 +43,17 @@ def cut_off():
 def test_each_warning(labels, kidney_hu, says):
     warnings = warnings_of(labels, kidney_hu)
     assert len(warnings) == 1
-    assert says in warnings[0]
+    assert says in warnings[0].text
 
 
 @pytest.fixture(scope="module")
 def told():
     labels, _ = split_sides(put(kidneys(), 2, (45, 47, 115), (5, 5, 5)), body())
-    structures = measure(labels, body(), AFFINE, np.full(labels.shape, 25, np.uint8))
+    structures = measure(labels, body(), AFFINE, lambda _: 0.9)
     return report.Report.of(
         from_array(body(), AFFINE, "case 7"),
         structures,
-        warnings=("A warning.",),
+        warnings=(Caution("input", "A warning."),),
         notes=("A note.",),
         weights=bundle.load(),
         runtime="OpenVINO",
@@ -63,21 +64,21 @@ def told():
 def test_json_has_units_versions_and_plain_numbers(told):
     values = json.loads(json.dumps(told.to_json_dict()))
     assert [one["kind"] for one in values["structures"]] == ["kidney", "kidney", "tumor"]
-    assert {"volume_ml", "mean_hu", "extent_mm", "axial_diameter_mm", "centre_ras_mm"} <= values["structures"][0].keys()
-    assert values["input"] == {"shape": [90, 100, 160], "spacing_mm": {"slices": 2.0, "rows": 2.0, "columns": 2.0}}
+    assert values["input"]["shape"] == [90, 100, 160]
+    assert values["input"]["spacing_mm"] == [2.0, 2.0, 2.0]
     assert len(values["versions"]["network_sha256"]) == 64
     assert values["seconds"] == {"read": 0.512, "predict": 2.0}
-    assert values["warnings"] == ["A warning."]
+    assert values["warnings"] == [{"code": "input", "text": "A warning.", "structure": None}]
     assert "not a medical device" in values["intended_use"]
 
 
 def test_several_tumors_can_be_told_apart(told):
     tumor = replace(told.structures[2], touches_border=True)
-    several = replace(told, structures=(*told.structures[:2], tumor, tumor))
-    warnings = report.warnings_from(several.structures, body(), kidneys())
+    several = replace(told, structures=numbered((*told.structures[:2], tumor, tumor)))
+    _, warnings = judge(several.structures, kidneys(), body())
     for name in ("left tumor 1", "left tumor 2"):
         assert f"  {name} " in several.table()
-        assert any(f"The {name} is cut" in warning for warning in warnings)
+        assert any(f"The {name} is cut" in one.text and one.about == name for one in warnings)
 
 
 def test_the_table_fits_a_terminal(told):

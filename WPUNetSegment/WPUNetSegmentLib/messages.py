@@ -16,7 +16,7 @@ import slicer
 import wpunet
 from slicer.i18n import tr as _
 from wpunet import runtime
-from wpunet.measure import Structure
+from wpunet.structure import Structure
 
 MODEL_CARD = Path(wpunet.__file__).parent / "weights" / "MODEL_CARD.md"
 LICENCE = Path(wpunet.__file__).parent / "weights" / "LICENSE"

@@ -211,8 +211,9 @@ class Panel(VTKObservationMixin):
         self.results.show_report()
         report = run.result.report
         messages.remember_speed(run.result.labels.shape[0], run.seconds["engine"])
-        self._tell(warnings=report["warnings"])
-        self._log("\n".join([report["runtime"], *report["warnings"], *report["notes"], _timing(run.seconds)]))
+        warnings = self.results.warnings
+        self._tell(warnings)
+        self._log("\n".join([report["runtime"], *warnings, *report["notes"], _timing(run.seconds)]))
         self.ui.resultsSection.collapsed = False
         self._news = messages.found(self.results.structures, sum(run.seconds.values()))
 

@@ -11,12 +11,15 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
+from wpunet import certainty
 from wpunet.files import replacing
-from wpunet.measure import Structure
+from wpunet.report import cautions_of, structures_of
+from wpunet.structure import Structure
+from wpunet.table import as_csv
 
 from . import install, review, scene
 from .measurement import measure_segments
-from .table import ResultsTable, as_csv, as_text, structures_from
+from .table import ResultsTable, as_text
 
 EDITOR_TAG = "WPUNetSegment"  # of the Segment Editor's settings, apart from those of Slicer's own Segment Editor
 
@@ -53,7 +56,7 @@ class Results(VTKObservationMixin):
     def warnings(self) -> list[str]:
         """What the engine warned of when it made the segmentation."""
         report = scene.report(self.segmentation)
-        return report["warnings"] if report else []
+        return [one.text for one in cautions_of(report)] if report else []
 
     def choose(self, ct: Any, segmentation: Any) -> bool:
         """Turn to a segmentation; what was measured of another one goes away. True where it is another one."""
@@ -74,7 +77,7 @@ class Results(VTKObservationMixin):
         """What the engine measured of this segmentation, also after the scene was saved and loaded again."""
         report = scene.report(self.segmentation)
         self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if report else None
-        self._show(structures_from(report) if report else [])
+        self._show(structures_of(report) if report else [])
         self._stale(bool(self._segments() and (not report or scene.edited(self.segmentation))))
 
     def measure_again(self) -> None:
@@ -84,7 +87,8 @@ class Results(VTKObservationMixin):
         except ImportError:  # a saved scene, on a computer where nothing was segmented yet
             install.ensure("auto", slicer.util.confirmOkCancelDisplay)
             found = measure_segments(self.ct, self.segmentation)
-        self._show(found)
+        report = scene.report(self.segmentation)  # of what is as the engine left it the certainty stays
+        self._show(certainty.kept(found, structures_of(report) if report else []))
         self._stale(False)
 
     def _show(self, structures: Sequence[Structure]) -> None:

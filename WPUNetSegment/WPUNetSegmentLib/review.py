@@ -11,7 +11,7 @@ import slicer
 import vtk
 from scipy import ndimage
 from slicer.i18n import tr as _
-from wpunet.measure import Structure, names
+from wpunet.structure import Structure
 
 Point = tuple[float, float, float]
 CUBE_MM = 8.0  # uncertainty is averaged over cubes of this size: single voxels on an outline mean little
@@ -43,26 +43,24 @@ class Walk:
 
 def tumors(structures: Sequence[Structure]) -> list[Place]:
     """The tumors, largest first."""
-    found = [(one, name) for one, name in zip(structures, names(structures)) if one.kind == "tumor"]
-    found.sort(key=lambda pair: -pair[0].volume_ml)
+    found = sorted((one for one in structures if one.kind == "tumor"), key=lambda one: -one.volume_ml)
     return [
         Place(
             _("Tumor {number} of {count}: {name}, {ml:.1f} ml").format(
-                number=number, count=len(found), name=name, ml=one.volume_ml
+                number=number, count=len(found), name=one.name, ml=one.volume_ml
             ),
             one.centre_ras_mm,
         )
-        for number, (one, name) in enumerate(found, 1)
+        for number, one in enumerate(found, 1)
     ]
 
 
 def least_certain(structures: Sequence[Structure]) -> list[Place]:
     """Kidneys and tumors, the least certain first; those whose certainty is unknown are left out."""
-    known = [(one, name) for one, name in zip(structures, names(structures)) if one.certainty is not None]
-    known.sort(key=lambda pair: pair[0].certainty or 0.0)
+    known = sorted((one for one in structures if one.certainty is not None), key=lambda one: one.certainty or 0.0)
     return [
-        Place(_("{name}: {certainty:.0%} certain").format(name=name, certainty=one.certainty), one.centre_ras_mm)
-        for one, name in known
+        Place(_("{name}: {certainty:.0%} certain").format(name=one.name, certainty=one.certainty), one.centre_ras_mm)
+        for one in known
     ]
 
 

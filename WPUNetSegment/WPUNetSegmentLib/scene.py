@@ -20,7 +20,7 @@ from .run import RunResult
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: what the engine put there, so that later edits show
 REPORT = "WPUNetSegment.Report"  # attribute of the segmentation: the engine's report as JSON
 UNCERTAINTY = "WPUNetSegment.Uncertainty"  # role of the uncertainty's volume beside its segmentation
-LEAST_UNCERTAINTY = 0.1  # shown from here on: below, the network is as good as sure
+LEAST_UNCERTAINTY = 0.03  # shown from here on: below, the network is as good as sure
 
 
 def show_labels(result: RunResult, volume: Any, segmentation: Any, sides: bool) -> None:

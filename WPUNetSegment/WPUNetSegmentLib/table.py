@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 from wpunet.labels import CYST_LABEL, LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR_LABEL, Label
-from wpunet.measure import Structure, names
+from wpunet.structure import Structure
 
 SWATCH = 14  # pixels
 MOST_ROWS = 12
-CSV_COLUMNS = (
-    *("case", "structure", "kind", "side", "volume_ml", "axial_diameter_mm", "mean_hu", "sd_hu", "certainty"),
-    *("touches_border", "centre_r_mm", "centre_a_mm", "centre_s_mm"),
-)
-
-
-def structures_from(report: dict[str, Any]) -> list[Structure]:
-    """What the engine measured, from its report as JSON."""
-    structures = []
-    for one in report["structures"]:
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in one.items()}
-        structures.append(Structure(**values))
-    return structures
 
 
 def label_of(one: Structure) -> Label:
@@ -36,37 +21,28 @@ def label_of(one: Structure) -> Label:
     return LEFT_KIDNEY_LABEL if one.side == "left" else RIGHT_KIDNEY_LABEL
 
 
+def shown_name(one: Structure) -> str:
+    """With a question mark in front where something speaks against it."""
+    return f"? {one.name}" if one.doubts else one.name
+
+
 def cells(one: Structure) -> list[str]:
-    """Volume, diameter, mean HU and certainty as a reader sees them; of a cut structure the least they can be."""
+    """Volume, length (of a lesion the largest diameter), mean HU and certainty; of what is cut the least."""
     more = "> " if one.touches_border else ""
     certainty = "–" if one.certainty is None else f"{one.certainty:.0%}"
-    return [f"{more}{one.volume_ml:.1f}", f"{more}{one.axial_diameter_mm:.0f}", f"{one.mean_hu:.0f}", certainty]
+    return [f"{more}{one.volume_ml:.1f}", f"{more}{one.size.mm:.0f}", f"{one.mean_hu:.0f}", certainty]
 
 
 def as_text(structures: Sequence[Structure]) -> str:
     """Tab-separated, for a report or a spreadsheet."""
     heads = [heading.replace("\n", " ") for heading in (_("Structure"), *headings())]
-    lines = [heads, *([name, *cells(one)] for name, one in zip(names(structures), structures))]
+    lines = [heads, *([shown_name(one), *cells(one)] for one in structures)]
     return "\n".join("\t".join(line) for line in lines) + "\n"
-
-
-def as_csv(structures: Sequence[Structure], case: str) -> str:
-    """Comma-separated with plain numbers and one fixed heading, for programs."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for name, one in zip(names(structures), structures):
-        numbers = (one.volume_ml, one.axial_diameter_mm, one.mean_hu, one.sd_hu)
-        certainty = "" if one.certainty is None else f"{one.certainty:.3f}"
-        centre = [f"{mm:.1f}" for mm in one.centre_ras_mm]
-        plain = [f"{number:.2f}" for number in numbers]
-        writer.writerow([case, name, one.kind, one.side, *plain, certainty, int(one.touches_border), *centre])
-    return text.getvalue()
 
 
 def headings() -> list[str]:
     """Of the columns after the name."""
-    return [_("Volume\n(ml)"), _("Diameter\n(mm)"), _("Mean\nHU"), _("Certainty")]
+    return [_("Volume\n(ml)"), _("Length\n(mm)"), _("Mean\nHU"), _("Certainty")]
 
 
 class ResultsTable:
@@ -89,10 +65,10 @@ class ResultsTable:
         """One row for each structure, in the order given."""
         self.structures = list(structures)
         self._widget.setRowCount(len(self.structures))
-        for row, (name, one) in enumerate(zip(names(self.structures), self.structures)):
+        for row, one in enumerate(self.structures):
             label = label_of(one)
-            first = qt.QTableWidgetItem(swatch(label), name)
-            first.setToolTip(_("{name}: click to show it in all slice views").format(name=name))
+            first = qt.QTableWidgetItem(swatch(label), shown_name(one))
+            first.setToolTip(_("{name}: click to show it in all slice views").format(name=one.name))
             self._widget.setItem(row, 0, first)
             for column, text in enumerate(cells(one), 1):
                 item = qt.QTableWidgetItem(text)

@@ -78,7 +78,7 @@ class Job:
             told = PngInfo()
             told.add_text("Software", outputs.MARK)
             with outputs.replacing(self.preview) as temporary:
-                picture = preview.preview(result.volume.hu, result.labels, result.volume.spacing, result.report)
+                picture = preview.preview(result.volume.hu, result.labels, result.volume.affine, result.report)
                 picture.save(temporary, "PNG", pnginfo=told)
         if self.uncertainty:
             files.write_map(self.uncertainty, result.uncertainty.astype("float32") / 255.0, result.volume)

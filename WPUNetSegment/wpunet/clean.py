@@ -23,8 +23,8 @@ class CleanRules:
     pair:    people have two kidneys: the two largest bodies stay, and what lies within ``reach_mm`` of them
     orphans: a tumor farther than ``reach_mm`` from any kidney tissue is no kidney tumor
     doubtful: in a CT without contrast, where healthy poles look like tumors, a tumor whose mean uncertainty is above
-             ``most_doubt`` counts as kidney; 0.3 is that of a yes or no at nine to one
-    faint:   a tumor whose surest tenth is more uncertain than ``faintest`` (0.6, that of a yes or no at three to two)
+             ``most_doubt`` counts as kidney; 0.1 is that of a yes or no at nine to one
+    faint:   a tumor whose surest tenth is more uncertain than ``faintest`` (0.4, that of a yes or no at three to two)
              is nowhere more than a guess and counts as kidney
     specks:  a tumor of less than ``min_tumor_ml`` is noise and counts as kidney
     """
@@ -41,8 +41,8 @@ class CleanRules:
     min_cut_body_ml: float = 2.0
     reach_mm: float = 5.0
     min_tumor_ml: float = 0.2
-    most_doubt: float = 0.3
-    faintest: float = 0.6
+    most_doubt: float = 0.1
+    faintest: float = 0.4
 
     def without(self, names: list[str]) -> CleanRules:
         """These rules less those named; "all" names every one. Raises InputError for a name that is no rule."""

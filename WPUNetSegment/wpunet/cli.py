@@ -81,7 +81,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--format", choices=FORMATS, help="of the segmentation; by default what OUT's name says, else nii.gz")
     add("--report", type=Path, metavar="FILE", help="write measurements and warnings as JSON")
     add("--preview", type=Path, metavar="FILE", help="write a PNG of the slices that matter")
-    add("--uncertainty", type=Path, metavar="FILE", help="write the entropy of each voxel, 0 to 1")
+    add("--uncertainty", type=Path, metavar="FILE", help="write each voxel's chance, 0 to 1, to be called wrongly")
     add("--dicom-seg", type=Path, metavar="FILE", help="of a DICOM CT: write a DICOM segmentation, as -o FILE.dcm does")
     add("--fractional", action="store_true", help="the DICOM segmentation holds each voxel's certainty")
     add("--sides", action="store_true", help="give the left kidney a label of its own (3) in nii.gz")

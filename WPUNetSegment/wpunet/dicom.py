@@ -11,6 +11,7 @@ import numpy as np
 from .errors import InputError
 
 MODALITY, DESCRIPTION, POSITION, ORIENTATION = "0008|0060", "0008|103e", "0020|0032", "0020|0037"
+SERIES_UID = "0020|000e"
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,13 @@ def _header(name: str) -> dict[str, str]:
     reader.SetFileName(name)
     reader.LoadPrivateTagsOn()
     reader.ReadImageInformation()
-    keys = (MODALITY, DESCRIPTION, POSITION, ORIENTATION)
+    keys = (MODALITY, DESCRIPTION, POSITION, ORIENTATION, SERIES_UID)
     return {key: reader.GetMetaData(key).strip() for key in keys if reader.HasMetaDataKey(key)}
+
+
+def series_uid(name: str) -> str:
+    """The UID of the series that a DICOM file belongs to; empty where it says none."""
+    return _header(name).get(SERIES_UID, "")
 
 
 def read_series(folder: Path, series: str | None = None) -> tuple[Any, tuple[str, ...], list[str]]:

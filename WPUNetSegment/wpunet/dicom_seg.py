@@ -21,9 +21,9 @@ from . import volume as geometry
 from .bodies import bodies
 from .errors import InputError
 from .labels import BY_SIDE, CYST, CYST_LABEL, LEFT, LEFT_KIDNEY, RIGHT, RIGHT_KIDNEY, TUMOR, Code, Label
-from .measure import Structure, names
 from .report import USE
 from .segment import Result
+from .structure import Structure
 from .volume import Volume
 
 MAKER, MODEL = "WPUNetSegment", "wpunet"
@@ -166,7 +166,7 @@ def _segments(result: Result) -> list[hd.seg.SegmentDescription]:
     """One description for each structure of the report; the two kidneys, empty, where nothing was found."""
     structures = result.report.structures
     wanted = [(one.kind, one.side) for one in structures] or [("kidney", "right"), ("kidney", "left")]
-    called = names(structures) or ["right kidney", "left kidney"]
+    called = [one.name for one in structures] or ["right kidney", "left kidney"]
     return [
         _segment(number, name, _label(kind, side), side, algorithm(result))
         for number, (name, (kind, side)) in enumerate(zip(called, wanted, strict=True), 1)

@@ -34,14 +34,20 @@ def read(path: Path | str, series: str | None = None) -> Volume:
         image, names, warnings = dicom.read_series(path, series)
         volume = from_itk(image, path)
         slices = tuple((name, 0) for name in names)
-        return replace(volume, grid=replace(volume.grid, slices=slices), warnings=(*volume.warnings, *warnings))
+        return replace(
+            volume,
+            grid=replace(volume.grid, slices=slices),
+            warnings=(*volume.warnings, *warnings),
+            path=str(path),
+            series=dicom.series_uid(names[0]),
+        )
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")
     ending = ending_of(path)
     if ending in NIFTI:
-        return _read_nifti(path)
+        return replace(_read_nifti(path), path=str(path))
     if ending in ITK:
-        return _read_itk(path)
+        return replace(_read_itk(path), path=str(path))
     raise InputError(f"{path} is of an unknown kind; give {', '.join(ENDINGS)} or a DICOM folder.")
 
 

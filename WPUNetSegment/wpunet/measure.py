@@ -1,84 +1,109 @@
-"""What a reader of the scan wants to know of each kidney, each tumor and each cyst."""
+"""What a reader of the scan wants to know of each kidney, each tumor and each cyst, measured as it is by hand."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import count
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
 
-from .bodies import Box, bodies, bounding_box
+from . import extent
+from .bodies import Box, bodies, bounding_box, grown
 from .labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from .structure import Structure, numbered
+
+SMOOTH_MM = 1.5  # a surface's direction is told from this far around
+KIDNEYS = {RIGHT_KIDNEY: "right", LEFT_KIDNEY: "left"}
+LESIONS = {TUMOR: "tumor", CYST: "cyst"}
 
 
 @dataclass(frozen=True)
-class Structure:
-    """One kidney, one tumor or one cyst.
+class Body:
+    """The voxels of one structure.
 
-    extent_mm:         right to left, front to back, head to feet
-    axial_diameter_mm: the longest distance within one axial slice (Feret's diameter), and that slice
-    centre_ras_mm:     in patient coordinates: right to left grows, back to front grows, feet to head grows
-    touches_border:    reaches the edge of the scan, so that the volume is a lower bound
-    certainty:         1 - mean entropy of the network's answer; None where it was not kept
+    mask:   bool (slice, row, column), the part of the CT that ``box`` names
+    affine: (4, 4), (slice, row, column, 1) of the whole CT -> RAS mm
     """
 
     kind: str
     side: str
-    volume_ml: float
-    mean_hu: float
-    sd_hu: float
-    extent_mm: tuple[float, float, float]
-    axial_diameter_mm: float
-    diameter_slice: int
-    centre_ras_mm: tuple[float, float, float]
-    centre_index: tuple[int, int, int]
-    touches_border: bool
-    certainty: float | None
+    mask: np.ndarray
+    box: Box
+    affine: np.ndarray
+
+    @cached_property
+    def local(self) -> np.ndarray:
+        """The affine of ``mask`` itself."""
+        local = self.affine.copy()
+        local[:3, 3] += self.affine[:3, :3] @ [side.start for side in self.box]
+        return local
+
+    @cached_property
+    def outline(self) -> np.ndarray:
+        """The middles of its outer faces, (n, 3) RAS mm."""
+        return extent.to_ras(extent.faces(self.mask), self.local)
+
+    @cached_property
+    def voxels(self) -> int:
+        return int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def ml(self) -> float:
+        return self.voxels * float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
     @property
-    def name(self) -> str:
-        return f"{self.side} {self.kind}".strip()
+    def fingerprint(self) -> str:
+        """A checksum of which voxels these are."""
+        place = np.array([(side.start, side.stop) for side in self.box], np.int64)
+        return f"{zlib.crc32(np.packbits(self.mask).tobytes(), zlib.crc32(place.tobytes())):08x}"
 
 
-def names(structures: Sequence[Structure]) -> list[str]:
-    """What they are called in a table: tumors are numbered where there are several, and so are cysts."""
-    kinds = Counter(one.kind for one in structures)
-    numbers = {kind: count(1) for kind in kinds}
-    numbered = {kind for kind, there in kinds.items() if kind != "kidney" and there > 1}
-    return [f"{one.name} {next(numbers[one.kind])}" if one.kind in numbered else one.name for one in structures]
+Certainty = Callable[[Body], float | None]
 
 
 def measure(
-    labels: np.ndarray, hu: np.ndarray, affine: np.ndarray, uncertainty: np.ndarray | None = None
+    labels: np.ndarray, hu: np.ndarray, affine: np.ndarray, certainty: Certainty | None = None
 ) -> tuple[Structure, ...]:
     """Kidneys, right before left, then tumors, then cysts, largest first.
 
-    labels (with sides), hu, uncertainty (0 to 255): (slice, row, column); affine to RAS mm.
+    labels (values of labels.BY_SIDE), hu: (slice, row, column); affine: (4, 4), (slice, row, column, 1) -> RAS mm
+    certainty: what the network knows of a body; without it nothing is certain (``certainty`` is None)
     """
+    found = parts(labels, affine)
+    kidneys = {body.side: body for body in found if body.kind == "kidney"}
+    tissue_hu = {side: float(hu[body.box][body.mask].mean()) for side, body in kidneys.items()}
+    tissue_ml = sum(body.ml for body in kidneys.values())
+    structures = []
+    for body in found:
+        one = _common(body, hu, certainty)
+        if body.kind == "kidney":
+            lesions_ml = sum(lesion.ml for lesion in found if lesion.kind != "kidney" and lesion.side == body.side)
+            structures.append(_kidney(one, body, lesions_ml, tissue_ml))
+        else:
+            structures.append(_lesion(one, body, labels, tissue_hu.get(body.side)))
+    return numbered(structures)
+
+
+def parts(labels: np.ndarray, affine: np.ndarray) -> tuple[Body, ...]:
+    """The kidneys and the connected bodies of tumor and of cyst, in the order of ``measure``."""
     marked = bounding_box(labels)
     if marked is None:
         return ()
     view, found = labels[marked], []
-    for value, side in ((RIGHT_KIDNEY, "right"), (LEFT_KIDNEY, "left")):
+    for value, side in KIDNEYS.items():
         box = bounding_box(view == value)
         if box:
-            mask = view[box] == value
-            found.append(_structure("kidney", side, mask, _shifted(box, marked), hu, affine, uncertainty))
-    for value, kind in ((TUMOR, "tumor"), (CYST, "cyst")):
+            found.append(Body("kidney", side, view[box] == value, _shifted(box, marked), affine))
+    for value, kind in LESIONS.items():
         lesions = bodies(view == value)
-        there = [
-            _structure(
-                kind, _side(view, box), lesions.numbers[box] == number, _shifted(box, marked), hu, affine, uncertainty
-            )
+        of_kind = [
+            Body(kind, _side(view, box), lesions.numbers[box] == number, _shifted(box, marked), affine)
             for number, box in enumerate(lesions.boxes, 1)
         ]
-        found += sorted(there, key=lambda lesion: -lesion.volume_ml)
+        found += sorted(of_kind, key=lambda body: -body.voxels)
     return tuple(found)
 
 
@@ -89,7 +114,7 @@ def _shifted(box: Box, outer: Box) -> Box:
 
 
 def _side(labels: np.ndarray, box: tuple[slice, ...]) -> str:
-    """The side of the kidney that a tumor lies on: the one whose voxels are around it, else the nearer one."""
+    """The side of the kidney that a lesion lies on: the one whose voxels are around it, else the nearer one."""
     for margin in (3, 30, max(labels.shape)):
         around = labels[tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)]
         right, left = (around == RIGHT_KIDNEY).sum(), (around == LEFT_KIDNEY).sum()
@@ -98,53 +123,86 @@ def _side(labels: np.ndarray, box: tuple[slice, ...]) -> str:
     return ""
 
 
-def _structure(
-    kind: str,
-    side: str,
-    mask: np.ndarray,
-    box: tuple[slice, ...],
-    hu: np.ndarray,
-    affine: np.ndarray,
-    uncertainty: np.ndarray | None,
-) -> Structure:
-    start = np.array([part.start for part in box])
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    values = hu[box][mask].astype(np.float64)
-    centre = [float(at + first) for at, first in zip(ndimage.center_of_mass(mask), start, strict=True)]
-    diameter, at = _axial_diameter(mask, spacing)
-    doubt = None if uncertainty is None else float(uncertainty[box][mask].mean() / 255.0)
-    slices_mm, rows_mm, columns_mm = (float(n * step) for n, step in zip(mask.shape, spacing, strict=True))
-    x, y, z = (float(v) for v in affine[:3, :3] @ centre + affine[:3, 3])
+def _common(body: Body, hu: np.ndarray, certainty: Certainty | None) -> Structure:
+    values = hu[body.box][body.mask].astype(np.float64)
+    x, y, z = (float(v) for v in extent.to_ras(np.array([ndimage.center_of_mass(body.mask)]), body.local)[0])
     return Structure(
-        kind=kind,
-        side=side,
-        volume_ml=float(mask.sum() * np.prod(spacing) / 1000.0),
+        name="",
+        kind=body.kind,
+        side=body.side,
+        voxels=body.voxels,
+        fingerprint=body.fingerprint,
+        volume_ml=body.ml,
         mean_hu=float(values.mean()),
         sd_hu=float(values.std()),
-        extent_mm=(columns_mm, rows_mm, slices_mm),
-        axial_diameter_mm=diameter,
-        diameter_slice=int(at + start[0]),
         centre_ras_mm=(x, y, z),
-        centre_index=(round(centre[0]), round(centre[1]), round(centre[2])),
-        touches_border=any(part.start == 0 or part.stop == size for part, size in zip(box, hu.shape, strict=True)),
-        certainty=None if doubt is None else 1.0 - doubt,
+        touches_border=any(part.start == 0 or part.stop == size for part, size in zip(body.box, hu.shape, strict=True)),
+        certainty=certainty(body) if certainty else None,
     )
 
 
-def _axial_diameter(mask: np.ndarray, spacing: np.ndarray) -> tuple[float, int]:
-    """The longest distance between two corners of marked pixels in one slice, in mm, and the slice."""
-    best, at = 0.0, 0
-    for k, one in enumerate(mask):
-        rows, columns = np.nonzero(one & ~ndimage.binary_erosion(one))
-        if not len(rows):
+def _kidney(one: Structure, body: Body, lesions_ml: float, tissue_ml: float) -> Structure:
+    slice_mm = float(np.linalg.norm(body.affine[:3, 0]))
+    length, width, thickness = extent.kidney(body.outline, slice_mm)
+    return replace(
+        one,
+        length=length,
+        width=width,
+        thickness=thickness,
+        with_lesions_ml=body.ml + lesions_ml,
+        split_percent=100.0 * body.ml / tissue_ml,
+    )
+
+
+def _lesion(one: Structure, body: Body, labels: np.ndarray, tissue_hu: float | None) -> Structure:
+    axial, across = extent.axial(body.mask, body.local)
+    return replace(
+        one,
+        diameter=extent.longest(body.outline),
+        axial_diameter=axial,
+        axial_perpendicular=across,
+        craniocaudal=extent.craniocaudal(body.outline),
+        hu_against_kidney=None if tissue_hu is None else one.mean_hu - tissue_hu,
+        contact_cm2=contact_cm2(body, labels),
+    )
+
+
+def contact_cm2(body: Body, labels: np.ndarray) -> float:
+    """The surface that a lesion shares with kidney tissue.
+
+    A plane cut into voxels has more faces than it has surface. So each face counts with the cosine between it and the
+    surface there, whose direction is that of the blurred mask's slope; for a plane of any direction that is exact.
+    """
+    spacing = tuple(float(mm) for mm in np.linalg.norm(body.affine[:3, :3], axis=0))
+    box = grown(body.box, 4 * SMOOTH_MM, (spacing[0], spacing[1], spacing[2]), labels.shape)
+    inside = np.zeros([side.stop - side.start for side in box], bool)
+    inside[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(body.box, box, strict=True))] = body.mask
+    tissue = np.isin(labels[box], tuple(KIDNEYS))
+    blurred = ndimage.gaussian_filter(inside.astype(np.float32), [SMOOTH_MM / mm for mm in spacing])
+    to_slope = np.linalg.inv(body.affine[:3, :3])  # of a slope per voxel: the slope per mm
+    mm2 = 0.0
+    for axis in range(3):
+        low, high = (np.moveaxis(one, axis, 0) for one in (inside, tissue))
+        shared = (low[:-1] & high[1:]) | (high[:-1] & low[1:])
+        at = np.argwhere(shared).astype(np.float64)
+        if not len(at):
             continue
-        corners = [(rows + a, columns + b) for a in (0, 1) for b in (0, 1)]
-        points = np.concatenate([np.column_stack(corner) for corner in corners]) * spacing[1:]
-        if np.linalg.norm(np.ptp(points, axis=0)) <= best:
-            continue
-        with suppress(QhullError):  # all on one line: nothing to thin out
-            points = points[ConvexHull(points).vertices]
-        longest = float(pdist(points).max())
-        if longest > best:
-            best, at = longest, k
-    return best, at
+        at[:, 0] += 0.5
+        at = at[:, [*range(1, axis + 1), 0, *range(axis + 1, 3)]]
+        slope = _slope(blurred, at) @ to_slope
+        slope /= np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-9)
+        others = [k for k in range(3) if k != axis]
+        area = np.cross(body.affine[:3, others[0]], body.affine[:3, others[1]])
+        mm2 += float(np.abs(slope @ area).sum())
+    return mm2 / 100.0
+
+
+def _slope(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """How much ``values`` rise per voxel along each axis, at places (n, 3) in voxels."""
+    found = np.empty_like(at)
+    for axis in range(3):
+        step = np.zeros(3)
+        step[axis] = 0.5
+        low, high = (ndimage.map_coordinates(values, (at + by).T, order=1, mode="nearest") for by in (-step, step))
+        found[:, axis] = high - low
+    return found

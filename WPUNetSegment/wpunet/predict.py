@@ -92,11 +92,11 @@ def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:
 def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
     """The label of every voxel, and how uncertain it is.
 
-    Returns labels (slice, row, column) uint8 and the entropy of the three classes in bits over log2(3), as uint8 of
-    255, both of ``shape``; outside the region and on slices without a trace of kidney they are 0.
+    Returns labels (slice, row, column) uint8 and the chance that the likeliest of the three classes is not the right
+    one, as uint8 of 255, both of ``shape``; outside the region and on slices without a trace of kidney they are 0.
     """
     labels = np.zeros(shape, np.uint8)
-    entropy = np.zeros(shape, np.uint8)
+    doubt = np.zeros(shape, np.uint8)
     depth = maps.region.shape[0]
     between = resampling_matrix(len(maps.foreground), float(maps.step), depth, 1.0, repeat_edge=True)
     votes = _votes(len(maps.foreground), maps.step, depth, maps.slice_mm)
@@ -111,8 +111,8 @@ def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[n
         here = (maps.region.slices.start + k, maps.region.rows, maps.region.columns)
         labels[here] = np.where(foreground > 0, KIDNEY, 0)
         labels[here][tumor_mask(foreground, tumor, maps.grid.spacing)] = TUMOR
-        entropy[here] = _entropy(foreground, tumor)
-    return labels, entropy
+        doubt[here] = _doubt(foreground, tumor)
+    return labels, doubt
 
 
 def tumor_mask(foreground: np.ndarray, tumor: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
@@ -157,19 +157,13 @@ def _voted(maps: Maps, weights: np.ndarray) -> np.ndarray:
     return (sure * maps.tumor[slabs].astype(np.float32)).sum(0) / sure.sum(0)
 
 
-def _entropy(foreground: np.ndarray, tumor: np.ndarray) -> np.ndarray:
-    """Two logit maps -> entropy over the three classes, 0 to 255 (255: all three equally likely)."""
-    in_doubt = np.abs(foreground) < 8.0
-    in_doubt |= foreground > 0
+def _doubt(foreground: np.ndarray, tumor: np.ndarray) -> np.ndarray:
+    """Two logit maps -> the chance, of 255, that the likeliest of the three classes is not the right one."""
+    close = np.abs(foreground) < 8.0
+    close |= foreground > 0
     result = np.zeros(foreground.shape, np.uint8)
-    p = 1.0 / (1.0 + np.exp(-foreground[in_doubt]))
-    t = 1.0 / (1.0 + np.exp(-tumor[in_doubt]))
-    # entropy of a choice in two steps: first foreground or not, then tumor or kidney
-    bits = _binary_entropy(p) + p * _binary_entropy(t)
-    result[in_doubt] = np.round(bits / np.log2(3.0) * 255.0)
+    p = 1.0 / (1.0 + np.exp(-foreground[close]))
+    t = 1.0 / (1.0 + np.exp(-tumor[close]))
+    likeliest = np.maximum(1.0 - p, p * np.maximum(t, 1.0 - t))
+    result[close] = np.round((1.0 - likeliest) * 255.0)
     return result
-
-
-def _binary_entropy(p: np.ndarray) -> np.ndarray:
-    p = np.clip(p, 1e-6, 1.0 - 1e-6)
-    return -(p * np.log2(p) + (1.0 - p) * np.log2(1.0 - p))

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from .labels import BY_SIDE, CYST_LABEL, KIDNEY_LABEL, TUMOR, TUMOR_LABEL
-from .measure import Structure, names
 from .report import Report
+from .structure import Structure
 
 WINDOW_HU = (-160, 240)
 TILE = 384  # pixels of a tile's longer side
@@ -18,15 +18,17 @@ TITLE, GAP = 44, 6
 INK, PAPER, FAINT = (236, 238, 240), (16, 18, 22), (150, 156, 164)
 
 
-def preview(hu: np.ndarray, labels: np.ndarray, spacing: tuple[float, float, float], report: Report) -> Image.Image:
+def preview(hu: np.ndarray, labels: np.ndarray, affine: np.ndarray, report: Report) -> Image.Image:
     """A picture of the slices that matter, with the measurements below.
 
-    hu, labels (with sides): (slice, row, column); spacing in mm.
+    hu, labels (with sides): (slice, row, column); affine: (4, 4), (slice, row, column, 1) -> RAS mm
     """
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    spacing = float(steps[0]), float(steps[1]), float(steps[2])
     box = _field(labels, spacing)
     tiles = [
         _tile(hu[k][box[1:]], labels[k][box[1:]], spacing[1:], f"axial {k + 1}: {names}", "R", "L")
-        for k, names in _axial_slices(labels, report.structures)
+        for k, names in _axial_slices(labels, report.structures, affine)
     ]
     row = _coronal_row(labels)
     coronal = _tile(hu[box[0], row, box[2]], labels[box[0], row, box[2]], (spacing[0], spacing[2]), "coronal", "R", "L")
@@ -46,14 +48,17 @@ def _field(labels: np.ndarray, spacing: tuple[float, float, float]) -> tuple[sli
     return sides[0], sides[1], sides[2]
 
 
-def _axial_slices(labels: np.ndarray, structures: Sequence[Structure], most: int = 5) -> list[tuple[int, str]]:
+def _axial_slices(
+    labels: np.ndarray, structures: Sequence[Structure], affine: np.ndarray, most: int = 5
+) -> list[tuple[int, str]]:
     """Slices through the widest place of the largest tumors and each kidney, from head to feet, with what is there."""
     if not structures:
         return [(len(labels) * k // 4, "nothing found") for k in (1, 2, 3)]
     wanted: dict[int, list[str]] = {}
-    named = zip(names(structures), structures, strict=True)
-    for name, one in sorted(named, key=lambda pair: (pair[1].kind == "kidney", -pair[1].volume_ml))[:most]:
-        wanted.setdefault(one.diameter_slice, []).append(name)
+    for one in sorted(structures, key=lambda one: (one.kind == "kidney", -one.volume_ml))[:most]:
+        place = one.axial_diameter.ends_ras_mm[0] if one.axial_diameter else one.centre_ras_mm
+        k = np.linalg.solve(affine, [*place, 1.0])[0]
+        wanted.setdefault(int(np.clip(round(k), 0, len(labels) - 1)), []).append(one.name)
     return [(k, ", ".join(there)) for k, there in sorted(wanted.items())]
 
 
@@ -129,11 +134,11 @@ def _page(tiles: list[Image.Image], report: Report) -> Image.Image:
 def _lines(report: Report) -> list[tuple[str, tuple[int, int, int]]]:
     lines = [
         (
-            f"{name}: {'more than ' if one.touches_border else ''}{one.volume_ml:.1f} ml, "
-            f"{one.axial_diameter_mm:.0f} mm across, {one.mean_hu:.0f} HU",
+            f"{one.name}: {'more than ' if one.touches_border else ''}{one.volume_ml:.1f} ml, "
+            f"{one.size.mm:.0f} mm long, {one.mean_hu:.0f} HU",
             INK,
         )
-        for name, one in zip(names(report.structures), report.structures[:8], strict=False)
+        for one in report.structures[:8]
     ]
     lines += [(f"! {warning}", (250, 204, 90)) for warning in report.warnings]
     lines.append((f"For research only, not a medical device.  {report.network}", FAINT))

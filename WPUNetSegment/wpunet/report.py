@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 from . import __version__
 from .bundle import Weights
-from .contrast import ENHANCED_HU, kidney_hu
-from .measure import Structure, names
+from .labels import BY_SIDE
+from .structure import Caution, Place, Point, Structure, from_plain, plain
 from .volume import Volume
 
+SCHEMA = "wpunet-report/1"
 USE = "For research only: not a medical device. Weights: CC BY-NC-SA 4.0 (trained on KiTS19)."
-ADULT_KIDNEY_ML = (60.0, 400.0)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything told of one CT; ``to_json_dict`` gives it with units in the names."""
+    """Everything told of one CT; ``to_json_dict`` gives it with units in the names.
+
+    path, series: where the CT came from, and the UID of its DICOM series; empty for an array
+    shape, affine: of the input's own array: (i, j, k, 1) -> RAS mm
+    options:       what the run was asked for, plain values
+    started:       with time zone
+    """
 
     case: str
+    path: str
+    series: str
     shape: tuple[int, ...]
-    spacing_mm: tuple[float, float, float]
+    affine: np.ndarray
     structures: tuple[Structure, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Caution, ...]
     notes: tuple[str, ...]
     network: str
     network_sha256: str
     runtime: str
     seconds: dict[str, float]
+    started: datetime
+    options: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -39,16 +51,21 @@ class Report:
         volume: Volume,
         structures: Sequence[Structure],
         *,
-        warnings: Sequence[str],
+        warnings: Sequence[Caution],
         notes: Sequence[str],
         weights: Weights,
         runtime: str,
         seconds: dict[str, float],
+        started: datetime | None = None,
+        options: Any = None,
     ) -> Report:
+        """``options`` is a dataclass, or None."""
         return cls(
             case=volume.name,
+            path=volume.path,
+            series=volume.series,
             shape=tuple(volume.grid.shape),
-            spacing_mm=volume.spacing,
+            affine=volume.grid.affine,
             structures=tuple(structures),
             warnings=tuple(warnings),
             notes=tuple(notes),
@@ -56,39 +73,47 @@ class Report:
             network_sha256=weights.sha256,
             runtime=runtime,
             seconds=seconds,
+            started=started or datetime.now().astimezone(),
+            options=asdict(options) if options is not None else {},
         )
 
     def to_json_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers rounded to what the measurement can carry."""
+        place = places(self.affine)
         return {
+            "schema": SCHEMA,
             "case": self.case,
             "intended_use": USE,
-            "input": {
-                "shape": list(self.shape),
-                "spacing_mm": {
-                    name: round(mm, 4) for name, mm in zip(("slices", "rows", "columns"), self.spacing_mm, strict=True)
-                },
-            },
-            "structures": [plain(structure) for structure in self.structures],
-            "warnings": list(self.warnings),
+            "input": input_of(self.path, self.series, self.shape, self.affine),
+            "options": self.options,
+            "labels": [{"value": one.value, "key": one.key, "name": one.name} for one in BY_SIDE],
+            "structures": [plain(one, place) for one in self.structures],
+            "warnings": [plain_caution(one) for one in self.warnings],
             "notes": list(self.notes),
-            "versions": {"wpunet": __version__, "network": self.network, "network_sha256": self.network_sha256},
+            "corrected_by_hand": False,
+            "versions": {
+                "wpunet": __version__,
+                "network": self.network,
+                "network_sha256": self.network_sha256,
+                "python": platform.python_version(),
+            },
             "runtime": self.runtime,
+            "started": self.started.isoformat(timespec="seconds"),
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
         }
 
     def table(self) -> str:
-        """A few lines for the terminal."""
+        """A few lines for the terminal; a question mark stands at what is doubtful."""
         lines = [f"{self.case}   {'x'.join(map(str, self.shape))}   {self.runtime}"]
         if self.structures:
-            lines.append(f"  {'':14}{'volume':>10}{'diameter':>11}{'mean':>9}{'certainty':>11}   centre (RAS mm)")
-        for name, one in zip(names(self.structures), self.structures, strict=True):
+            lines.append(f"  {'':16}{'volume':>11}{'length':>9}{'mean':>9}{'certainty':>11}   centre (RAS mm)")
+        for one in self.structures:
             at_least = ">" if one.touches_border else ""
             certainty = "" if one.certainty is None else f"{one.certainty:.0%}"
             centre = ", ".join(f"{mm:.0f}" for mm in one.centre_ras_mm)
             lines.append(
-                f"  {name:14}{at_least + f'{one.volume_ml:.1f}':>7} ml{one.axial_diameter_mm:>8.0f} mm"
-                f"{one.mean_hu:>6.0f} HU{certainty:>11}   {centre}"
+                f"{'?' if one.doubts else ' '} {one.name:16}{at_least + f'{one.volume_ml:.1f}':>8} ml"
+                f"{one.size.mm:>6.0f} mm{one.mean_hu:>6.0f} HU{certainty:>11}   {centre}"
             )
         lines += [f"  ! {warning}" for warning in self.warnings]
         lines += [f"  - {note}" for note in self.notes]
@@ -96,40 +121,41 @@ class Report:
         return "\n".join(lines)
 
 
-def plain(structure: Structure) -> dict[str, Any]:
-    """A structure for JSON; numbers rounded to what the measurement can carry."""
-    values = asdict(structure)
-    for key, value in values.items():
-        if isinstance(value, float):
-            values[key] = round(value, 3)
-        elif isinstance(value, tuple):
-            values[key] = [round(part, 2) for part in value]
-    return values
+def input_of(path: str, series: str, shape: Sequence[int], affine: np.ndarray) -> dict[str, Any]:
+    """What a report says of the CT."""
+    return {
+        "path": path,
+        "series_uid": series,
+        "shape": list(shape),
+        "spacing_mm": [round(float(mm), 4) for mm in np.linalg.norm(affine[:3, :3], axis=0)],
+        "affine_ras": [[round(float(value), 6) for value in row] for row in affine],
+    }
 
 
-def warnings_from(structures: Sequence[Structure], hu: np.ndarray, labels: np.ndarray) -> tuple[str, ...]:
-    """What a reader should know before using the numbers; labels and hu (slice, row, column)."""
-    kidneys = [one for one in structures if one.kind == "kidney"]
-    if not structures:
-        return ("No kidney was found. If there is one, look at orientation and HU scale of the CT, or try --full.",)
-    warnings = []
-    median = kidney_hu(hu, labels)
-    if median is not None:
-        if median < ENHANCED_HU:
-            warnings.append(
-                f"Probably without contrast (kidney tissue {median:.0f} HU): tumors are hardly visible, check them."
-            )
-    else:
-        warnings.append("Tumor but no kidney tissue was found; check the result.")
-    warnings += [
-        f"The {name} is cut by the edge of the scan; its volume is a lower bound."
-        for name, one in zip(names(structures), structures, strict=True)
-        if one.touches_border
-    ]
-    if len(kidneys) == 1:
-        warnings.append(f"Only the {kidneys[0].name} was found.")
-    for one in kidneys:
-        low, high = ADULT_KIDNEY_ML
-        if not one.touches_border and not low <= one.volume_ml <= high:
-            warnings.append(f"{one.volume_ml:.0f} ml is unusual for a kidney ({one.name}); check it.")
-    return tuple(warnings)
+def places(affine: np.ndarray) -> Callable[[Point], Place]:
+    """A function from RAS mm to what a report says of a place; affine: of the input's own array to RAS mm."""
+    to_index = np.linalg.inv(affine)
+
+    def place(ras: Point) -> Place:
+        x, y, z = (round(mm, 2) for mm in ras)
+        index = to_index[:3, :3] @ np.array(ras) + to_index[:3, 3]
+        return {"ras_mm": [x, y, z], "lps_mm": [-x, -y, z], "index": [int(v) for v in np.rint(index)]}
+
+    return place
+
+
+def plain_caution(one: Caution) -> dict[str, Any]:
+    """A warning for JSON."""
+    return {"code": one.code, "text": one.text, "structure": one.about or None}
+
+
+def structures_of(values: dict[str, Any]) -> list[Structure]:
+    """The structures of a report as JSON; none where it is one of another version."""
+    return [from_plain(one) for one in values["structures"]] if values.get("schema") == SCHEMA else []
+
+
+def cautions_of(values: dict[str, Any]) -> list[Caution]:
+    """The warnings of a report as JSON; none where it is one of another version."""
+    if values.get("schema") != SCHEMA:
+        return []
+    return [Caution(one["code"], one["text"], one["structure"] or "") for one in values["warnings"]]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from . import bundle, check, clean, files, locate, measure, predict, report, runtime, sides
+from . import bundle, certainty, check, clean, doubts, files, locate, measure, predict, report, runtime, sides
 from .monitor import Monitor
+from .structure import Caution
 from .volume import Volume
 
 
@@ -33,7 +35,7 @@ class Result:
     """Labels, uncertainty and report of one CT.
 
     labels:      uint8 (slice, row, column) on ``volume``'s grid: values of labels.BY_SIDE
-    uncertainty: uint8, same grid: entropy of the network's answer, 255 where all classes are equally likely
+    uncertainty: uint8, same grid: the calibrated chance, of 255, that the network's likeliest answer is wrong
     """
 
     volume: Volume
@@ -68,28 +70,38 @@ class Segmenter:
     def segment(self, volume: Volume, options: Options = Options(), monitor: Monitor | None = None) -> Result:
         """Segment a volume; raises InputError when it cannot be used and Cancelled when the monitor says so."""
         monitor = monitor or Monitor()
+        started = datetime.now().astimezone()
         with monitor.stage("check"):
-            volume, warnings = check.check(volume)
-        labels, uncertainty = self._network(volume, options, monitor)
+            volume, seen = check.check(volume)
+        labels, uncertainty, maps = self._network(volume, options, monitor)
         with monitor.stage("clean"):
             labels, removed = clean.clean(labels, volume.spacing, options.rules, volume.hu, uncertainty)
             labels, anatomy = sides.split_sides(labels, volume.hu)
         with monitor.stage("measure"):
-            structures = measure.measure(labels, volume.hu, volume.affine, uncertainty)
-            warnings += report.warnings_from(structures, volume.hu, labels)
+            certain = certainty.Certain(maps, certainty.Chance.of_card(self.weights.card))
+            structures = measure.measure(labels, volume.hu, volume.affine, certain)
+            structures, warnings = doubts.judge(structures, labels, volume.hu)
         told = report.Report.of(
             volume,
             structures,
-            warnings=(*warnings, *self.runtime.warnings),
+            warnings=(
+                *(Caution("input", text) for text in seen),
+                *warnings,
+                *(Caution("run", text) for text in self.runtime.warnings),
+            ),
             notes=(*_told(options), *removed, *anatomy),
             weights=self.weights,
             runtime=self.runtime.description,
             seconds=dict(monitor.seconds),
+            started=started,
+            options=options,
         )
         return Result(volume, labels, uncertainty, told)
 
-    def _network(self, volume: Volume, options: Options, monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
-        """Labels straight from the network, and their uncertainty."""
+    def _network(
+        self, volume: Volume, options: Options, monitor: Monitor
+    ) -> tuple[np.ndarray, np.ndarray, predict.Maps]:
+        """Labels straight from the network, their uncertainty, and the logits behind both."""
         pixel_mm = self.weights.pixel_mm
         with monitor.stage("locate"):
             region = locate.whole(volume)
@@ -102,7 +114,8 @@ class Segmenter:
                 volume, region, self.runtime, pixel_mm, self.weights.temperature, options.flips, monitor
             )
         with monitor.stage("decide"):
-            return predict.decide(maps, volume.hu.shape, monitor)
+            labels, uncertainty = predict.decide(maps, volume.hu.shape, monitor)
+        return labels, uncertainty, maps
 
 
 def _told(options: Options) -> tuple[str, ...]:

@@ -48,6 +48,7 @@ class Volume:
     hu:     int16 (slice, row, column)
     affine: (4, 4), (slice, row, column, 1) -> RAS mm
     grid:   the input's own grid
+    path, series: where it came from, and the UID of its DICOM series; empty where it came as an array
     """
 
     hu: np.ndarray
@@ -55,6 +56,8 @@ class Volume:
     grid: SourceGrid
     name: str = ""
     warnings: tuple[str, ...] = field(default=())
+    path: str = ""
+    series: str = ""
 
     @cached_property
     def spacing(self) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.core import SlicerApp
 from vtkmodules.vtkCommonCore import vtkCommand
-from wpunet import __version__, check, measure, report
+from wpunet import __version__, certainty, check, doubts, measure, report, structure
 from wpunet.errors import InputError, WpunetError
 from wpunet.volume import Volume
 
@@ -69,8 +69,9 @@ class Application(TrameApp):
         self._run: Run | None = None
         self._answer: np.ndarray | None = None  # the engine's labels, before corrections
         self._doubt: np.ndarray | None = None
-        self._report: dict[str, Any] = {}
-        self._base_warnings: tuple[str, ...] = ()
+        self._told: dict[str, Any] = {}  # the engine's report
+        self._report: dict[str, Any] = {}  # of the segments as they are
+        self._base_warnings: tuple[structure.Caution, ...] = ()
         self._sources: list[opening.Source] = []
         self._edited_at: float | None = None
         self._tasks: set[asyncio.Task] = set()
@@ -162,9 +163,9 @@ class Application(TrameApp):
         self.tell()
 
     def _show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
-        self._volume, self._base_warnings = volume, warnings
+        self._volume, self._base_warnings = volume, tuple(structure.Caution("input", text) for text in warnings)
         self._answer = self._doubt = None
-        self._report = {}
+        self._told, self._report = {}, {}
         data = self.data
         data.segmented = data.corrected = data.uncertainty = False
         data.rows, data.tumors, data.tumor = [], 0, 0
@@ -225,7 +226,7 @@ class Application(TrameApp):
 
     async def _show_result(self, answer: np.ndarray, doubt: np.ndarray, told: dict[str, Any]) -> None:
         with self.state:
-            self._answer, self._doubt, self._report = answer, doubt, told
+            self._answer, self._doubt, self._told = answer, doubt, told
             self._scene.show_labels(answer)
             self._scene.show_uncertainty(doubt)
             self._scene.set_uncertainty_visible(self.data.uncertainty)
@@ -265,29 +266,29 @@ class Application(TrameApp):
 
     async def _measure(self) -> None:
         """Table, warnings and report for the segments as they are."""
-        volume, answer, doubt = self._volume, self._answer, self._doubt
+        volume, answer = self._volume, self._answer
         if volume is None or answer is None:
             return
         now = self._scene.labels()
-        structures = await asyncio.to_thread(measure.measure, now, volume.hu, volume.affine, doubt)
+        structures, about_these = await asyncio.to_thread(_measured, now, volume, self._told)
         if volume is not self._volume:
             return
         corrected = not np.array_equal(now, answer)
-        about_these = report.warnings_from(structures, volume.hu, now)
-        if "corrected_by_hand" not in self._report:  # the engine's own: what it said of the run itself stays true
-            self._base_warnings += tuple(text for text in self._report["warnings"] if text not in about_these)
-        warnings = (*self._base_warnings, *about_these)
-        self._report |= {
+        of_run = [one for one in report.cautions_of(self._told) if one.code in doubts.OF_RUN]
+        warnings = tuple(dict.fromkeys((*self._base_warnings, *of_run, *about_these)))
+        place = report.places(volume.grid.affine)
+        self._report = self._told | {
             "case": volume.name,
-            "structures": [report.plain(one) for one in structures],
-            "warnings": list(dict.fromkeys(warnings)),
+            "input": report.input_of(volume.path, volume.series, volume.grid.shape, volume.grid.affine),
+            "structures": [structure.plain(one, place) for one in structures],
+            "warnings": [report.plain_caution(one) for one in warnings],
             "corrected_by_hand": corrected,
         }
         with self.state:
-            self.data.rows = [_row(*pair) for pair in zip(measure.names(structures), structures, strict=True)]
+            self.data.rows = [_row(one) for one in structures]
             self.data.tumors = sum(one.kind == "tumor" for one in structures)
             self.data.tumor = min(self.data.tumor, self.data.tumors)
-            self.data.corrected, self.data.warnings = corrected, self._report["warnings"]
+            self.data.corrected, self.data.warnings = corrected, [one.text for one in warnings]
 
     def jump(self, at: list[float]) -> None:
         """Show a place, RAS mm, in the slice views."""
@@ -347,12 +348,21 @@ class Application(TrameApp):
         task.add_done_callback(self._tasks.discard)
 
 
-def _row(name: str, one: measure.Structure) -> Row:
+def _measured(
+    labels: np.ndarray, volume: Volume, told: dict[str, Any]
+) -> tuple[tuple[structure.Structure, ...], tuple[structure.Caution, ...]]:
+    """The segments as they are; certain only where they are what the engine told of."""
+    structures = measure.measure(labels, volume.hu, volume.affine)
+    structures = certainty.kept(structures, report.structures_of(told))
+    return doubts.judge(structures, labels, volume.hu)
+
+
+def _row(one: structure.Structure) -> Row:
     return Row(
-        name=name,
+        name=f"{'? ' if one.doubts else ''}{one.name}",
         kind=one.kind,
         volume=f"{'> ' if one.touches_border else ''}{one.volume_ml:.1f}",
-        diameter=f"{one.axial_diameter_mm:.0f}",
+        diameter=f"{one.size.mm:.0f}",
         hu=f"{one.mean_hu:.0f}",
         certainty="" if one.certainty is None else f"{one.certainty:.0%}",
         at=list(one.centre_ras_mm),

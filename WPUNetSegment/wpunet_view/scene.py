@@ -27,7 +27,7 @@ WINDOWS = {  # HU: width and centre
     "Lung": (1500, -600),
 }
 BRUSH_PERCENT = 2  # of the screen: some 15 mm on the whole of an abdomen
-SHOWN_UNCERTAINTY = 40  # of 255: below it the network is as good as sure
+SHOWN_UNCERTAINTY = 11  # of 255: below it the network is as good as sure
 
 
 class Scene:
@@ -102,7 +102,7 @@ class Scene:
         display = self._doubt.GetDisplayNode()
         display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeCyan")  # neither the red nor the green of the segments
         display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(200, 60)
+        display.SetWindowLevel(140, 50)
         display.SetThreshold(SHOWN_UNCERTAINTY, 255)
         display.SetApplyThreshold(True)
 

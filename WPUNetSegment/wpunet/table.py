@@ -1,0 +1,48 @@
+"""One row for each structure, with plain numbers and one fixed heading: for spreadsheets and statistics."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from .structure import LINES, PARTS, WAYS, Nephrometry, Structure
+
+NUMBERS = (
+    *("volume_ml", "mean_hu", "sd_hu", "certainty", "with_lesions_ml", "split_percent"),
+    *("hu_against_kidney", "contact_cm2", "outside_percent"),
+)
+COLUMNS = (
+    *("case", "structure", "kind", "side", *NUMBERS),
+    *(f"{name}_mm" for name in (*LINES, *WAYS)),
+    *("nephrometry", *(f"nephrometry_{name}" for name in PARTS), "c_index"),
+    *("touches_border", "doubts", "centre_r_mm", "centre_a_mm", "centre_s_mm"),
+)
+
+
+def as_csv(structures: Sequence[Structure], case: str) -> str:
+    """The heading and a row a structure; empty where a measure does not belong to it or is not known."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(row(one, case) for one in structures)
+    return text.getvalue()
+
+
+def row(one: Structure, case: str) -> list[str]:
+    """The values of ``COLUMNS``."""
+    lines = [getattr(one, name) for name in (*LINES, *WAYS)]
+    score = one.nephrometry or Nephrometry()
+    parts = [getattr(score, name) for name in PARTS]
+    return [
+        *(case, one.name, one.kind, one.side),
+        *(_number(getattr(one, name), 3) for name in NUMBERS),
+        *("" if line is None else _number(line.mm, 2) for line in lines),
+        *(score.text, *("" if part is None else str(part.points) for part in parts), _number(score.c_index, 2)),
+        *(str(int(one.touches_border)), " ".join(one.doubts)),
+        *(_number(mm, 1) for mm in one.centre_ras_mm),
+    ]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
