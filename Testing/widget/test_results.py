@@ -216,8 +216,16 @@ class TestAfterACorrection:
     def test_measuring_what_the_engine_made_gives_the_engines_numbers(self, done):
         before = done.table()
         done.click("measureButton")
-        assert [row[:4] for row in done.table()] == [row[:4] for row in before]
-        assert {row[4] for row in done.table()} == {"–"}
+        assert done.table() == before
+        assert {row[4] for row in before} == {"90%"}
+
+    def test_what_somebody_painted_has_no_certainty_and_the_rest_keeps_its_own(self, done):
+        self.grow(done)
+        done.click("measureButton")
+        told = {row[1]: row[4] for row in done.table()}
+        painted = f"{125 * STEP**3 / 1000:.1f}"
+        assert told.pop(painted) == "–"
+        assert set(told.values()) == {"90%"}
 
     def test_what_measuring_needs_is_installed_when_it_is_missing(self, done, monkeypatch):
         from WPUNetSegmentLib import install, results
