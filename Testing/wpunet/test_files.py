@@ -68,6 +68,30 @@ def test_an_affine_that_itk_refuses_is_read(hu, tmp_path):
     assert files.read(path).hu.shape == (12, 40, 48)
 
 
+@pytest.mark.parametrize("first", [100, 352, 20000])
+def test_a_gzip_in_several_parts_is_read_whole(nifti, tmp_path, first):
+    """Its last four bytes tell the length of the last part only."""
+    content = gzip.decompress(nifti.read_bytes())
+    path = tmp_path / "parts.nii.gz"
+    path.write_bytes(gzip.compress(content[:first]) + gzip.compress(content[first:]))
+    assert np.array_equal(files.read(path).hu, files.read(nifti).hu)
+
+
+def test_reading_moves_no_voxel(nifti):
+    """The engine's array is a view of the unpacked file, whatever order that has."""
+    volume = files.read(nifti)
+    assert not volume.hu.flags.owndata
+    assert [abs(step) for step in volume.hu.strides] == [2 * 40 * 48, 2 * 48, 2]
+
+
+def test_what_is_written_is_what_nibabel_would_write(nifti, tmp_path):
+    volume = files.read(nifti)
+    labels = (volume.hu > 20).astype(np.uint8)
+    files.write_labels(tmp_path / "labels.nii", labels, volume, TOGETHER)
+    again = nib.load(tmp_path / "labels.nii")
+    assert (tmp_path / "labels.nii").read_bytes() == nib.Nifti1Image(again.dataobj, None, again.header).to_bytes()
+
+
 def test_labels_lie_on_the_ct_with_the_same_header(nifti, tmp_path):
     volume = files.read(nifti)
     labels = (volume.hu > 20).astype(np.uint8)

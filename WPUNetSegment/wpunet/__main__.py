@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from . import console
@@ -10,6 +11,8 @@ from .cli import main
 
 def run() -> None:
     """Run the command line and end the process with its exit status."""
+    # NumPy's own threads would, for matrices as small as ours, mostly wait for each other and take the network's cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy is imported
     console.prepare()
     try:
         status = main()

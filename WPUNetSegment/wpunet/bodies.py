@@ -1,4 +1,4 @@
-"""Connected bodies in 3D, and the boxes that they lie in: so that no rule works on more voxels than it must."""
+"""Connected bodies in 3D."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-Box = tuple[slice, slice, slice]
+from .boxes import Box as Box
+from .boxes import bounding_box as bounding_box
+from .boxes import grown as grown
 
 
 @dataclass(frozen=True)
@@ -37,27 +39,6 @@ def bodies(mask: np.ndarray) -> Bodies:
         return Bodies(numbers, np.zeros(0, int), ())
     found = cc3d.statistics(numbers, no_slice_conversion=False)
     return Bodies(numbers, found["voxel_counts"][1:].astype(int), tuple(found["bounding_boxes"][1:]))
-
-
-def bounding_box(mask: np.ndarray) -> Box | None:
-    """The smallest box around what is not 0; None where nothing is."""
-    slices = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
-    if not len(slices):
-        return None
-    depth = slice(int(slices[0]), int(slices[-1]) + 1)
-    flat = np.any(mask[depth], axis=0)
-    rows, columns = np.flatnonzero(np.any(flat, axis=1)), np.flatnonzero(np.any(flat, axis=0))
-    return depth, slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-
-def grown(box: Box, margin_mm: float, spacing: tuple[float, float, float], shape: tuple[int, ...]) -> Box:
-    """A box with a margin on all sides, inside an array of ``shape``."""
-    steps = [int(np.ceil(margin_mm / step)) for step in spacing]
-    slices, rows, columns = (
-        slice(max(0, side.start - step), min(size, side.stop + step))
-        for side, step, size in zip(box, steps, shape, strict=True)
-    )
-    return slices, rows, columns
 
 
 def within(distance_mm: float, mask: np.ndarray, others: np.ndarray, spacing: tuple[float, float, float]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from . import unpack
 from . import volume as geometry
 from .errors import InputError
 from .labels import Label
@@ -18,6 +20,7 @@ from .volume import Volume
 NIFTI = (".nii.gz", ".nii")
 ITK = (".seg.nrrd", ".nrrd", ".mha", ".nhdr", ".mhd")
 ENDINGS = NIFTI + ITK
+MOST_HEADER = 4 << 20  # bytes of a NIfTI header with its extensions
 
 
 def read(path: Path | str, series: str | None = None) -> Volume:
@@ -68,14 +71,15 @@ def _read_nifti(path: Path) -> Volume:
     import nibabel as nib
 
     content = _content(path)
-    pixdim = nib.Nifti1Header(content[:348], check=False)["pixdim"][1:4] if len(content) >= 348 else np.ones(3)
-    if content[:2] in (b"\x5c\x01", b"\x01\x5c") and not (pixdim > 0).all():
+    head = content[:MOST_HEADER].tobytes()
+    pixdim = nib.Nifti1Header(head[:348], check=False)["pixdim"][1:4] if len(head) >= 348 else np.ones(3)
+    if head[:2] in (b"\x5c\x01", b"\x01\x5c") and not (pixdim > 0).all():
         raise InputError(f"{path} has a spacing of {pixdim.tolist()} mm; export it again with its true spacing.")
     try:
-        image = nib.Nifti1Image.from_bytes(content)
+        image = nib.Nifti1Image.from_bytes(head)
     except Exception as first:  # nibabel's errors for a broken header are of many classes
         try:
-            image = nib.Nifti2Image.from_bytes(content)
+            image = nib.Nifti2Image.from_bytes(head)
         except Exception:
             raise InputError(f"{path} is not a NIfTI image ({_reason(first)}); export it again.") from first
     shape = image.shape
@@ -86,26 +90,24 @@ def _read_nifti(path: Path) -> Volume:
     if len(shape) != 3:
         kind = "a time series or several channels" if len(shape) > 3 else "a flat picture"
         raise InputError(f"{path} is {kind} (shape {image.shape}); give a single 3D CT.")
+    stored = image.dataobj
     try:
-        array = np.asanyarray(image.dataobj).reshape(shape)
-    except Exception as error:
+        array = np.ndarray(shape, stored.dtype, content, stored.offset, order="F")  # a view: nothing is copied
+    except (TypeError, ValueError) as error:
         raise InputError(f"{path} is cut short or damaged ({_reason(error)}); copy it again.") from error
+    array = nib.volumeutils.apply_read_scaling(array, stored.slope, stored.inter)
     return _volume(array, image.affine, path, image.header)
 
 
-def _content(path: Path) -> bytes:
-    """The file's bytes, unpacked."""
+def _content(path: Path) -> np.ndarray:
+    """The file's bytes (n,), unpacked."""
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            from isal import igzip
-
-            content = igzip.decompress(content)
+        content = unpack.content(path)
     except (OSError, EOFError, ValueError) as error:
         raise InputError(f"{path} is cut short or damaged ({_reason(error)}); copy it again.") from error
     except Exception as error:  # isal has an error class of its own
         raise InputError(f"{path} is damaged ({_reason(error)}); copy it again.") from error
-    if path.name.lower().endswith(".gz") and content[:4] not in (
+    if path.name.lower().endswith(".gz") and content[:4].tobytes() not in (
         b"\x5c\x01\0\0",
         b"\0\0\1\x5c",
         b"\x1c\2\0\0",
@@ -191,13 +193,28 @@ def _write_nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> N
             matrix, code = getattr(header, f"get_{form}")(coded=True)
             set_form(volume.grid.affine if matrix is None else matrix, int(code))
     image.header["descrip"] = f"{MARK}: {what}"
-    content = image.to_bytes()
-    if path.name.endswith(".gz"):
-        from isal import igzip
-
-        content = igzip.compress(content, 2, mtime=0)
+    image.header.set_slope_inter(1.0, 0.0)
+    image.update_header()
+    head = io.BytesIO()
+    image.header.write_to(head)
+    head.write(bytes(image.header.get_data_offset() - head.tell()))
+    parts = (head.getvalue(), _in_file_order(values))
+    content = _packed(*parts) if path.name.endswith(".gz") else b"".join(parts)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _in_file_order(values: np.ndarray) -> memoryview:
+    """The bytes of an array (i, j, k) as files have them, i running fastest; no copy where it lies so in memory."""
+    return memoryview(np.ascontiguousarray(values.T).reshape(-1).view(np.uint8))
+
+
+def _packed(*parts: bytes | memoryview) -> bytes:
+    """Parts of a file as one gzip."""
+    from isal import isal_zlib
+
+    packer = isal_zlib.compressobj(2, wbits=31)
+    return b"".join([*map(packer.compress, parts), packer.flush()])
 
 
 def _write_nrrd(path: Path, values: np.ndarray, volume: Volume, table: Sequence[Label], what: str) -> None:
@@ -219,9 +236,7 @@ def _write_nrrd(path: Path, values: np.ndarray, volume: Volume, table: Sequence[
     lines = ["NRRD0004", *(f"{key}: {value}" for key, value in header.items()), f"{MARK}:={what}"]
     if path.name.lower().endswith(".seg.nrrd"):
         lines += [f"{key}:={value}" for key, value in _segment_fields(values, table).items()]
-    from isal import igzip
-
-    content = igzip.compress(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes("F"), 2, mtime=0)
+    content = _packed(_in_file_order(values.astype(values.dtype.newbyteorder("<"), copy=False)))
     with replacing(path) as temporary:
         temporary.write_bytes("\n".join([*lines, "", ""]).encode() + content)
 

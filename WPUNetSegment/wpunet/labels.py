@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .boxes import bounding_box
+
 Code = tuple[str, str, str]  # coding scheme, value, meaning
 
 BACKGROUND = 0
@@ -78,7 +80,11 @@ def together(labels: np.ndarray, *, cysts: bool = False) -> np.ndarray:
 
     A cyst counts as kidney, as in KiTS19, unless ``cysts`` keeps it apart.
     """
-    kidney = labels == LEFT_KIDNEY
-    if not cysts:
-        kidney |= labels == CYST
-    return np.where(kidney, labels.dtype.type(KIDNEY), labels)
+    made = np.zeros(labels.shape, labels.dtype)
+    box = bounding_box(labels)
+    if box:
+        kidney = labels[box] == LEFT_KIDNEY
+        if not cysts:
+            kidney |= labels[box] == CYST
+        made[box] = np.where(kidney, labels.dtype.type(KIDNEY), labels[box])
+    return made

@@ -84,7 +84,8 @@ def sources(path: Path, into: Path, limit: int) -> list[Source]:
 def read(source: Source, name: str = "") -> Volume:
     """Read a CT; raises InputError with what is wrong, where ``name`` stands for the path that a user never saw."""
     try:
-        return files.read(source.path, source.series)
+        volume = files.read(source.path, source.series)
+        return volume.with_hu(geometry.contiguous(volume.hu))  # VTK shares its memory
     except InputError as error:
         raise InputError(str(error).replace(str(source.path), name or source.path.name)) from error
 

@@ -1,0 +1,31 @@
+"""Boxes of a volume: so that nothing works on more voxels than it must."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+
+Box = tuple[slice, slice, slice]
+
+
+def bounding_box(mask: np.ndarray) -> Box | None:
+    """The smallest box around what is not 0 in an array, with a slice for each of its axes; None where nothing is."""
+    sides = []
+    for _ in range(mask.ndim):
+        along = np.flatnonzero(mask.reshape(len(mask), -1).any(axis=1))
+        if not len(along):
+            return None
+        sides.append(slice(int(along[0]), int(along[-1]) + 1))
+        mask = mask[sides[-1]].any(axis=0)
+    return cast(Box, tuple(sides))
+
+
+def grown(box: Box, margin_mm: float, spacing: tuple[float, float, float], shape: tuple[int, ...]) -> Box:
+    """A box with a margin on all sides, inside an array of ``shape``."""
+    steps = [int(np.ceil(margin_mm / step)) for step in spacing]
+    slices, rows, columns = (
+        slice(max(0, side.start - step), min(size, side.stop + step))
+        for side, step, size in zip(box, steps, shape, strict=True)
+    )
+    return slices, rows, columns
