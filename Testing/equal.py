@@ -26,14 +26,20 @@ def main() -> int:
     arguments.add_argument("before", type=Path, help="another checkout")
     arguments.add_argument("ct", type=Path, nargs="+")
     arguments.add_argument("--weights", type=Path, default=bundle.BUNDLED)
-    arguments.add_argument("--output", type=Path, help="folder that keeps both label maps; those already there are used")
+    arguments.add_argument(
+        "--output", type=Path, help="folder that keeps both label maps; those already there are used"
+    )
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         into = given.output or Path(folder)
         into.mkdir(parents=True, exist_ok=True)
         for name, checkout in (("before", given.before), ("after", HERE)):
             segment_all(checkout, given.ct, given.weights, into / name)
-        print("| CT | kidney or tumor, Dice | tumor, Dice | voxels that differ | kidney or tumor, voxels |", "|---" * 5 + "|", sep="\n")
+        print(
+            "| CT | kidney or tumor, Dice | tumor, Dice | voxels that differ | kidney or tumor, voxels |",
+            "|---" * 5 + "|",
+            sep="\n",
+        )
         least = min(compare(path, into / "after" / path.name) for path in sorted((into / "before").glob("*.nii.gz")))
     print(f"least Dice: {least:.5f}")
     return int(least < LEAST)
