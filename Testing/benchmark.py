@@ -125,9 +125,11 @@ def networks(weights_file: Path | None, peers: Path | None, rounds: int = 9) -> 
     shape = (1, weights.spec.inputs, 256, 256)
     unet = UNet(weights.spec).eval()
     dense = ov.convert_model(unet, example_input=torch.zeros(shape))
-    dense.reshape(shape)
+    ours = build(weights)
+    for graph in (ours, dense):
+        graph.reshape(shape)
     graphs = {
-        f"WP-UNet {weights.spec.widths[0]}..{weights.spec.widths[-1]}": (build(weights, shape), shape),
+        f"WP-UNet {weights.spec.widths[0]}..{weights.spec.widths[-1]}": (ours, shape),
         f"dense U-Net {weights.spec.widths[0]}..{weights.spec.widths[-1]}": (dense, shape),
     }
     for name, size in PEERS.items() if peers else ():

@@ -25,6 +25,15 @@ def test_the_graph_is_the_network(make_weights, spec, monkeypatch):
     assert np.abs(rounded - expected).max() < 0.1 * np.abs(expected).max()
 
 
+def test_one_graph_serves_slices_of_every_size_in_their_order(make_weights):
+    subject = runtime.OpenVINORuntime(bundle.load(make_weights()), precision="f32")
+    for size in ((48, 64), (32, 32), (48, 64)):
+        slices = np.random.default_rng(1).normal(size=(2 * subject.batch + 1, 1, *size)).astype(np.float32)
+        together = subject(slices)
+        assert np.array_equal(together[::-1], subject(slices[::-1].copy()))
+        assert np.array_equal(together[3:4], subject(slices[3:4]))
+
+
 def test_openvino_serves_the_cpu_without_torch(make_weights):
     assert isinstance(runtime.create(bundle.load(make_weights()), "cpu"), runtime.OpenVINORuntime)
 

@@ -18,10 +18,10 @@ Node = Any  # OpenVINO takes nodes and their outputs alike, which share no publi
 _ONE_PIXEL = {"strides": [1, 1], "dilations": [1, 1]}
 
 
-def build(weights: Weights, shape: tuple[int, ...]) -> ov.Model:
-    """The graph for inputs of ``shape`` (n, inputs, h, w), float32; its one output is logits (n, classes, h, w)."""
+def build(weights: Weights) -> ov.Model:
+    """The graph for one slice of any size, (1, inputs, h, w), float32; its one output is logits (1, classes, h, w)."""
     graph = _Graph(weights)
-    slices = ops.parameter(list(shape), np.float32, name="slices")
+    slices = ops.parameter(ov.PartialShape([1, weights.spec.inputs, -1, -1]), np.float32, name="slices")
     x = graph.relu(graph.convolution(slices, "stem", padding=1))
     skips = []
     for level in range(len(weights.spec.widths)):
