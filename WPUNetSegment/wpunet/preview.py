@@ -1,153 +1,320 @@
-"""One picture that says at a glance whether the result makes sense: kidneys red, tumor green, cysts blue."""
+"""One page that says at a glance whether the result makes sense, for the screen and for the printer (A4).
+
+Of up to three lesions (or the kidneys, where there is none) the largest axial slice without and with what was marked,
+and the coronal and sagittal slices through the same place; a view from the front; measures; warnings.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
+from PIL import Image, ImageDraw
 
-from .labels import BY_SIDE, CYST_LABEL, KIDNEY_LABEL, TUMOR, TUMOR_LABEL
+from .labels import CYST_LABEL, KIDNEY_LABEL, TUMOR_LABEL
+from .preview_3d import from_the_front
+from .preview_slices import AXIAL, CORONAL, SAGITTAL, Scan, Tile, View, font
 from .report import Report
-from .structure import Structure
+from .structure import PARTS, Line, Nephrometry, Structure
 
-WINDOW_HU = (-160, 240)
-TILE = 384  # pixels of a tile's longer side
-TITLE, GAP = 44, 6
-INK, PAPER, FAINT = (236, 238, 240), (16, 18, 22), (150, 156, 164)
+PAGE = (1240, 1754)  # A4 at 150 dots an inch
+DPI = 150
+MARGIN, GAP, CAPTION = 40, 10, 24
+INNER = PAGE[0] - 2 * MARGIN
+INK, FAINT, PAPER, ALERT = (16, 18, 22), (105, 110, 118), (255, 255, 255), (150, 60, 0)
+HALF = (INNER - GAP) // 2
+BESIDE = 420  # the view from the front, where words stand beside it
+LEAST = 270  # of the overview's height
+MOST = 3  # lesions with pictures of their own
+DOUBT = "?"  # stands before the name of a doubtful structure
 
 
 def preview(hu: np.ndarray, labels: np.ndarray, affine: np.ndarray, report: Report) -> Image.Image:
-    """A picture of the slices that matter, with the measurements below.
+    """The page.
 
-    hu, labels (with sides): (slice, row, column); affine: (4, 4), (slice, row, column, 1) -> RAS mm
+    hu, labels (values of labels.BY_SIDE): (slice, row, column); affine: (4, 4), (slice, row, column, 1) -> RAS mm
     """
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
-    spacing = float(steps[0]), float(steps[1]), float(steps[2])
-    box = _field(labels, spacing)
-    tiles = [
-        _tile(hu[k][box[1:]], labels[k][box[1:]], spacing[1:], f"axial {k + 1}: {names}", "R", "L")
-        for k, names in _axial_slices(labels, report.structures, affine)
-    ]
-    row = _coronal_row(labels)
-    coronal = _tile(hu[box[0], row, box[2]], labels[box[0], row, box[2]], (spacing[0], spacing[2]), "coronal", "R", "L")
-    return _page([coronal, *tiles], report)
-
-
-def _field(labels: np.ndarray, spacing: tuple[float, float, float]) -> tuple[slice, slice, slice]:
-    """What to show: 60 mm around everything marked; the whole scan where nothing is."""
-    if not labels.any():
-        depth, rows, columns = labels.shape
-        return slice(0, depth), slice(0, rows), slice(0, columns)
-    sides = []
-    for axis, step in enumerate(spacing):
-        marked = np.flatnonzero(labels.any(axis=tuple(a for a in range(3) if a != axis)))
-        margin = int(60 / step)
-        sides.append(slice(max(0, int(marked[0]) - margin), int(marked[-1]) + 1 + margin))
-    return sides[0], sides[1], sides[2]
-
-
-def _axial_slices(
-    labels: np.ndarray, structures: Sequence[Structure], affine: np.ndarray, most: int = 5
-) -> list[tuple[int, str]]:
-    """Slices through the widest place of the largest tumors and each kidney, from head to feet, with what is there."""
-    if not structures:
-        return [(len(labels) * k // 4, "nothing found") for k in (1, 2, 3)]
-    wanted: dict[int, list[str]] = {}
-    for one in sorted(structures, key=lambda one: (one.kind == "kidney", -one.volume_ml))[:most]:
-        place = one.axial_diameter.ends_ras_mm[0] if one.axial_diameter else one.centre_ras_mm
-        k = np.linalg.solve(affine, [*place, 1.0])[0]
-        wanted.setdefault(int(np.clip(round(k), 0, len(labels) - 1)), []).append(one.name)
-    return [(k, ", ".join(there)) for k, there in sorted(wanted.items())]
-
-
-def _coronal_row(labels: np.ndarray) -> int:
-    """The row with most tumor, or else with most kidney."""
-    tumor = (labels == TUMOR).sum((0, 2))
-    return int(np.argmax(tumor if tumor.any() else (labels > 0).sum((0, 2))))
-
-
-def _tile(
-    hu: np.ndarray, labels: np.ndarray, spacing: tuple[float, float], title: str, left: str, right: str
-) -> Image.Image:
-    """One slice in true proportions with outlines, a light fill, stripes on tumor, and a scale of 5 cm."""
-    height, width = (n * mm for n, mm in zip(hu.shape, spacing, strict=True))
-    scale = TILE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    low, high = WINDOW_HU
-    grey = np.clip((hu.astype(np.float32) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-    picture = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.BICUBIC).convert("RGB"), np.float32)
-    picture = picture.copy()
-    for label in BY_SIDE:
-        mask = Image.fromarray(((labels == label.value) * 255).astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
-        _paint(picture, np.asarray(mask) > 127, label.colour, striped=label.value == TUMOR)
-    tile = Image.new("RGB", (TILE, TILE + 24), PAPER)
-    tile.paste(Image.fromarray(picture.astype(np.uint8)), ((TILE - size[0]) // 2, 24 + (TILE - size[1]) // 2))
-    draw = ImageDraw.Draw(tile)
-    draw.text((4, 4), title, INK, _font(14))
-    draw.text((6, 28 + TILE // 2), left, INK, _font(16))
-    draw.text((TILE - 18, 28 + TILE // 2), right, INK, _font(16))
-    bar = round(50 * scale)
-    draw.line((8, TILE + 14, 8 + bar, TILE + 14), INK, 3)
-    draw.text((12 + bar, TILE + 4), "5 cm", INK, _font(13))
-    return tile
-
-
-def _paint(picture: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], *, striped: bool) -> None:
-    """Colour the outline fully and the inside lightly; stripes tell tumor from kidney without colour."""
-    if not mask.any():
-        return
-    ink = np.array(colour, np.float32)
-    weight = np.where(mask, 0.22, 0.0)
-    if striped:
-        rows, columns = np.indices(mask.shape)
-        weight = np.where(mask & ((rows + columns) % 9 < 2), 0.6, weight)
-    weight = np.where(mask & ~ndimage.binary_erosion(mask, iterations=2), 1.0, weight)[..., None]
-    picture[:] = picture * (1 - weight) + ink * weight
-
-
-def _page(tiles: list[Image.Image], report: Report) -> Image.Image:
-    columns = min(3, len(tiles))
-    rows = -(-len(tiles) // columns)
-    lines = _lines(report)
-    width = columns * (TILE + GAP) + GAP
-    below = 22 * len(lines) + 40
-    page = Image.new("RGB", (width, TITLE + rows * (TILE + 24 + GAP) + below), PAPER)
-    draw = ImageDraw.Draw(page)
-    draw.text((GAP + 4, 10), _fitting(report.case, 40), INK, _font(20))
-    cysts = any(one.kind == "cyst" for one in report.structures)
-    legend = width - (440 if cysts else 300)
-    shown = ((KIDNEY_LABEL, legend), (TUMOR_LABEL, legend + 110), *([(CYST_LABEL, legend + 310)] if cysts else []))
-    for label, x in shown:
-        draw.rectangle((x, 14, x + 18, 30), label.colour)
-        draw.text((x + 26, 12), label.name + (" (striped)" if label is TUMOR_LABEL else ""), INK, _font(15))
-    for number, tile in enumerate(tiles):
-        at = GAP + (number % columns) * (TILE + GAP), TITLE + (number // columns) * (TILE + 24 + GAP)
-        page.paste(tile, at)
-    top = TITLE + rows * (TILE + 24 + GAP) + 8
-    for number, (text, ink) in enumerate(lines):
-        draw.text((GAP + 4, top + 22 * number), _fitting(text, width // 8), ink, _font(15))
+    page = Image.new("RGB", PAGE, PAPER)
+    scan = Scan(hu, labels, affine, report.affine)
+    y = _heading(page, report)
+    shown = _shown(report.structures)
+    for one in shown if len(shown) > 1 else ():
+        y = _row(page, scan, report.structures, one, y)
+    if len(shown) == 1:
+        y = _large(page, _four(scan, report.structures, shown[0], HALF), y)
+    elif not shown:
+        y = _large(page, _nothing(scan, HALF), y)
+    foot = PAGE[1] - MARGIN - 24
+    narrow = len(shown) < 2  # the words stand beside the view from the front, else under it
+    words = _words(report, INNER - BESIDE - 2 * GAP if narrow else INNER, foot - y - (0 if narrow else LEAST))
+    if narrow:
+        _in_space(page, scan, (MARGIN, y), (BESIDE, foot - y - CAPTION))
+        page.paste(words, (MARGIN + BESIDE + 2 * GAP, y))
+    else:
+        y = _overview(page, scan, report.structures, y, foot - y - words.height - CAPTION - GAP)
+        page.paste(words, (MARGIN, y))
+    _foot(page, scan, report)
     return page
 
 
-def _lines(report: Report) -> list[tuple[str, tuple[int, int, int]]]:
-    lines = [
-        (
-            f"{one.name}: {'more than ' if one.touches_border else ''}{one.volume_ml:.1f} ml, "
-            f"{one.size.mm:.0f} mm long, {one.mean_hu:.0f} HU",
-            INK,
-        )
-        for one in report.structures[:8]
+def _shown(structures: Sequence[Structure]) -> list[Structure]:
+    """What gets pictures: the largest tumors, then cysts; without any the kidneys."""
+    lesions = [one for one in structures if one.kind != "kidney"]
+    lesions.sort(key=lambda one: (one.kind != "tumor", -one.volume_ml))
+    return lesions[:MOST] or [one for one in structures if one.kind == "kidney"]
+
+
+# Pictures
+
+
+def _views(one: Structure, structures: Sequence[Structure], aspect: float = 1.0) -> tuple[View, View, View]:
+    """Axial through its largest slice, coronal and sagittal through its middle; ``aspect`` is a tile's width by height.
+
+    The axial view is as wide as the lesion needs; the others show the whole kidney, too.
+    """
+    kidney = next((other for other in structures if other.kind == "kidney" and other.side == one.side), None)
+    whole = [line for other in (one, kidney) if other for line in _lines(other)]
+    ends = np.array([end for line in whole for end in line.ends_ras_mm])
+    low, high = ends.min(0), ends.max(0)
+    wide = float(np.clip(3.5 * one.size.mm, 110, 240))
+    tall = float(max((high - low).max() + 40, 120))
+    axial = one.axial_diameter.ends_ras_mm if one.axial_diameter else (one.centre_ras_mm,)
+    middle = np.array(one.craniocaudal.ends_ras_mm).mean(0) if one.craniocaudal else np.array(one.centre_ras_mm)
+    level = float(np.mean([end[2] for end in axial]))
+    x, y, _ = one.centre_ras_mm
+    between = (low + high) / 2
+    return (
+        View(AXIAL, (float(x), float(y), level), (wide * aspect, wide)),
+        View(CORONAL, (float(between[0]), float(middle[1]), float(between[2])), (tall * aspect, tall)),
+        View(SAGITTAL, (float(middle[0]), float(between[1]), float(between[2])), (tall * aspect, tall)),
+    )
+
+
+def _lines(one: Structure) -> list[Line]:
+    """What is drawn of it."""
+    lines = (one.length, one.axial_diameter, one.axial_perpendicular, one.craniocaudal)
+    return [line for line in lines if line]
+
+
+def _large(page: Image.Image, tiles: Sequence[tuple[Tile, str]], y: int) -> int:
+    """Four large tiles, two by two."""
+    for number, (tile, caption) in enumerate(tiles):
+        x = MARGIN + (number % 2) * (HALF + GAP)
+        _place(page, tile, caption, (x, y + (number // 2) * (HALF + CAPTION + GAP)))
+    return y + 2 * (HALF + CAPTION + GAP)
+
+
+def _row(page: Image.Image, scan: Scan, structures: Sequence[Structure], one: Structure, y: int) -> int:
+    """Four tiles beside each other under the structure's name."""
+    size = (INNER - 3 * GAP) // 4
+    draw = ImageDraw.Draw(page)
+    draw.text((MARGIN, y), _title(one), INK, font(19))
+    for number, (tile, caption) in enumerate(_four(scan, structures, one, size, named=False)):
+        _place(page, tile, caption, (MARGIN + number * (size + GAP), y + 26), 14)
+    return y + 26 + size + CAPTION + GAP
+
+
+def _four(
+    scan: Scan, structures: Sequence[Structure], one: Structure, size: int, *, named: bool = True
+) -> list[tuple[Tile, str]]:
+    """Tiles and their captions: axial without and with what was marked, coronal, sagittal."""
+    axial, coronal, sagittal = _views(one, structures)
+    box, lines = (size, size), _lines(one)
+    plain = Tile(scan, axial, box).with_letters()
+    rest = [Tile(scan, view, box).with_masks().with_lines(lines).with_letters() for view in (axial, coronal, sagittal)]
+    captions = [scan.caption(view) for view in (axial, axial, coronal, sagittal)]
+    if named:
+        captions[0] = f"{_title(one)}   {captions[0]}"
+        captions[1] = "the same slice, marked, lengths in mm"
+    else:
+        captions[1] = "the same, marked; mm"
+    return list(zip((plain, *rest), captions, strict=True))
+
+
+def _overview(page: Image.Image, scan: Scan, structures: Sequence[Structure], y: int, height: int) -> int:
+    """Both kidneys in a coronal slice, and from the front."""
+    width = (INNER - GAP) // 2
+    kidneys = [one for one in structures if one.kind == "kidney"] or list(structures)
+    ends = np.array([end for one in kidneys for end in one.size.ends_ras_mm])
+    low, high = ends.min(0), ends.max(0)
+    x, _, z = (float(v) for v in (low + high) / 2)
+    middle = x, float(np.mean([one.centre_ras_mm[1] for one in kidneys])), z
+    tall = max((high - low)[2] + 50, ((high - low)[0] + 110) * height / width)
+    view = View(CORONAL, middle, (tall * width / height, tall))
+    tile = Tile(scan, view, (width, height)).with_masks().with_lines([one.length for one in kidneys]).with_letters()
+    _place(page, tile, f"both kidneys   {scan.caption(view)}", (MARGIN, y))
+    _in_space(page, scan, (MARGIN + width + GAP, y), (width, height))
+    return y + height + CAPTION + GAP
+
+
+def _in_space(page: Image.Image, scan: Scan, at: tuple[int, int], size: tuple[int, int]) -> None:
+    slices, rows, columns = (float(mm) for mm in scan.spacing)
+    picture, scale = from_the_front(scan.labels, (slices, rows, columns), size)
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((0, 0, size[0] - 1, size[1] - 1), outline=(205, 208, 212))
+    for text, place, anchor in (
+        ("R", (6, size[1] / 2), "lm"),
+        ("L", (size[0] - 6, size[1] / 2), "rm"),
+        ("H", (size[0] / 2, 6), "mt"),
+        ("F", (size[0] / 2, size[1] - 6), "mb"),
+    ):
+        draw.text(place, text, INK, font(15), anchor=anchor)
+    bar = 50 * scale
+    if bar < size[0] / 2:
+        draw.line((8, size[1] - 10, 8 + bar, size[1] - 10), INK, 2)
+        draw.text((8, size[1] - 14), "5 cm", INK, font(13), anchor="lb")
+    page.paste(picture, (at[0], at[1] + CAPTION))
+    ImageDraw.Draw(page).text((at[0], at[1] + 2), "from the front, kidneys see-through", FAINT, font(15))
+
+
+def _nothing(scan: Scan, size: int) -> list[tuple[Tile, str]]:
+    """Where nothing was found: three levels of the whole scan and a coronal slice."""
+    shape, tiles = np.array(scan.hu.shape), []
+    for axis, share in ((AXIAL, 0.3), (AXIAL, 0.5), (AXIAL, 0.7), (CORONAL, 0.5)):
+        at = shape * 0.5
+        at[axis] = shape[axis] * share
+        field = float(np.delete(shape * scan.spacing, axis).max())
+        x, y, z = (float(v) for v in (scan.affine @ [*at, 1.0])[:3])
+        view = View(axis, (x, y, z), (field, field))
+        tiles.append((Tile(scan, view, (size, size)).with_letters(), f"nothing found   {scan.caption(view)}"))
+    return tiles
+
+
+def _place(page: Image.Image, tile: Tile, caption: str, at: tuple[int, int], size: int = 15) -> None:
+    ImageDraw.Draw(page).text((at[0], at[1] + 2), _fitting(caption, tile.size[0], size), INK, font(size))
+    page.paste(tile.picture, (at[0], at[1] + CAPTION))
+
+
+# Words
+
+
+def _title(one: Structure) -> str:
+    doubt = f"{DOUBT} " if one.doubts else ""
+    chance = "" if one.certainty is None else f", {one.certainty:.0%} certain"
+    return f"{doubt}{one.name}{chance}"
+
+
+def _heading(page: Image.Image, report: Report) -> int:
+    """The case's name and the key of colours; gives where the pictures begin."""
+    draw = ImageDraw.Draw(page)
+    x = PAGE[0] - MARGIN
+    kinds = {one.kind for one in report.structures}
+    for label, how in ((CYST_LABEL, "dots"), (TUMOR_LABEL, "stripes"), (KIDNEY_LABEL, "plain")):
+        if label.key != "kidney" and label.key not in kinds:
+            continue
+        text = f"{label.name} ({how})"
+        x -= int(draw.textlength(text, font(16)))
+        draw.text((x, MARGIN + 4), text, INK, font(16))
+        draw.rectangle((x - 26, MARGIN + 5, x - 8, MARGIN + 21), label.colour)
+        x -= 46
+    draw.text((MARGIN, MARGIN), _fitting(report.case or "CT", x - MARGIN - 20, 24), INK, font(24))
+    return MARGIN + 40
+
+
+def _words(report: Report, width: int, height: int) -> Image.Image:
+    """Measures, scores and warnings as a picture of this width and at most this height."""
+    block = Image.new("RGB", (width, max(height, 60)), PAPER)
+    draw = ImageDraw.Draw(block)
+    scores = [one for one in report.structures if one.nephrometry]
+    below = [(f"{one.name}: {_score(one.nephrometry)}", INK) for one in scores if one.nephrometry]
+    below += [(f"! {warning}", ALERT) for warning in report.warnings]
+    y = _table(draw, report.structures, width, block.height - 24 * min(4, len(below)) - 24)
+    for text, ink in below:
+        lines = _wrapped(text, width, 15)
+        if y + 20 * (len(lines) + (text is not below[-1][0])) > block.height:
+            draw.text((0, y), "More is in the report.", ink, font(15))
+            y += 20
+            break
+        for line in lines:
+            draw.text((0, y), line, ink, font(15))
+            y += 20
+    return block.crop((0, 0, width, min(y + 6, block.height)))
+
+
+def _table(draw: ImageDraw.ImageDraw, structures: Sequence[Structure], width: int, most: int) -> int:
+    """A row a structure, down to ``most``; gives where it ends."""
+    y = 0
+    for line in range(2):
+        for heads, right in zip(HEADS, RIGHT_EDGES, strict=True):
+            draw.text((width * right, y), heads[line], FAINT, font(13), anchor="ra")
+        y += 16
+    y += 3
+    for number, one in enumerate(structures):
+        if y > most:
+            draw.text((0, y), f"and {len(structures) - number} more: see the report", FAINT, font(15))
+            return y + 26
+        name, *cells = _cells(one)
+        draw.text((0, y), name, INK, font(16))
+        for text, right in zip(cells, RIGHT_EDGES, strict=True):
+            draw.text((width * right, y), text, INK, font(16), anchor="ra")
+        y += 23
+    if any(one.doubts for one in structures):
+        draw.text((0, y), f"{DOUBT} doubtful: look at it", FAINT, font(15))
+        y += 22
+    return y + 8
+
+
+HEADS = (
+    *(("certain", ""), ("volume", "ml"), ("longest", "mm"), ("axial, or", "section mm"), ("head to", "feet mm")),
+    *(("mean", "HU"), ("R.E.N.A.L.", "to be checked")),
+)
+RIGHT_EDGES = (0.33, 0.45, 0.55, 0.68, 0.78, 0.85, 1.0)  # of the width
+
+
+def _cells(one: Structure) -> tuple[str, ...]:
+    least = ">" if one.touches_border else ""
+    first, second = (
+        (one.width, one.thickness) if one.kind == "kidney" else (one.axial_diameter, one.axial_perpendicular)
+    )
+    return (
+        f"{DOUBT} {one.name}" if one.doubts else one.name,
+        "" if one.certainty is None else f"{one.certainty:.0%}",
+        f"{least}{one.volume_ml:.1f}",
+        f"{least}{one.size.mm:.0f}",
+        f"{first.mm:.0f} x {second.mm:.0f}" if first and second else "",
+        f"{one.craniocaudal.mm:.0f}" if one.craniocaudal else "",
+        f"{one.mean_hu:.0f}",
+        one.nephrometry.text if one.nephrometry else "",
+    )
+
+
+def _score(score: Nephrometry) -> str:
+    """Each letter of a score with the number behind it."""
+    if score.total is None:
+        return f"no R.E.N.A.L. score: {score.missing}"
+    letters = zip("RENALh", (getattr(score, name) for name in PARTS), strict=True)
+    told = [
+        f"{letter} {part.points}" + ("" if part.value is None else f" ({part.value:.0f} {part.unit})")
+        for letter, part in letters
+        if part and part.points != ""
     ]
-    lines += [(f"! {warning}", (250, 204, 90)) for warning in report.warnings]
-    lines.append((f"For research only, not a medical device.  {report.network}", FAINT))
+    return f"R.E.N.A.L. {score.text}, computed, to be checked: {', '.join(told)}"
+
+
+def _foot(page: Image.Image, scan: Scan, report: Report) -> None:
+    slices, rows, columns = scan.spacing
+    told = (
+        f"For research only, not a medical device. {report.network}, {report.started:%Y-%m-%d %H:%M}. "
+        f"Voxels {columns:.2f} x {rows:.2f} x {slices:.2f} mm; i, j, k count from 0 along the file's own axes."
+    )
+    at = (MARGIN, PAGE[1] - MARGIN)
+    ImageDraw.Draw(page).text(at, _fitting(told, INNER, 14), FAINT, font(14), anchor="ls")
+
+
+def _fitting(text: str, width: int, size: int) -> str:
+    """The text, shortened to a width in pixels."""
+    while text and font(size).getlength(text) > width:
+        text = text[:-2].rstrip("…") + "…"
+    return text
+
+
+def _wrapped(text: str, width: int, size: int) -> list[str]:
+    """The text in lines of a width in pixels."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font(size).getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
     return lines
-
-
-def _fitting(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)
