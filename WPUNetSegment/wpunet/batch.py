@@ -40,11 +40,12 @@ class Job:
     series: str | None = None
     sides: bool = False
     dicom_seg: Path | None = None
+    dicom_sr: Path | None = None
     fractional: bool = False
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        wanted = (self.preview, self.uncertainty, self.report, self.dicom_seg, self.labels)
+        wanted = (self.preview, self.uncertainty, self.report, self.dicom_sr, self.dicom_seg, self.labels)
         return tuple(path for path in wanted if path)
 
     @property
@@ -79,22 +80,28 @@ class Job:
             told.add_text("Software", outputs.MARK)
             with outputs.replacing(self.preview) as temporary:
                 picture = preview.preview(result.volume.hu, result.labels, result.volume.affine, result.report)
-                picture.save(temporary, "PNG", pnginfo=told)
+                picture.save(temporary, "PNG", pnginfo=told, dpi=(preview.DPI, preview.DPI))
         if self.uncertainty:
             files.write_map(self.uncertainty, result.uncertainty.astype("float32") / 255.0, result.volume)
         if self.report:
             with outputs.replacing(self.report) as temporary:
                 temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")
         if self.segmentation_object:
-            from . import dicom_seg  # needs highdicom
-
-            made = dicom_seg.segmentation(result, fractional=self.fractional)
-            dicom_seg.write(self.segmentation_object, made)
-            if self.segmentation_object == self.labels:
-                return
+            self._write_dicom(result, self.segmentation_object)
+        if self.segmentation_object == self.labels:
+            return
         by_side = self.sides or self.labels.name.endswith(".seg.nrrd")
         labels = result.labels if by_side else together(result.labels)
         files.write_labels(self.labels, labels, result.volume, BY_SIDE if by_side else TOGETHER)
+
+    def _write_dicom(self, result: Result, path: Path) -> None:
+        """The segmentation object and what refers to it; that comes first, so that where the object is, all is."""
+        from . import dicom_seg, dicom_sr  # need highdicom
+
+        made = dicom_seg.segmentation(result, fractional=self.fractional)
+        if self.dicom_sr:
+            dicom_seg.write(self.dicom_sr, dicom_sr.measurement_report(result, made))
+        dicom_seg.write(path, made)
 
 
 def _require_dicom(ct: Path) -> None:
@@ -182,10 +189,11 @@ def _is_single(arguments: Namespace, cts: Sequence[Found]) -> bool:
 
 
 def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
-    if arguments.report or arguments.preview or arguments.uncertainty or arguments.dicom_seg:
+    single = (arguments.report, arguments.preview, arguments.uncertainty, arguments.dicom_seg, arguments.dicom_sr)
+    if any(single):
         raise InputError(
             "With several CTs each gets its report and preview in the folder that -o names;"
-            " leave --report, --preview, --uncertainty and --dicom-seg out (--format dcm writes DICOM)."
+            " leave --report, --preview, --uncertainty, --dicom-seg and --dicom-sr out (--format dcm writes DICOM)."
         )
     folder = arguments.output
     if folder is None:
@@ -202,6 +210,7 @@ def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
             preview=folder / f"{name}.png",
             series=arguments.series or ct.series,
             sides=arguments.sides,
+            dicom_sr=folder / f"{name}_measures.dcm" if ending == "dcm" else None,
             fractional=arguments.fractional,
         )
         for ct, name in zip(cts, distinct_names([ct.path for ct in cts]), strict=True)
@@ -217,6 +226,8 @@ def _single(arguments: Namespace, ct: Found) -> Job:
         raise InputError(f"The name of the segmentation, {output}, must end in {', '.join(SUFFIXES)}.")
     if arguments.format and not output.name.endswith(f".{arguments.format}"):
         raise InputError(f"--format {arguments.format} contradicts the name of the output, {output}; change one.")
+    if arguments.dicom_sr and not (arguments.dicom_seg or output.name.endswith(".dcm")):
+        raise InputError("The report of --dicom-sr refers to a DICOM segmentation; write that, too: --dicom-seg FILE.")
     return Job(
         ct=ct.path,
         name=name,
@@ -227,6 +238,7 @@ def _single(arguments: Namespace, ct: Found) -> Job:
         series=arguments.series or ct.series,
         sides=arguments.sides,
         dicom_seg=arguments.dicom_seg,
+        dicom_sr=arguments.dicom_sr,
         fractional=arguments.fractional,
     )
 

@@ -83,6 +83,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--preview", type=Path, metavar="FILE", help="write a PNG of the slices that matter")
     add("--uncertainty", type=Path, metavar="FILE", help="write each voxel's chance, 0 to 1, to be called wrongly")
     add("--dicom-seg", type=Path, metavar="FILE", help="of a DICOM CT: write a DICOM segmentation, as -o FILE.dcm does")
+    add("--dicom-sr", type=Path, metavar="FILE", help="of a DICOM CT: write the measures as a DICOM report (TID 1500)")
     add("--fractional", action="store_true", help="the DICOM segmentation holds each voxel's certainty")
     add("--sides", action="store_true", help="give the left kidney a label of its own (3) in nii.gz")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")

@@ -16,17 +16,17 @@ import numpy as np
 import pydicom
 from pydicom.sr.codedict import codes
 
-from . import __version__, files
+from . import __version__, outputs
 from . import volume as geometry
-from .bodies import bodies
 from .errors import InputError
-from .labels import BY_SIDE, CYST, CYST_LABEL, LEFT, LEFT_KIDNEY, RIGHT, RIGHT_KIDNEY, TUMOR, Code, Label
+from .labels import BY_SIDE, LEFT, RIGHT, Code, Label
+from .measure import parts
 from .report import USE
 from .segment import Result
-from .structure import Structure
 from .volume import Volume
 
 MAKER, MODEL = "WPUNetSegment", "wpunet"
+UNICODE = "ISO_IR 192"  # UTF-8, in which any name can be written
 SERIES_NUMBER = 300  # what dcmqi and 3D Slicer take, too; it tells nothing, the UID does
 # What the standard wants in every object, be it empty: scanners and exports leave some of it out
 MAY_BE_EMPTY = (
@@ -51,14 +51,13 @@ def segmentation(result: Result, *, fractional: bool = False) -> hd.seg.Segmenta
     Raises InputError where the CT was no DICOM or its files lack what an object of the same study needs.
     """
     images = source_images(result.volume)
-    segments, values = _segments(result), _in_frames(_numbered(result.labels, result.report.structures), result.volume)
-    kind = "FRACTIONAL" if fractional else "BINARY"
+    values = _in_frames(segment_numbers(result.labels, result.volume.affine), result.volume)
     try:
         made = hd.seg.Segmentation(
             source_images=images,
             pixel_array=values,
-            segmentation_type=kind,
-            segment_descriptions=segments,
+            segmentation_type="FRACTIONAL" if fractional else "BINARY",
+            segment_descriptions=_segments(result),
             series_instance_uid=hd.UID(),
             series_number=SERIES_NUMBER,
             sop_instance_uid=hd.UID(),
@@ -70,6 +69,7 @@ def segmentation(result: Result, *, fractional: bool = False) -> hd.seg.Segmenta
             content_label="KIDNEYS",
             content_description=USE.split(":")[0],
             series_description="Kidneys and tumors (WP-UNet)",
+            specific_character_set=UNICODE,
             omit_empty_frames=bool(values.any()),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -81,7 +81,7 @@ def segmentation(result: Result, *, fractional: bool = False) -> hd.seg.Segmenta
 
 def write(path: Path, dataset: pydicom.Dataset) -> None:
     """An object into a file, whole or not at all; raises OutputError."""
-    with files.replacing(path) as temporary:
+    with outputs.replacing(path) as temporary:
         dataset.save_as(temporary)
 
 
@@ -164,34 +164,25 @@ def algorithm(result: Result) -> hd.AlgorithmIdentificationSequence:
 
 def _segments(result: Result) -> list[hd.seg.SegmentDescription]:
     """One description for each structure of the report; the two kidneys, empty, where nothing was found."""
-    structures = result.report.structures
-    wanted = [(one.kind, one.side) for one in structures] or [("kidney", "right"), ("kidney", "left")]
-    called = [one.name for one in structures] or ["right kidney", "left kidney"]
+    wanted = [(one.name, one.kind, one.side) for one in result.report.structures]
+    wanted = wanted or [("right kidney", "kidney", "right"), ("left kidney", "kidney", "left")]
     return [
-        _segment(number, name, _label(kind, side), side, algorithm(result))
-        for number, (name, (kind, side)) in enumerate(zip(called, wanted, strict=True), 1)
+        _segment(number, name, label_of(kind, side), side, algorithm(result))
+        for number, (name, kind, side) in enumerate(wanted, 1)
     ]
 
 
-def _label(kind: str, side: str) -> Label:
+def label_of(kind: str, side: str) -> Label:
     keys = {f"{kind}_{side}", kind}
-    return next(label for label in (*BY_SIDE, CYST_LABEL) if label.key in keys)
+    return next(label for label in BY_SIDE if label.key in keys)
 
 
-def _numbered(labels: np.ndarray, structures: Sequence[Structure]) -> np.ndarray:
-    """The number of its structure, from 1, in each voxel; labels (slice, row, column)."""
-    numbers = np.zeros(labels.shape, np.uint8 if len(structures) < 256 else np.uint16)
-    values = {"right": RIGHT_KIDNEY, "left": LEFT_KIDNEY}
-    for number, one in enumerate(structures, 1):
-        if one.kind == "kidney":
-            numbers[labels == values[one.side]] = number
-    for kind, value in (("tumor", TUMOR), ("cyst", CYST)):
-        found = bodies(labels == value)
-        largest_first = np.argsort(-found.voxels, kind="stable")
-        wanted = [number for number, one in enumerate(structures, 1) if one.kind == kind]
-        for number, body in zip(wanted, largest_first, strict=True):
-            box = found.boxes[body]
-            numbers[box][found.numbers[box] == body + 1] = number
+def segment_numbers(labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The number of its structure, from 1 in the report's order, in each voxel; labels (slice, row, column)."""
+    found = parts(labels, affine)
+    numbers = np.zeros(labels.shape, np.uint8 if len(found) < 256 else np.uint16)
+    for number, body in enumerate(found, 1):
+        numbers[body.box][body.mask] = number
     return numbers
 
 
