@@ -23,6 +23,7 @@ MARGIN, GAP, CAPTION = 40, 10, 24
 INNER = PAGE[0] - 2 * MARGIN
 INK, FAINT, PAPER, ALERT = (16, 18, 22), (105, 110, 118), (255, 255, 255), (150, 60, 0)
 HALF = (INNER - GAP) // 2
+FOOT = PAGE[1] - MARGIN - 24  # where the line at the foot begins
 BESIDE = 420  # the view from the front, where words stand beside it
 LEAST = 270  # of the overview's height
 MOST = 3  # lesions with pictures of their own
@@ -38,20 +39,19 @@ def preview(hu: np.ndarray, labels: np.ndarray, affine: np.ndarray, report: Repo
     scan = Scan(hu, labels, affine, report.affine)
     y = _heading(page, report)
     shown = _shown(report.structures)
-    for one in shown if len(shown) > 1 else ():
-        y = _row(page, scan, report.structures, one, y)
-    if len(shown) == 1:
-        y = _large(page, _four(scan, report.structures, shown[0], HALF), y)
-    elif not shown:
-        y = _large(page, _nothing(scan, HALF), y)
-    foot = PAGE[1] - MARGIN - 24
-    narrow = len(shown) < 2  # the words stand beside the view from the front, else under it
-    words = _words(report, INNER - BESIDE - 2 * GAP if narrow else INNER, foot - y - (0 if narrow else LEAST))
-    if narrow:
-        _in_space(page, scan, (MARGIN, y), (BESIDE, foot - y - CAPTION))
-        page.paste(words, (MARGIN + BESIDE + 2 * GAP, y))
+    if not shown:
+        y = _grid(page, _nothing(scan, (HALF, 480)), y)
+        page.paste(_words(report, INNER, FOOT - y), (MARGIN, y))
+    elif len(shown) == 1:
+        y = _grid(page, _four(scan, report.structures, shown[0], (HALF, HALF)), y)
+        _in_space(page, scan, (MARGIN, y), (BESIDE, FOOT - y - CAPTION))
+        beside = BESIDE + 2 * GAP
+        page.paste(_words(report, INNER - beside, FOOT - y), (MARGIN + beside, y))
     else:
-        y = _overview(page, scan, report.structures, y, foot - y - words.height - CAPTION - GAP)
+        for one in shown:
+            y = _row(page, scan, report.structures, one, y, 400 if len(shown) == 2 else 290)
+        words = _words(report, INNER, FOOT - y - LEAST)
+        y = _overview(page, scan, report.structures, y, FOOT - y - words.height - CAPTION - GAP)
         page.paste(words, (MARGIN, y))
     _foot(page, scan, report)
     return page
@@ -67,24 +67,23 @@ def _shown(structures: Sequence[Structure]) -> list[Structure]:
 # Pictures
 
 
-def _views(one: Structure, structures: Sequence[Structure], aspect: float = 1.0) -> tuple[View, View, View]:
-    """Axial through its largest slice, coronal and sagittal through its middle; ``aspect`` is a tile's width by height.
+def _views(one: Structure, structures: Sequence[Structure], size: tuple[int, int]) -> tuple[View, View, View]:
+    """Axial through its largest slice, coronal and sagittal through its middle, for tiles of ``size``.
 
-    The axial view is as wide as the lesion needs; the others show the whole kidney, too.
+    The axial view is as wide as the structure needs; the others show the whole kidney, too.
     """
-    kidney = next((other for other in structures if other.kind == "kidney" and other.side == one.side), None)
-    whole = [line for other in (one, kidney) if other for line in _lines(other)]
-    ends = np.array([end for line in whole for end in line.ends_ras_mm])
+    kidney = next((other for other in structures if other.kind == "kidney" and other.side == one.side), one)
+    ends = np.array([end for other in (one, kidney) for line in _lines(other) for end in line.ends_ras_mm])
     low, high = ends.min(0), ends.max(0)
-    wide = float(np.clip(3.5 * one.size.mm, 110, 240))
-    tall = float(max((high - low).max() + 40, 120))
+    between, aspect = (low + high) / 2, size[0] / size[1]
+    wide = float(np.clip(3.5 * one.size.mm, 110, 240)) if one.kind != "kidney" else 150.0
+    tall = float(max(high[2] - low[2] + 50, (high - low)[:2].max() / aspect + 50, 120))
     axial = one.axial_diameter.ends_ras_mm if one.axial_diameter else (one.centre_ras_mm,)
-    middle = np.array(one.craniocaudal.ends_ras_mm).mean(0) if one.craniocaudal else np.array(one.centre_ras_mm)
     level = float(np.mean([end[2] for end in axial]))
+    middle = np.array(one.craniocaudal.ends_ras_mm).mean(0) if one.craniocaudal else np.array(one.centre_ras_mm)
     x, y, _ = one.centre_ras_mm
-    between = (low + high) / 2
     return (
-        View(AXIAL, (float(x), float(y), level), (wide * aspect, wide)),
+        View(AXIAL, (x, y, level), (wide, wide / aspect)),
         View(CORONAL, (float(between[0]), float(middle[1]), float(between[2])), (tall * aspect, tall)),
         View(SAGITTAL, (float(middle[0]), float(between[1]), float(between[2])), (tall * aspect, tall)),
     )
@@ -96,32 +95,30 @@ def _lines(one: Structure) -> list[Line]:
     return [line for line in lines if line]
 
 
-def _large(page: Image.Image, tiles: Sequence[tuple[Tile, str]], y: int) -> int:
-    """Four large tiles, two by two."""
+def _grid(page: Image.Image, tiles: Sequence[tuple[Tile, str]], y: int) -> int:
+    """Large tiles, two in a row."""
+    down = tiles[0][0].size[1] + CAPTION + GAP
     for number, (tile, caption) in enumerate(tiles):
-        x = MARGIN + (number % 2) * (HALF + GAP)
-        _place(page, tile, caption, (x, y + (number // 2) * (HALF + CAPTION + GAP)))
-    return y + 2 * (HALF + CAPTION + GAP)
+        _place(page, tile, caption, (MARGIN + (number % 2) * (HALF + GAP), y + (number // 2) * down))
+    return y + (len(tiles) + 1) // 2 * down
 
 
-def _row(page: Image.Image, scan: Scan, structures: Sequence[Structure], one: Structure, y: int) -> int:
+def _row(page: Image.Image, scan: Scan, structures: Sequence[Structure], one: Structure, y: int, height: int) -> int:
     """Four tiles beside each other under the structure's name."""
-    size = (INNER - 3 * GAP) // 4
-    draw = ImageDraw.Draw(page)
-    draw.text((MARGIN, y), _title(one), INK, font(19))
-    for number, (tile, caption) in enumerate(_four(scan, structures, one, size, named=False)):
-        _place(page, tile, caption, (MARGIN + number * (size + GAP), y + 26), 14)
-    return y + 26 + size + CAPTION + GAP
+    width = (INNER - 3 * GAP) // 4
+    ImageDraw.Draw(page).text((MARGIN, y), _title(one), INK, font(19))
+    for number, (tile, caption) in enumerate(_four(scan, structures, one, (width, height), named=False)):
+        _place(page, tile, caption, (MARGIN + number * (width + GAP), y + 26), 14)
+    return y + 26 + height + CAPTION + GAP
 
 
 def _four(
-    scan: Scan, structures: Sequence[Structure], one: Structure, size: int, *, named: bool = True
+    scan: Scan, structures: Sequence[Structure], one: Structure, size: tuple[int, int], *, named: bool = True
 ) -> list[tuple[Tile, str]]:
     """Tiles and their captions: axial without and with what was marked, coronal, sagittal."""
-    axial, coronal, sagittal = _views(one, structures)
-    box, lines = (size, size), _lines(one)
-    plain = Tile(scan, axial, box).with_letters()
-    rest = [Tile(scan, view, box).with_masks().with_lines(lines).with_letters() for view in (axial, coronal, sagittal)]
+    axial, coronal, sagittal = _views(one, structures, size)
+    plain, lines = Tile(scan, axial, size).with_letters(), _lines(one)
+    rest = [Tile(scan, view, size).with_masks().with_lines(lines).with_letters() for view in (axial, coronal, sagittal)]
     captions = [scan.caption(view) for view in (axial, axial, coronal, sagittal)]
     if named:
         captions[0] = f"{_title(one)}   {captions[0]}"
@@ -167,16 +164,16 @@ def _in_space(page: Image.Image, scan: Scan, at: tuple[int, int], size: tuple[in
     ImageDraw.Draw(page).text((at[0], at[1] + 2), "from the front, kidneys see-through", FAINT, font(15))
 
 
-def _nothing(scan: Scan, size: int) -> list[tuple[Tile, str]]:
-    """Where nothing was found: three levels of the whole scan and a coronal slice."""
+def _nothing(scan: Scan, size: tuple[int, int]) -> list[tuple[Tile, str]]:
+    """Where nothing was found: five levels of the whole scan and a coronal slice."""
     shape, tiles = np.array(scan.hu.shape), []
-    for axis, share in ((AXIAL, 0.3), (AXIAL, 0.5), (AXIAL, 0.7), (CORONAL, 0.5)):
+    for axis, share in (*((AXIAL, share) for share in (0.2, 0.35, 0.5, 0.65, 0.8)), (CORONAL, 0.5)):
         at = shape * 0.5
         at[axis] = shape[axis] * share
-        field = float(np.delete(shape * scan.spacing, axis).max())
+        down, across = (float(mm) for mm in np.delete(shape * scan.spacing, axis))
         x, y, z = (float(v) for v in (scan.affine @ [*at, 1.0])[:3])
-        view = View(axis, (x, y, z), (field, field))
-        tiles.append((Tile(scan, view, (size, size)).with_letters(), f"nothing found   {scan.caption(view)}"))
+        view = View(axis, (x, y, z), (across, down))
+        tiles.append((Tile(scan, view, size).with_letters(), f"nothing found   {scan.caption(view)}"))
     return tiles
 
 
@@ -200,7 +197,7 @@ def _heading(page: Image.Image, report: Report) -> int:
     x = PAGE[0] - MARGIN
     kinds = {one.kind for one in report.structures}
     for label, how in ((CYST_LABEL, "dots"), (TUMOR_LABEL, "stripes"), (KIDNEY_LABEL, "plain")):
-        if label.key != "kidney" and label.key not in kinds:
+        if label.key not in kinds:
             continue
         text = f"{label.name} ({how})"
         x -= int(draw.textlength(text, font(16)))
@@ -218,7 +215,7 @@ def _words(report: Report, width: int, height: int) -> Image.Image:
     scores = [one for one in report.structures if one.nephrometry]
     below = [(f"{one.name}: {_score(one.nephrometry)}", INK) for one in scores if one.nephrometry]
     below += [(f"! {warning}", ALERT) for warning in report.warnings]
-    y = _table(draw, report.structures, width, block.height - 24 * min(4, len(below)) - 24)
+    y = _table(draw, report.structures, width, block.height - 24 * min(4, len(below)) - 24) if report.structures else 0
     for text, ink in below:
         lines = _wrapped(text, width, 15)
         if y + 20 * (len(lines) + (text is not below[-1][0])) > block.height:

@@ -152,7 +152,7 @@ class Tile:
         ):
             write(draw, at, text, 15, anchor)
         bar = 50 * self.scale
-        if bar < width / 2 - 40:
+        if bar < width - 120:  # beside the window
             y = height - 10
             draw.line((8, y, 8 + bar, y), DARK, 5)
             draw.line((8, y, 8 + bar, y), LIGHT, 2)
