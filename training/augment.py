@@ -8,6 +8,7 @@ device that trains.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -15,11 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from wpunet.labels import TUMOR
+from wpunet.errors import InputError
+from wpunet.labels import CYST, KIDNEY, TUMOR
 from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import GROUPS, HU_A_GREY, LOWEST_HU, Case
 from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, seats
+from training.losses import CYST_CLASS, EITHER
 
 SOFT_TISSUE_HU = 45.0
 VISIBLE_MM = 40.0  # a tumor of this diameter bulges so much that it shows without contrast
@@ -33,6 +36,7 @@ class Mixture:
     healthy:     the half with the tumor replaced by the mirrored other one, where that one has a healthy kidney
     no_contrast: the contrast agent taken away; not from samples with a small tumor, which could not be seen any more
     composite:   the frame around a crop filled from a kidney-free level
+    window:      shown in a narrower window, as published pictures are: darker and brighter values are cut off
     zoom, turn_degrees, shift_mm, noise_hu: how far at most
     small_tumors: how much more often patients with tumors under 25 mm are drawn (those under 40 mm: half of that)
     lesions: of labelled samples that get a synthetic tumor or cyst
@@ -49,6 +53,7 @@ class Mixture:
     healthy: float = 0.2
     no_contrast: float = 0.22
     composite: float = 0.4
+    window: float = 0.3
     zoom: float = 1.4
     turn_degrees: float = 25.0
     shift_mm: float = 40.0
@@ -68,16 +73,27 @@ PLAIN = Mixture(**{one.name: 0.0 for one in fields(Mixture)} | {"zoom": 1.0, "sm
 
 @dataclass
 class Shelf:
-    """The cases of one group on the device: a list of uint8 pictures (grey, labels) a case."""
+    """The cases of one group on the device: a list of uint8 pictures (grey, labels) a case.
+
+    sources: the share of each source; {}: as it has cases. weights: of each case among those of its source
+    """
 
     cases: list[Case]
     device: torch.device
+    sources: dict[str, float]
+    weights: np.ndarray
 
     def __post_init__(self) -> None:
         self.grey = [torch.from_numpy(case.grey).to(self.device) for case in self.cases]
         self.labels = [torch.from_numpy(case.labels).to(self.device) for case in self.cases]
         self.marked = [np.flatnonzero(case.labels.reshape(len(case.labels), -1).any(1)) for case in self.cases]
         self.tumorous = [np.flatnonzero((case.labels == TUMOR).any((1, 2))) for case in self.cases]
+        self.chances = _chances(self.cases, self.sources, self.weights)
+        self._upto = np.cumsum(self.chances)
+
+    def draw(self, at: float) -> int:
+        """The case that a number from 0 to 1 falls to."""
+        return min(int(np.searchsorted(self._upto, at, side="right")), len(self.cases) - 1)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -102,6 +118,7 @@ class Plan:
     offset: float
     noise_hu: float
     noise_coarse: bool
+    window: tuple[float, float] | None
     blur: float
     noise_seed: int
     lesion: Lesion | None
@@ -111,7 +128,10 @@ class Plan:
 
 
 class Sampler:
-    """Batches for the network: normalised slices (n, 1, size, size) float32 and labels (n, size, size) int64."""
+    """Batches for the network: normalised slices (n, 1, size, size) float32 and labels (n, size, size) int64.
+
+    Labels are classes: 0, 1 kidney, 2 tumor and with ``cysts`` 3 cyst and losses.EITHER; without them cysts are kidney.
+    """
 
     def __init__(
         self,
@@ -121,21 +141,36 @@ class Sampler:
         size: int,
         seed: int,
         device: str | torch.device = "cpu",
+        *,
+        cysts: bool = False,
+        sources: dict[str, float] | None = None,
     ) -> None:
         self.mixture, self.pixel_mm, self.size, self.seed = mixture, pixel_mm, size, seed
-        self.device = torch.device(device)
-        self.shelves = {group: Shelf(cases.get(group, []), self.device) for group in GROUPS}
-        weights = np.array([_weight(case, mixture.small_tumors) for case in cases["labelled"]])
-        self._patients = weights / weights.sum()
+        self.device, self.cysts = torch.device(device), cysts
+        self.shelves = {}
+        for group in GROUPS:
+            there = cases.get(group, [])
+            weights = [_weight(case, mixture.small_tumors) if group == "labelled" else 1.0 for case in there]
+            self.shelves[group] = Shelf(there, self.device, sources or {}, np.array(weights))
+        self.drawn: Counter[tuple[str, str]] = Counter()
 
     def batch(self, step: int, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Samples ``first`` to ``last`` (not included) of a step."""
         plans = [self._plan(np.random.default_rng([self.seed, step, index])) for index in range(first, last)]
+        self.drawn.update((plan.shelf, self.shelves[plan.shelf].cases[plan.case].source) for plan in plans)
         placed = [self._place(plan) for plan in plans]
         hu, labels = torch.stack([x for x, _ in placed]), torch.stack([y for _, y in placed])
         hu = self._tissue(hu, labels, plans)
-        hu = self._scanner(hu, plans)
-        return normalise(hu)[:, None], labels.long()
+        hu = self._windowed(self._scanner(hu, plans), plans)
+        told = torch.tensor([self.shelves[plan.shelf].cases[plan.case].cysts for plan in plans], device=self.device)
+        return normalise(hu)[:, None], self._classes(labels, told)
+
+    def _classes(self, labels: Tensor, told: Tensor) -> Tensor:
+        """Labels (n, h, w) -> classes; ``told`` (n,): whether what is marked as kidney cannot be a cyst."""
+        if not self.cysts:
+            return labels.masked_fill(labels == CYST, KIDNEY).long()
+        either = (labels == KIDNEY) & ~told[:, None, None]
+        return labels.masked_fill(labels == CYST, CYST_CLASS).masked_fill(either, EITHER).long()
 
     def _plan(self, g: np.random.Generator) -> Plan:
         """Draw a sample; every number is drawn whether it is used or not, so that one choice does not move others."""
@@ -143,8 +178,8 @@ class Sampler:
         group_draw, frame_draw, healthy, plain, tint, doubt = g.random(6)
         shelf = self._shelf(group_draw)
         labelled, real = shelf == "labelled", shelf in ("labelled", "tumor_free")
-        patient = int(g.choice(len(self._patients), p=self._patients))
-        case = patient if labelled else int(g.integers(len(self.shelves[shelf])))
+        case = self.shelves[shelf].draw(float(g.random()))
+        donors = self.shelves["labelled"].chances
         level = self._level(shelf, case, g)
         frame = self._frame(g) if labelled and frame_draw < m.composite else None
         centre, reach = np.zeros(2), m.shift_mm if labelled else 2 * m.shift_mm
@@ -166,12 +201,13 @@ class Sampler:
             offset=float(g.uniform(-15, 15)) if m.noise_hu else 0.0,
             noise_hu=float(g.uniform(0.1, 1)) * m.noise_hu * (doubt < 0.5),
             noise_coarse=bool(doubt < 0.25),
+            window=(float(g.uniform(-160, -60)), float(g.uniform(240, 340))) if g.random() < m.window else None,
             blur=float(g.uniform(0.4, 1.0)) * (doubt > 0.85) * bool(m.noise_hu),
             noise_seed=int(g.integers(2**31)),
             lesion=Lesion.draw(g) if labelled and g.random() < m.lesions else None,
             decoy=Lesion.draw(g) if shelf != "generated" and g.random() < m.decoys else None,
-            graft=Graft.draw(g, self._patients) if labelled and g.random() < m.grafts else None,
-            foreign=Graft.draw(g, self._patients) if shelf != "generated" and g.random() < m.foreign else None,
+            graft=Graft.draw(g, donors) if labelled and g.random() < m.grafts else None,
+            foreign=Graft.draw(g, donors) if shelf != "generated" and g.random() < m.foreign else None,
         )
 
     def _shelf(self, draw: float) -> str:
@@ -276,7 +312,7 @@ class Sampler:
 
     def _tissue(self, hu: Tensor, labels: Tensor, plans: Sequence[Plan]) -> Tensor:
         """Contrast: kidneys and tumors brighter or darker than they were, or the agent taken away."""
-        kidney, tumor = blur((labels == 1).float(), [1.0] * len(plans)), blur((labels == 2).float(), [1.0] * len(plans))
+        kidney, tumor = (blur((labels == one).float(), [1.0] * len(plans)) for one in (KIDNEY, TUMOR))
         hu = hu + kidney * self._column(plans, "kidney_hu") + tumor * self._column(plans, "tumor_hu")
         for k, plan in enumerate(plans):
             if plan.squeeze < 1 and not self._hidden(labels[k]):
@@ -298,6 +334,14 @@ class Sampler:
         noise = torch.where(coarse, blur(noise, [0.7] * len(plans)) * 2, noise)
         return blur(hu + noise * self._column(plans, "noise_hu"), [plan.blur for plan in plans])
 
+    @staticmethod
+    def _windowed(hu: Tensor, plans: Sequence[Plan]) -> Tensor:
+        """What a narrow window shows of the slices that get one."""
+        for k, plan in enumerate(plans):
+            if plan.window is not None:
+                hu[k] = hu[k].clip(*plan.window)
+        return hu
+
     def _noise(self, plan: Plan) -> Tensor:
         generator = torch.Generator(self.device).manual_seed(plan.noise_seed)
         return torch.randn(self.size, self.size, generator=generator, device=self.device)
@@ -306,6 +350,21 @@ class Sampler:
         """(n, 1, 1): one number of each plan."""
         values = [float(getattr(plan, name)) for plan in plans]
         return torch.tensor(values, dtype=torch.float32, device=self.device)[:, None, None]
+
+
+def _chances(cases: list[Case], sources: dict[str, float], weights: np.ndarray) -> np.ndarray:
+    """How probable each case is; raises InputError for a source that has no share."""
+    if not cases:
+        return np.zeros(0)
+    names = np.array([case.source for case in cases])
+    if not sources:
+        return weights / weights.sum()
+    chances = np.zeros(len(cases))
+    for name in np.unique(names).tolist():
+        if name not in sources:
+            raise InputError(f"The config gives no share to the source '{name}'; name it in [sources].")
+        chances[names == name] = sources[name] * weights[names == name] / weights[names == name].sum()
+    return chances / chances.sum()
 
 
 def _weight(case: Case, small_tumors: float) -> float:

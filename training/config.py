@@ -26,7 +26,7 @@ class Config:
     """A recipe.
 
     architecture:  "wpunet", or "unet", "basic_unet", "nnunet_2d" to compare with
-    widths, norms: of the network (see NetworkSpec)
+    widths, norms, classes: of the network (see NetworkSpec); the fourth class is the cyst
     pixel_mm, size: of the network's input; 1.6 and 256 are a whole slice at the paper's 256x256
     loss:          "paper" or "dice_ce"
     optimizer:     "adam" or "adamw"; schedule: "constant" or "cosine"
@@ -36,12 +36,14 @@ class Config:
     held_out, fold, sealed: who is not trained on; held_out 0: nobody but the sealed
     look_every:    steps between looks at the held-out slices
     augment:       True: ``mixture``; False: slices as they are
+    sources:       how often each source is drawn within its group, in shares of any sum; {}: as it has cases
     """
 
     widths: tuple[int, ...]
     steps: int
     architecture: str = "wpunet"
     norms: int = 2
+    classes: int = 3
     dropout: float = 0.1
     pixel_mm: float = 1.6
     size: int = 160
@@ -61,10 +63,11 @@ class Config:
     checkpoint_minutes: float = 3.0
     augment: bool = True
     mixture: Mixture = field(default_factory=Mixture)
+    sources: dict[str, float] = field(default_factory=dict)
 
     @property
     def spec(self) -> NetworkSpec:
-        return NetworkSpec(self.widths, norms=self.norms)
+        return NetworkSpec(self.widths, norms=self.norms, classes=self.classes)
 
     @property
     def drawn(self) -> Mixture:

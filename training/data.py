@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +26,12 @@ WHOLE = 20  # levels of a kind that a whole CT has at least; fewer are single sl
 class Case:
     """Slices of one patient.
 
+    name:   the patient's, and after a space which part of what there is of him: "case_00002 z50"
     group:  "labelled", "kidney_free" (labels are all 0), "generated" (a phantom) or "tumor_free" (kidneys only)
     grey:   uint8 (slice, row, column), HU = -500 + 4 * grey; head to feet, to the back, to the patient's left
-    labels: uint8, same shape: 0, 1 kidney, 2 tumor
+    labels: uint8, same shape: 0, 1 kidney, 2 tumor, 4 cyst
+    source: where it came from: a name that the recipe gives a share to
+    cysts:  whether cysts are marked as such; else they count as kidney, and label 1 means either
     """
 
     name: str
@@ -36,6 +39,13 @@ class Case:
     pixel_mm: float
     grey: np.ndarray
     labels: np.ndarray
+    source: str = ""
+    cysts: bool = False
+
+    @property
+    def patient(self) -> str:
+        """Whom it is of; who is held out or sealed is so in every source."""
+        return patient_of(self.name)
 
     @property
     def hu(self) -> np.ndarray:
@@ -48,8 +58,13 @@ class Case:
         return hashlib.sha256(self.grey.tobytes()).hexdigest()
 
 
+def patient_of(name: str) -> str:
+    """The patient of a case's name."""
+    return name.split(" ", 1)[0]
+
+
 def levels_of_whole_ct(cases: Iterable[Case]) -> list[Case]:
-    """The levels of whole labelled CT that single slices of tumors lack, as cases to draw from on their own.
+    """The levels of whole CT with truth that single slices of tumors lack, as cases to draw from on their own.
 
     Those above and those below all kidneys are of the group "kidney_free", those with kidney and no tumor "tumor_free".
     """
@@ -61,12 +76,13 @@ def levels_of_whole_ct(cases: Iterable[Case]) -> list[Case]:
         parts: list[tuple[str, str, slice | np.ndarray]] = [
             ("kidney_free", "above", slice(first)),
             ("kidney_free", "below", slice(last, None)),
-            ("tumor_free", "beside", np.flatnonzero(kidney & ~tumor)),
         ]
+        if case.group == "labelled":
+            parts.append(("tumor_free", "beside", np.flatnonzero(kidney & ~tumor)))
         for group, where, levels in parts:
             grey, labels = case.grey[levels], case.labels[levels]
             if len(grey) >= WHOLE:
-                found.append(Case(f"{case.name} {where}", group, case.pixel_mm, grey, labels))
+                found.append(replace(case, name=f"{case.name} {where}", group=group, grey=grey, labels=labels))
     return found
 
 
@@ -79,6 +95,7 @@ def write_case(case: Case, path: Path, facts: dict[str, str]) -> None:
     """Write a case, whole or not at all; ``facts`` tell where it came from."""
     tensors = {"grey": torch.from_numpy(case.grey), "labels": torch.from_numpy(case.labels)}
     about = {"name": case.name, "group": case.group, "pixel_mm": case.pixel_mm, "digest": case.digest}
+    about |= {"source": case.source, "cysts": case.cysts}
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(path, tensors, about | facts)
 
@@ -88,7 +105,13 @@ def read_case(path: Path) -> Case:
     try:
         tensors, about = checkpoint.load(path)
         case = Case(
-            about["name"], about["group"], float(about["pixel_mm"]), tensors["grey"].numpy(), tensors["labels"].numpy()
+            about["name"],
+            about["group"],
+            float(about["pixel_mm"]),
+            tensors["grey"].numpy(),
+            tensors["labels"].numpy(),
+            about["source"],
+            bool(about["cysts"]),
         )
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); delete it and run training.prepare again.") from error
@@ -97,14 +120,19 @@ def read_case(path: Path) -> Case:
     return case
 
 
-def read_prepared(folder: Path, group: str, names: Iterable[str] | None = None) -> list[Case]:
-    """The cases of a group, all or those named, in the order of their names; raises InputError when one is missing."""
-    there = case_names(folder, group)
-    wanted = there if names is None else sorted(names)
-    missing = [name for name in wanted if name not in there]
-    if missing:
-        raise InputError(f"{folder / group} has no case {missing[0]}; run training.prepare with its source.")
-    return [read_case(folder / group / f"{name}.safetensors") for name in wanted]
+def read_prepared(folder: Path, group: str, patients: Iterable[str] | None = None) -> list[Case]:
+    """The cases of a group, all or those of some patients, in the order of their names.
+
+    Raises InputError when there is nothing of a patient in any group.
+    """
+    wanted = None if patients is None else set(patients)
+    if wanted:
+        there = {patient_of(name) for one in GROUPS for name in case_names(folder, one)}
+        missing = sorted(wanted - there)
+        if missing:
+            raise InputError(f"{folder} has no case {missing[0]}; run training.prepare with its source.")
+    names = [name for name in case_names(folder, group) if wanted is None or patient_of(name) in wanted]
+    return [read_case(folder / group / f"{name}.safetensors") for name in names]
 
 
 def case_names(folder: Path, group: str) -> list[str]:
@@ -117,6 +145,11 @@ def case_names(folder: Path, group: str) -> list[str]:
         return sorted(name for name, of_group in prepared.items() if of_group == group)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"{folder} holds no prepared set; make one with training.prepare.") from error
+
+
+def patient_names(folder: Path, group: str) -> list[str]:
+    """The patients of a group's cases, sorted."""
+    return sorted({patient_of(name) for name in case_names(folder, group)})
 
 
 def split_patients(

@@ -4,9 +4,9 @@ The material is short of small tumors, of cysts that are none, and of masses in 
 kidney's.
 
 Synthetic ones in the spirit of label-free tumor synthesis (Hu et al., "Label-free liver tumor segmentation", CVPR
-2023): a blob with a wavy outline, plausible HU and grain, partly outside the kidney as most are. KiTS19 counts a cyst
-as kidney. Other patients' tumors as in TumorCP (Yang et al., "TumorCP: a simple but effective object-level data
-augmentation for tumor segmentation", MICCAI 2021).
+2023): a blob with a wavy outline, plausible HU and grain, partly outside the kidney as most are. Other patients' tumors
+as in TumorCP (Yang et al., "TumorCP: a simple but effective object-level data augmentation for tumor segmentation",
+MICCAI 2021).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from wpunet.labels import KIDNEY, TUMOR
+from wpunet.labels import CYST, KIDNEY, TUMOR
 
 LEAST_KIDNEY_MM2 = 150.0  # in the slice; less is a pole that a lesion would swallow
 SOLID_HU, FLUID_HU = (25.0, 150.0), (-5.0, 22.0)
@@ -82,7 +82,7 @@ def add_lesion(hu: Tensor, labels: Tensor, lesion: Lesion, pixel_mm: float) -> t
     cover = (depth * radius + 0.5).clamp(0, 1) * ((hu > -250) & (hu < 300))
     return (
         _painted(hu, cover, depth, value, lesion),
-        torch.where(inside, TUMOR if lesion.tumor else KIDNEY, labels).to(labels.dtype),
+        torch.where(inside, TUMOR if lesion.tumor else CYST, labels).to(labels.dtype),
     )
 
 

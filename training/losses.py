@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from training.distributed import summed
 
 STABLE = 50.0  # pixels; keeps the Dice of an empty batch from jumping
+CYST_CLASS = 3
+EITHER = 4  # the label of what is kidney or cyst, where nobody marked cysts as such
 
 
 def dice_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
@@ -27,11 +30,22 @@ def paper_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def dice_ce_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Ours: cross-entropy of three classes plus half the Dice losses of kidney-or-tumor and of tumor."""
-    probabilities = logits.softmax(1)
-    loss = F.cross_entropy(logits, labels)
-    loss = loss + 0.5 * dice_loss(probabilities[:, 1] + probabilities[:, 2], labels > 0)
-    return loss + 0.5 * dice_loss(probabilities[:, 2], labels == 2)
+    """Ours: cross-entropy of the classes plus half the Dice losses of kidney-or-tumor, tumor and (if told) cyst.
+
+    logits (n, 3 or 4, h, w), labels (n, h, w): 0, 1 kidney, 2 tumor, 3 cyst, ``EITHER``. The last is the marginal loss
+    over partial labels (Shi et al., Med Image Anal 2021;70:101979): the two classes are one where they are not told.
+    """
+    log = logits.log_softmax(1)
+    probabilities = log.exp()
+    either = labels == EITHER
+    loss = -log.gather(1, labels.masked_fill(either, 1)[:, None])[:, 0]
+    if logits.shape[1] > CYST_CLASS:
+        loss = torch.where(either, -torch.logaddexp(log[:, 1], log[:, CYST_CLASS]), loss)
+    total = loss.mean() + 0.5 * dice_loss(1 - probabilities[:, 0], labels > 0)
+    total = total + 0.5 * dice_loss(probabilities[:, 2], labels == 2)
+    if logits.shape[1] > CYST_CLASS:
+        total = total + 0.25 * dice_loss(probabilities[:, CYST_CLASS] * ~either, labels == CYST_CLASS)
+    return total
 
 
 LOSSES = {"paper": paper_loss, "dice_ce": dice_ce_loss}

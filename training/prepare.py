@@ -1,18 +1,17 @@
 """Make the prepared set: python -m training.prepare --output PREPARED [--kits FOLDER]... [--slices FOLDER] ...
 
-Sources: cases in KiTS19's layout (KiTS19 itself, or one's own corrected in 3D Slicer), a folder of single slices,
-unlabelled CT with levels that surely hold no kidney, phantoms. Every case is checked; what is left out is told with the
+Sources: cases in KiTS19's layout (KiTS19 itself, or one's own corrected in 3D Slicer), folders of single slices,
+unlabelled CT with levels that surely hold no kidney, phantoms. A source is called as its folder; training.train draws
+each by its share. Every case is checked; what is left out is told with the
 reason, in ``prepared.json`` too. Stop it at any time: the same command goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,12 +19,14 @@ import numpy as np
 from tqdm import tqdm
 from wpunet import check, files
 from wpunet.errors import InputError, WpunetError
-from wpunet.labels import KIDNEY, LEFT_KIDNEY, together
+from wpunet.labels import CYST, KIDNEY, LEFT_KIDNEY, TUMOR, together
 from wpunet.predict import SLAB_MM, mean_slabs
 
 from training import checkpoint
 from training.data import Case, to_grey, write_case
 from training.phantoms import phantom_case
+from training.slices import slice_sources
+from training.source import Source, source_name
 from training.tables import write_json
 
 # Levels without kidney of known CT, by eye, counted from the head; others of such a folder are left alone.
@@ -39,21 +40,6 @@ KIDNEY_FREE = {
 BODY_HU = -300
 
 
-@dataclass(frozen=True)
-class Source:
-    """A case to be: its name, group, the files it is made of, and how."""
-
-    name: str
-    group: str
-    paths: tuple[Path, ...]
-    load: Callable[[], Case]
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when a file does."""
-        return ";".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in self.paths if p.exists())
-
-
 def kits_sources(folder: Path, group: str = "labelled") -> Iterator[Source]:
     """Cases in KiTS19's layout: ``case_XXXXX/{imaging,segmentation}.nii.gz``; a case is called as its folder."""
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
@@ -64,13 +50,14 @@ def kits_sources(folder: Path, group: str = "labelled") -> Iterator[Source]:
     for path in folders:
         pair = (path / "imaging.nii.gz", path / "segmentation.nii.gz")
         if any(one.exists() for one in pair):
-            yield Source(path.name, group, pair, partial(kits_case, path.name, *pair, group))
+            yield Source(path.name, group, pair, partial(kits_case, path.name, *pair, group, source_name(folder)))
 
 
-def kits_case(name: str, imaging: Path, segmentation: Path, group: str = "labelled") -> Case:
+def kits_case(name: str, imaging: Path, segmentation: Path, group: str = "labelled", source: str = "") -> Case:
     """A CT and its mask: slabs of at most 1.6 mm as in inference, without the air around the body.
 
-    In the group "tumor_free" all that is marked counts as kidney: so a machine's mask of healthy kidneys serves.
+    In the group "tumor_free" all that is marked counts as kidney: so a machine's mask of healthy kidneys serves. Cysts
+    are told where any is marked.
     """
     for path, what in ((imaging, "image"), (segmentation, "mask")):
         if not path.exists():
@@ -82,9 +69,9 @@ def kits_case(name: str, imaging: Path, segmentation: Path, group: str = "labell
     if not np.allclose(volume.affine, mask.affine, atol=0.05):
         raise InputError(f"{segmentation} lies elsewhere than its image (their affines differ).")
     values = np.unique(mask.hu)
-    if not set(values.tolist()) <= {0, KIDNEY, 2, LEFT_KIDNEY}:
+    if not set(values.tolist()) <= {0, KIDNEY, TUMOR, LEFT_KIDNEY, CYST}:
         raise InputError(
-            f"{segmentation} holds labels {values.tolist()[:8]}; give 0, 1 kidney, 2 tumor (3 left kidney)."
+            f"{segmentation} holds labels {values.tolist()[:8]}; give 0, 1 kidney, 2 tumor (3 left kidney, 4 cyst)."
         )
     if values.max() == 0:
         raise InputError(f"{segmentation} is empty: no kidney is marked.")
@@ -95,56 +82,14 @@ def kits_case(name: str, imaging: Path, segmentation: Path, group: str = "labell
     step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
     hu = mean_slabs(volume.hu, step)
     middle = np.minimum(np.arange(len(hu)) * step + step // 2, len(mask.hu) - 1)
-    labels = together(mask.hu[middle]).astype(np.uint8)
+    labels = together(mask.hu[middle], cysts=True).astype(np.uint8)
     if group == "tumor_free":
         labels = np.minimum(labels, KIDNEY)
     body = np.any(hu > BODY_HU, axis=0)
     rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
     box = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    return Case(name, group, volume.spacing[1], to_grey(hu[box]), np.ascontiguousarray(labels[box]))
-
-
-def slice_sources(folder: Path) -> Iterator[Source]:
-    """Single slices with ``slices.csv``, ``images/`` (8-bit grey) and ``masks/``, gathered by patient."""
-    try:
-        with (folder / "slices.csv").open(newline="", encoding="utf-8") as table:
-            rows = list(csv.DictReader(table))
-        patients = sorted({int(row["case"]) for row in rows})
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{folder / 'slices.csv'} cannot be read ({error}).") from error
-    for patient in patients:
-        name, own = f"case_{patient:05}", [row for row in rows if int(row["case"]) == patient]
-        paths = tuple(folder / part / f"{row['name']}.{end}" for row in own for part, end in _SLICE_FILES)
-        yield Source(name, "labelled", paths, partial(slice_case, name, folder, own))
-
-
-_SLICE_FILES = (("images", "jp2"), ("masks", "png"))
-
-
-def slice_case(name: str, folder: Path, rows: list[dict[str, str]]) -> Case:
-    """One patient's slices, brought to one shape by the pixels at their ends where they differ."""
-    pictures = []
-    for row in rows:
-        grey, labels = (_picture(folder / part / f"{row['name']}.{end}") for part, end in _SLICE_FILES)
-        if grey.shape != labels.shape:
-            raise InputError(f"{folder / 'masks' / row['name']}.png does not fit its image.")
-        if labels.max() > 2:
-            raise InputError(f"{folder / 'masks' / row['name']}.png holds labels above 2.")
-        low, high = float(row["hu_at_0"]), float(row["hu_at_255"])
-        pictures.append((to_grey(low + grey.astype(np.float32) * (high - low) / 255), labels))
-    if len({grey.shape for grey, _ in pictures}) > 1:
-        raise InputError(f"The slices of {name} in {folder} are of several sizes.")
-    grey, labels = (np.stack(stack) for stack in zip(*pictures, strict=True))
-    return Case(name, "labelled", float(rows[0]["pixel_mm"]), grey, labels)
-
-
-def _picture(path: Path) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        return np.asarray(Image.open(path), np.uint8)
-    except (OSError, UnidentifiedImageError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}).") from error
+    cysts = bool((labels == CYST).any())
+    return Case(name, group, volume.spacing[1], to_grey(hu[box]), np.ascontiguousarray(labels[box]), source, cysts)
 
 
 def kidney_free_sources(folder: Path) -> Iterator[Source]:
@@ -152,14 +97,15 @@ def kidney_free_sources(folder: Path) -> Iterator[Source]:
     for name, ranges in KIDNEY_FREE.items():
         path = folder / f"{name}.nii.gz"
         if path.exists():
-            yield Source(name, "kidney_free", (path,), partial(kidney_free_case, name, path, ranges))
+            load = partial(kidney_free_case, name, path, ranges, source_name(folder))
+            yield Source(name, "kidney_free", (path,), load)
 
 
-def kidney_free_case(name: str, path: Path, ranges: tuple[tuple[int, int], ...]) -> Case:
+def kidney_free_case(name: str, path: Path, ranges: tuple[tuple[int, int], ...], source: str = "") -> Case:
     """The levels of a CT that hold no kidney."""
     volume, _ = check.check(files.read(path))
     grey = to_grey(np.concatenate([volume.hu[first:last] for first, last in ranges]))
-    return Case(name, "kidney_free", volume.spacing[1], grey, np.zeros_like(grey))
+    return Case(name, "kidney_free", volume.spacing[1], grey, np.zeros_like(grey), source)
 
 
 def phantom_sources(count: int) -> Iterator[Source]:
@@ -213,15 +159,21 @@ def main() -> int:
     add = arguments.add_argument
     add("--output", type=Path, required=True)
     add("--kits", type=Path, action="append", default=[], help="folder of cases in KiTS19's layout; may come often")
-    add("--tumor-free", type=Path, help="folder of cases in KiTS19's layout whose kidneys have no tumor")
-    add("--slices", type=Path, help="folder with slices.csv, images/ and masks/")
+    add(
+        "--tumor-free",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder of cases in KiTS19's layout whose kidneys have no tumor; may come often",
+    )
+    add("--slices", type=Path, action="append", default=[], help="folder with slices.csv, images/ and masks/; likewise")
     add("--unlabelled", type=Path, help="folder of the CT whose kidney-free levels are known")
     add("--phantoms", type=int, default=0, help="how many to generate")
     given = arguments.parse_args()
     try:
         sources = [source for folder in given.kits for source in kits_sources(folder)]
-        sources += kits_sources(given.tumor_free, "tumor_free") if given.tumor_free else []
-        sources += slice_sources(given.slices) if given.slices else []
+        sources += [source for folder in given.tumor_free for source in kits_sources(folder, "tumor_free")]
+        sources += [source for folder in given.slices for source in slice_sources(folder)]
         sources += kidney_free_sources(given.unlabelled) if given.unlabelled else []
         sources += phantom_sources(given.phantoms)
         if not sources:

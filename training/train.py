@@ -7,7 +7,6 @@ machines: torchrun --nproc-per-node N -m -- training.train ... with the same arg
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import sys
@@ -27,26 +26,26 @@ from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 
 from training import checkpoint, distributed
-from training.augment import PLAIN, Sampler
+from training.augment import PLAIN, Mixture, Sampler
 from training.config import Config
 from training.data import (
     GROUPS,
-    case_names,
+    Case,
     levels_of_whole_ct,
+    patient_names,
     read_prepared,
     read_split,
     split_patients,
     write_split,
 )
-from training.losses import LOSSES
+from training.log import Log
+from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
 from training.networks import ARCHITECTURES, channels_last, default_device
-from training.pictures import plot_log
 from training.tables import write_json
-from training.widen import widen
+from training.widen import widen, with_cyst
 
-FIXED = ("architecture", "widths", "norms", "pixel_mm", "seed", "held_out", "fold", "sealed")  # for a run's life
-COLUMNS = ("step", "loss", "learning_rate", "kidney_or_tumor", "tumor", "seconds")
+FIXED = ("architecture", "widths", "norms", "classes", "pixel_mm", "seed", "held_out", "fold", "sealed")  # for life
 
 
 class TrainingError(WpunetError):
@@ -73,16 +72,23 @@ class Run:
         self.optimizer = optimizer(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         cases = {"labelled": read_prepared(data, "labelled", self.training)}
         if config.augment:
-            cases |= {group: read_prepared(data, group) for group in GROUPS if group != "labelled"}
-            for case in levels_of_whole_ct(cases["labelled"]):
+            away = {*self.held_out, *config.sealed}
+            others = {group: read_prepared(data, group) for group in GROUPS if group != "labelled"}
+            cases |= {group: [one for one in there if one.patient not in away] for group, there in others.items()}
+            for case in levels_of_whole_ct([*cases["labelled"], *cases["tumor_free"]]):
                 cases[case.group].append(case)
-        self.sampler = Sampler(cases, config.drawn, config.pixel_mm, config.size, config.seed, device)
+        self.sampler = self._sampler(cases, config.drawn, config.seed)
         self.seen = read_prepared(data, "labelled", self.held_out)
         self.step = 0
         if self.checkpoint.exists():
             self._resume()
         distributed.share_statistics(self.network)
         self._parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
+
+    def _sampler(self, cases: dict[str, list[Case]], mixture: Mixture, seed: int) -> Sampler:
+        c = self.config
+        cysts, shares = c.classes > CYST_CLASS, c.sources if c.augment and mixture is not PLAIN else {}
+        return Sampler(cases, mixture, c.pixel_mm, c.size, seed, self.device, cysts=cysts, sources=shares)
 
     def _split(self, data: Path, given: Path | None) -> tuple[list[str], list[str]]:
         """The split of the run's folder, of a file, or drawn; kept in the folder."""
@@ -93,7 +99,7 @@ class Run:
             training, held_out = read_split(given or own)
         else:
             c = self.config
-            training, held_out = split_patients(case_names(data, "labelled"), c.held_out, c.fold, c.sealed)
+            training, held_out = split_patients(patient_names(data, "labelled"), c.held_out, c.fold, c.sealed)
         if distributed.rank() == 0:
             write_split(own, training, held_out)
         return training, held_out
@@ -201,7 +207,7 @@ class Run:
         """Dice of the averaged weights, pooled over some held-out slices at the network's pixels; {} without any."""
         if not self.seen:
             return {}
-        sampler = Sampler({"labelled": self.seen}, PLAIN, self.config.pixel_mm, self.config.size, 0, self.device)
+        sampler = self._sampler({"labelled": self.seen}, PLAIN, 0)
         self.average.eval()
         found, truth = [], []
         for first in range(0, at_most, 8):
@@ -211,34 +217,6 @@ class Run:
             truth.append(labels.cpu().numpy())
         f, t = np.concatenate(found), np.concatenate(truth)
         return {"kidney_or_tumor": dice(f > 0, t > 0) or 0.0, "tumor": dice(f == 2, t == 2) or 0.0}
-
-
-class Log:
-    """``log.csv``, TensorBoard and ``curves.png`` of a run; rows beyond the resumed step are taken out."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.path, self.folder = folder / "log.csv", folder
-        rows: list[list[str]] = []
-        if self.path.exists():
-            with self.path.open(newline="") as file:
-                rows = [row for row in list(csv.reader(file))[1:] if int(row[0]) <= step]
-        with self.path.open("w", newline="") as file:
-            csv.writer(file).writerows([list(COLUMNS), *rows])
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
-
-    def row(self, values: dict[str, float]) -> None:
-        with self.path.open("a", newline="") as file:
-            row = [values.get(name, "") for name in COLUMNS]
-            csv.writer(file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
-        for name in COLUMNS[1:]:
-            if name in values:
-                self.board.add_scalar(name, values[name], int(values["step"]))
-
-    def close(self) -> None:
-        self.board.close()
-        plot_log(self.path, self.folder / "curves.png")
 
 
 def train(run: Run, until: int | None = None) -> None:
@@ -272,7 +250,8 @@ def _steps(run: Run, stop: int, log: Log | None) -> None:
         if log and (run.step % 50 == 0 or looked):
             values: dict[str, Any] = {"step": run.step, "loss": float(np.mean(losses))}
             values |= {"learning_rate": run.learning_rate(), "seconds": time.monotonic() - start}
-            log.row(values | (run.look() if looked else {}))
+            log.row(values | (run.look() if looked else {}), run.sampler.drawn)
+            run.sampler.drawn.clear()
             losses.clear()
         if time.monotonic() - saved > config.checkpoint_minutes * 60:
             run.save()
@@ -324,13 +303,15 @@ def start_from(run: Run, weights: Path) -> None:
         tensors, facts = checkpoint.load(weights)
         tensors = {name: tensor.float() for name, tensor in tensors.items() if "num_batches" not in name}
         if isinstance(run.network, WPUNet) and (spec := NetworkSpec.from_dict(facts["spec"])) != run.config.spec:
-            if replace(spec, widths=run.config.widths) != run.config.spec:
+            if replace(spec, widths=run.config.widths, classes=run.config.classes) != run.config.spec:
                 raise ValueError("they are of another network")
-            narrow = WPUNet(spec)
-            _fill(narrow, tensors)
-            tensors = widen(narrow, run.config.widths).state_dict()
-        for network in (run.network, run.average):
+            network = WPUNet(spec)
             _fill(network, tensors)
+            if spec.classes < run.config.classes:
+                network = with_cyst(network)
+            tensors = widen(network, run.config.widths).state_dict()
+        for own in (run.network, run.average):
+            _fill(own, tensors)
     except (OSError, ValueError, KeyError, RuntimeError, InputError, checkpoint.SafetensorError) as error:
         raise TrainingError(f"Training cannot start from {weights} ({error}).") from error
 

@@ -24,7 +24,7 @@ from wpunet.segment import Options, Segmenter
 from training import metrics
 from training.augment import Mixture
 from training.config import Config
-from training.data import case_names, folds
+from training.data import folds, patient_names
 from training.evaluate import Figures, by_size, dice_table, evaluate
 from training.export import as_bundle
 from training.networks import default_device
@@ -118,7 +118,7 @@ def cross_validate(config: Config, bench: Bench, chosen: list[int] | None) -> Fi
 
 
 def _folds(config: Config, bench: Bench, chosen: list[int] | None) -> list[int]:
-    parts = folds(set(case_names(bench.data, "labelled")) - set(config.sealed), config.held_out)
+    parts = folds(set(patient_names(bench.data, "labelled")) - set(config.sealed), config.held_out)
     for fold in chosen or ():
         if fold not in range(len(parts)):
             raise InputError(f"There is no fold {fold}; there are folds 0 to {len(parts) - 1}.")

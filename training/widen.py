@@ -14,6 +14,8 @@ from torch import Tensor
 from wpunet.errors import InputError
 from wpunet.network import WPUNet
 
+RARE = 3.0  # logit; of twenty kidney pixels one is a cyst's
+
 
 def widen(network: WPUNet, widths: tuple[int, ...]) -> WPUNet:
     """``network`` with new channels besides its own; ``widths`` are those of the five levels afterwards.
@@ -38,6 +40,20 @@ def widen(network: WPUNet, widths: tuple[int, ...]) -> WPUNet:
             new.copy_(old)
     wider.load_state_dict(state)
     return wider
+
+
+def with_cyst(network: WPUNet) -> WPUNet:
+    """``network`` of three classes with a fourth, the cyst: it looks for what a kidney looks like, but is rare.
+
+    So the answer on kidney-or-tumor stays nearly as it was, and training finds what tells a cyst from a kidney.
+    """
+    more = WPUNet(replace(network.spec, classes=network.spec.classes + 1), network.dropout.p)
+    state = network.state_dict()
+    kidney = 1
+    state["head.weight"] = torch.cat([state["head.weight"], state["head.weight"][kidney : kidney + 1]])
+    state["head.bias"] = torch.cat([state["head.bias"], state["head.bias"][kidney : kidney + 1] - RARE])
+    more.load_state_dict(state)
+    return more
 
 
 def _places(name: str, old: int, new: int) -> Tensor:

@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from wpunet.errors import InputError
+from wpunet.labels import CYST, TUMOR
 from wpunet.preprocess import InPlaneGrid, normalise
 
 from training.augment import PLAIN, Mixture, Sampler, blur, mirror_healthy_half, take_contrast_away
 from training.data import Case, read_prepared, to_grey
 from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion
+from training.losses import CYST_CLASS, EITHER
 
 MOVED = replace(PLAIN, zoom=1.25, turn_degrees=15.0, shift_mm=40.0)  # geometry alone, and no frame
 
@@ -162,7 +165,7 @@ def test_synthetic_lesions_sit_at_kidneys_and_are_seen():
         counts[lesion.tumor] += 1
         inside = marked == 2 if lesion.tumor else (changed - hu).abs() > 30
         assert bool(inside.any())
-        assert lesion.tumor or set(marked.unique().tolist()) == {0, 1}  # a cyst counts as kidney
+        assert set(marked.unique().tolist()) - {0, 1} == {TUMOR if lesion.tumor else CYST}
         assert abs(float(changed[inside].median()) - 180) > 10
         assert bool((labels[inside] > 0).any())  # it grows from the kidney
     assert min(counts.values()) > 5
@@ -286,3 +289,41 @@ def test_blur_keeps_the_mean_and_leaves_sharp_what_is_to_stay_sharp():
     flat = torch.full((1, 30, 30), 7.0)
     assert torch.allclose(blur(flat, [1.5]), flat, atol=1e-5)
     assert normalise(torch.tensor(-160.0)) == -1
+
+
+def test_each_source_is_drawn_by_its_share_whatever_it_holds(drawn):
+    few = [replace(drawn, name=f"few {k}", source="few") for k in range(2)]
+    many = [replace(drawn, name=f"many {k}", source="many") for k in range(60)]
+    sampler = Sampler({"labelled": few + many}, PLAIN, 4.0, 64, seed=2, sources={"few": 3.0, "many": 1.0})
+    sampler.batch(0, 0, 400)
+    assert set(sampler.drawn) == {("labelled", "few"), ("labelled", "many")}
+    assert sampler.drawn["labelled", "few"] / 400 == pytest.approx(0.75, abs=0.06)
+    as_it_comes = Sampler({"labelled": few + many}, PLAIN, 4.0, 64, seed=2)
+    as_it_comes.batch(0, 0, 400)
+    assert as_it_comes.drawn["labelled", "few"] / 400 == pytest.approx(2 / 62, abs=0.03)
+    with pytest.raises(InputError, match="no share to the source 'many'"):
+        Sampler({"labelled": few + many}, PLAIN, 4.0, 64, seed=2, sources={"few": 3.0})
+
+
+def test_kidney_means_kidney_or_cyst_where_nobody_marked_cysts(drawn):
+    labels = drawn.labels.copy()
+    labels[0, 60:66, 25:31] = CYST
+    told, untold = (replace(drawn, labels=labels, cysts=cysts) for cysts in (True, False))
+    (_, sure), (_, either) = (
+        Sampler({"labelled": [case]}, PLAIN, 2.0, 128, seed=0, cysts=True).batch(0, 0, 1) for case in (told, untold)
+    )
+    assert sure.unique().tolist() == [0, 1, 2, CYST_CLASS]
+    assert either.unique().tolist() == [0, 2, CYST_CLASS, EITHER]
+    assert torch.equal(either == EITHER, sure == 1)
+    _, three = Sampler({"labelled": [told]}, PLAIN, 2.0, 128, seed=0).batch(0, 0, 1)
+    assert three.unique().tolist() == [0, 1, 2]
+    assert torch.equal(three == 1, (sure == 1) | (sure == CYST_CLASS))
+
+
+def test_a_narrower_window_cuts_off_both_ends(drawn):
+    case = case_of(drawn.labels, np.where(drawn.labels > 0, 500.0, -500.0))
+    x, _ = Sampler({"labelled": [case]}, replace(PLAIN, window=1.0), 2.0, 128, seed=0).batch(0, 0, 30)
+    hu = x * 250 + 90
+    lowest, highest = hu.amin((1, 2, 3)), hu.amax((1, 2, 3))
+    assert -160 <= lowest.min() < -140 < -80 < lowest.max() <= -60
+    assert 240 <= highest.min() < 260 < 320 < highest.max() <= 340

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from training.losses import LOSSES, STABLE, dice_loss
+from training.losses import CYST_CLASS, EITHER, LOSSES, STABLE, dice_ce_loss, dice_loss
 
 
 @pytest.fixture
@@ -48,3 +48,16 @@ def test_the_dice_loss_by_hand():
     assert float(dice_loss(truth.float(), truth)) == 0
     nothing = torch.zeros_like(truth)
     assert float(dice_loss(nothing.float(), nothing)) == 0  # an empty batch costs nothing
+
+
+def test_where_cysts_are_not_told_kidney_and_cyst_are_one_class(labels):
+    labels[0, 18:22, 18:22] = CYST_CLASS
+    logits = F.one_hot(labels, 4).movedim(-1, 1).float() * 12
+    swapped = logits[:, [0, CYST_CLASS, 2, 1]]
+    assert float(dice_ce_loss(logits, labels)) < 0.01
+    assert float(dice_ce_loss(swapped, labels)) > 1
+    untold = labels.masked_fill((labels == 1) | (labels == CYST_CLASS), EITHER)
+    assert float(dice_ce_loss(logits, untold)) < 0.01
+    assert float(dice_ce_loss(swapped, untold)) < 0.01
+    background = logits[:, [1, 0, 2, CYST_CLASS]]  # either is still not background
+    assert float(dice_ce_loss(background, untold)) > 1

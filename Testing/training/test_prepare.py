@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 from wpunet import phantom
 from wpunet.errors import InputError
+from wpunet.labels import CYST
 
-from training import prepare
+from training import prepare, slices
 from training.data import LOWEST_HU, case_names, read_case, read_prepared
 from training.phantoms import phantom_case
 
@@ -204,7 +205,7 @@ def test_a_prepared_file_that_was_damaged_is_made_again(tmp_path):
 
 
 @pytest.fixture
-def slices(tmp_path):
+def folder(tmp_path):
     """A folder of single slices of two patients, as the training data come."""
     folder = tmp_path / "slices"
     g = np.random.default_rng(0)
@@ -226,13 +227,13 @@ def slices(tmp_path):
     return folder
 
 
-def test_single_slices_are_gathered_by_patient(slices, tmp_path):
-    prepare.prepare(list(prepare.slice_sources(slices)), tmp_path / "out")
+def test_single_slices_are_gathered_by_patient(folder, tmp_path):
+    prepare.prepare(list(slices.slice_sources(folder)), tmp_path / "out")
     three, eight = read_prepared(tmp_path / "out", "labelled")
     assert (three.name, len(three.grey), eight.name, len(eight.grey)) == ("case_00003", 2, "case_00008", 1)
-    grey = np.asarray(Image.open(slices / "images" / "3_20.jp2")).astype(float)
+    grey = np.asarray(Image.open(folder / "images" / "3_20.jp2")).astype(float)
     assert np.abs(three.hu[1] - (-400 + grey * 3)).max() <= 2
-    assert np.array_equal(three.labels[1], np.asarray(Image.open(slices / "masks" / "3_20.png")))
+    assert np.array_equal(three.labels[1], np.asarray(Image.open(folder / "masks" / "3_20.png")))
     assert three.pixel_mm == 0.75
 
 
@@ -245,12 +246,69 @@ SPOILT_SLICES = {
 
 
 @pytest.mark.parametrize("kind", SPOILT_SLICES)
-def test_a_patient_with_a_bad_slice_is_left_out(slices, tmp_path, kind):
+def test_a_patient_with_a_bad_slice_is_left_out(folder, tmp_path, kind):
     spoil, reason = SPOILT_SLICES[kind]
-    spoil(slices)
-    report = prepare.prepare(list(prepare.slice_sources(slices)), tmp_path / "out")
+    spoil(folder)
+    report = prepare.prepare(list(slices.slice_sources(folder)), tmp_path / "out")
     assert list(report["prepared"]) == ["case_00008"]
     assert reason in next(iter(report["left_out"].values()))
+
+
+def test_cysts_beside_old_masks_are_told_of_their_patient_alone(folder, tmp_path):
+    (folder / "cysts").mkdir()
+    cyst = np.zeros((48, 48), np.uint8)
+    cyst[12:30, 10:14] = 1  # also on the tumor and beyond the kidney, which stay as they are
+    Image.fromarray(cyst).save(folder / "cysts" / "3_20.png")
+    prepare.prepare(list(slices.slice_sources(folder)), tmp_path / "out")
+    three, eight = read_prepared(tmp_path / "out", "labelled")
+    assert (three.cysts, eight.cysts) == (True, False)
+    assert three.source == eight.source == "slices"
+    assert (three.labels[1] == CYST).sum() == 5 * 4
+    assert (three.labels == 2).sum() == 2 * 12
+    assert not (three.labels[0] == CYST).any()
+
+
+@pytest.fixture
+def blind(tmp_path):
+    """A folder of slices drawn blindly, in a narrow window and of several sizes, as KiTS23's come."""
+    folder = tmp_path / "blind"
+    rows = []
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for case, kind, size, values in ((2, "z50", 64, (1, 3)), (2, "mid", 48, (1, 2)), (7, "z50", 64, ())):
+        name = f"{case}_{kind}"
+        grey = np.zeros((size, size), np.uint8)
+        grey[8:-8, 8:-8] = 100 + case
+        grey[20:24, 20:24] = 0  # gas in the bowel: as black as the air around, but inside
+        labels = np.zeros((size, size), np.uint8)
+        for k, value in enumerate(values):
+            labels[10 + 8 * k : 16 + 8 * k, 30:36] = value
+        Image.fromarray(grey).save(folder / "images" / f"{name}.jp2", irreversible=False)
+        Image.fromarray(labels).save(folder / "masks" / f"{name}.png")
+        counts = {f"{what}_px": int((labels == k).sum()) for k, what in ((1, "kidney"), (2, "tumor"), (3, "cyst"))}
+        rows.append({"name": name, "case": case, "kind": kind, "hu_at_0": -79, "hu_at_255": 309} | counts)
+        rows[-1]["pixel_mm"] = 0.9 if kind == "z50" else 1.0
+    with (folder / "slices.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    return folder
+
+
+def test_slices_drawn_blindly_go_where_they_belong(blind, tmp_path):
+    assert prepare.prepare(list(slices.slice_sources(blind)), tmp_path / "out")["left_out"] == {}
+    (tumor,), (cyst,), (empty,) = (
+        read_prepared(tmp_path / "out", group) for group in ("labelled", "tumor_free", "kidney_free")
+    )
+    assert (tumor.name, cyst.name, empty.name) == ("case_00002 mid", "case_00002 z50", "case_00007 z50")
+    assert tumor.patient == cyst.patient == "case_00002"
+    assert (cyst.pixel_mm, tumor.pixel_mm) == (0.9, 1.0)
+    assert set(np.unique(cyst.labels)) == {0, 1, CYST}
+    assert cyst.cysts
+    assert cyst.source == "blind"
+    assert cyst.hu[0, 2, 2] == LOWEST_HU  # air around the body again, which the window had cut off
+    assert cyst.hu[0, 22, 22] == slices.BODY_FLOOR_HU
+    assert abs(cyst.hu[0, 40, 40] - (-79 + 102 * 388 / 255)) <= 2
 
 
 def test_phantoms_and_kidney_free_levels(tmp_path, unlabelled):
@@ -282,7 +340,7 @@ def test_the_command_says_what_it_left_out_and_what_is_missing(tmp_path, kits, c
 
 
 def test_real_slices_and_volumes(data, tmp_path):
-    sources = [s for s in prepare.slice_sources(data / "slices") if s.name in ("case_00002", "case_00003")]
+    sources = [s for s in slices.slice_sources(data / "slices") if s.name in ("case_00002", "case_00003")]
     volumes = [s for s in prepare.kits_sources(data / "kits19" / "data") if s.name == "case_00166"]
     report = prepare.prepare([*volumes, *sources], tmp_path)
     assert report["left_out"] == {}

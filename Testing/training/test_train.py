@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from wpunet.errors import InputError
 
 from training import checkpoint, prune, train
 from training.config import Config
-from training.data import read_split
+from training.data import read_prepared, read_split, write_case
 from training.networks import ARCHITECTURES, load_trained
 from training.train import Run, TrainingError
 
@@ -229,6 +230,35 @@ def test_a_folder_keeps_to_its_recipe_and_its_patients(recipe, prepared, tmp_pat
     assert swapped.held_out == run.training
     assert [case.name for case in swapped.seen] == run.training
     assert {case.name for case in swapped.sampler.shelves["labelled"].cases} == set(run.held_out)
+
+
+def test_who_is_held_out_is_so_in_every_source(recipe, prepared, tmp_path):
+    folder = tmp_path / "prepared"
+    shutil.copytree(prepared, folder)
+    (case,) = read_prepared(folder, "labelled", ["case_00001"])
+    told = json.loads((folder / "prepared.json").read_text())
+    for patient in ("case_00001", "case_00002", "case_00777"):
+        other = replace(case, name=f"{patient} z50", group="tumor_free", labels=case.labels.clip(max=1))
+        write_case(other, folder / "tumor_free" / f"{other.name}.safetensors", {"fingerprint": ""})
+        told["prepared"][other.name] = "tumor_free"
+    (folder / "prepared.json").write_text(json.dumps(told))
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"training": ["case_00003", "case_00004"], "held_out": ["case_00001"]}))
+    run = start(config_of(recipe, sealed=["case_00002"]), folder, tmp_path / "run", split=split)
+    assert [one.name for one in run.sampler.shelves["tumor_free"].cases] == ["case_00777 z50"]
+    assert [one.name for one in run.seen] == ["case_00001"]
+
+
+def test_how_often_each_source_was_drawn_is_told_and_goes_on_after_a_stop(recipe, prepared, tmp_path):
+    config = config_of(recipe)
+    train.train(start(config, prepared, tmp_path / "run"), until=6)
+    train.train(start(config, prepared, tmp_path / "run"))
+    with (tmp_path / "run" / "drawn.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["step"] for row in rows} == {"6", "12"}
+    assert sum(int(row["samples"]) for row in rows) == 12 * config.batch
+    assert {row["group"] for row in rows} <= {"labelled", "kidney_free"}
+    assert {row["source"] for row in rows if row["group"] == "labelled"} == {"kits"}
 
 
 def test_a_patient_on_both_sides_is_refused(recipe, prepared, tmp_path, command, capsys):

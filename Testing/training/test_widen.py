@@ -6,7 +6,7 @@ from wpunet.bundle import NetworkSpec
 from wpunet.errors import InputError
 from wpunet.network import WPUNet
 
-from training.widen import widen
+from training.widen import widen, with_cyst
 
 NARROW, WIDE = (4, 6, 8, 10, 12), (4, 8, 14, 10, 30)
 
@@ -49,3 +49,14 @@ def test_it_cannot_become_narrower(narrow):
         widen(narrow, (4, 6, 8, 10, 8))
     with pytest.raises(InputError, match="cannot be widened"):
         widen(narrow, (8, 8, 8, 16))
+
+
+def test_the_cyst_comes_as_a_rare_kind_of_kidney(narrow):
+    x = torch.randn(2, 1, 48, 32)
+    more = with_cyst(narrow).eval()
+    with torch.no_grad():
+        before, after = narrow(x), more(x)
+    assert after.shape[1] == 4
+    assert torch.allclose(after[:, :3], before, atol=1e-5)
+    share = (after[:, 3] - after[:, 1]).sigmoid()
+    assert 0.02 < float(share.min()) <= float(share.max()) < 0.08

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from wpunet.labels import KIDNEY, TUMOR
+from wpunet.labels import CYST, KIDNEY, TUMOR
 from wpunet.locate import whole
 from wpunet.predict import RIM_LOGIT, RIM_MM, decide, predict, tumor_mask
 from wpunet.volume import Region
@@ -163,3 +163,26 @@ def test_neighbouring_slices_vote_on_tumor_but_not_on_kidney(slices, spacing, st
     labels = run(volume.with_hu(hu))[0]
     assert (labels[30 + slices // 2, 38:42, 48:52] == TUMOR).all() == stays
     assert np.array_equal(labels > 0, run(volume)[0] > 0)
+
+
+class Cystic(Oracle):
+    """A network of four classes: what is bright is kidney, but in the left half of the picture cyst."""
+
+    def __call__(self, slices):
+        logits = super().__call__(slices)
+        side = np.where(np.arange(slices.shape[-1]) < slices.shape[-1] / 2, 4.0, -4.0)
+        kidney, cyst = (logits[:, 1] - np.logaddexp(0, way * side) for way in (1, -1))  # together as likely as before
+        return np.stack([logits[:, 0], kidney, logits[:, 2], cyst], axis=1)
+
+
+def test_a_cyst_is_told_from_kidney_and_changes_nothing_else():
+    volume = volume_with_ball(shape=(60, 80, 101))
+    plain, doubt, _ = run(volume)
+    labels, same_doubt, _ = run(volume, Cystic())
+    assert np.array_equal(labels > 0, plain > 0)
+    assert np.array_equal(doubt, same_doubt)
+    assert set(np.unique(labels)) == {0, KIDNEY, CYST}
+    columns = np.flatnonzero((labels == CYST).any((0, 1)))
+    assert columns.max() < 51 <= np.flatnonzero((labels == KIDNEY).any((0, 1))).min() + 2
+    tumor = run(volume_with_ball(hu=TUMOR_HU), Cystic())[0]
+    assert tumor[30, 40, 50] == TUMOR

@@ -1,7 +1,8 @@
 """From HU to a decision for every voxel: the network on slabs of about 1.5 mm, its logits brought to the CT's grid.
 
-Two numbers a pixel carry the decision: the logit of "kidney or tumor" against everything else, and the logit of tumor
-against kidney where it is one of them. Both are interpolated before they are cut at 0, so edges are not blocky.
+Three numbers a pixel carry the decision: the logit of "kidney, tumor or cyst" against everything else, the logit of
+tumor against the other two, and that of cyst against kidney. They are interpolated before they are cut at 0, so edges
+are not blocky.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from .bodies import bounding_box, grown
-from .labels import KIDNEY, TUMOR
+from .labels import CYST, KIDNEY, TUMOR
 from .preprocess import InPlaneGrid, resampling_matrix
 
 if TYPE_CHECKING:
@@ -30,20 +31,30 @@ LIMIT = 30.0  # logits beyond this say no more
 
 
 def foreground_logit(logits: np.ndarray) -> np.ndarray:
-    """Logits (n, 3, h, w) of background, kidney, tumor -> logit (n, h, w) of kidney-or-tumor."""
-    return np.clip(np.logaddexp(logits[:, 1], logits[:, 2]) - logits[:, 0], -LIMIT, LIMIT)
+    """Logits (n, 3 or 4, h, w) of background, kidney, tumor, cyst -> logit (n, h, w) of anything but background."""
+    return np.clip(np.logaddexp(_benign_logit(logits), logits[:, 2]) - logits[:, 0], -LIMIT, LIMIT)
 
 
 def tumor_logit(logits: np.ndarray) -> np.ndarray:
-    """Logits (n, 3, h, w) -> logit (n, h, w) of tumor against kidney."""
-    return np.clip(logits[:, 2] - logits[:, 1], -LIMIT, LIMIT)
+    """Logits (n, 3 or 4, h, w) -> logit (n, h, w) of tumor against kidney or cyst."""
+    return np.clip(logits[:, 2] - _benign_logit(logits), -LIMIT, LIMIT)
+
+
+def cyst_logit(logits: np.ndarray) -> np.ndarray:
+    """Logits (n, 4, h, w) -> logit (n, h, w) of cyst against kidney."""
+    return np.clip(logits[:, 3] - logits[:, 1], -LIMIT, LIMIT)
+
+
+def _benign_logit(logits: np.ndarray) -> np.ndarray:
+    """Logit (n, h, w) of kidney or cyst; a network of three classes does not tell them apart."""
+    return np.logaddexp(logits[:, 1], logits[:, 3]) if logits.shape[1] > 3 else logits[:, 1]
 
 
 @dataclass(frozen=True)
 class Maps:
     """What the network says of a region, on its own grid.
 
-    foreground, tumor: logits (slab, h, w), float16
+    foreground, tumor, cyst: logits (slab, h, w), float16; no cyst where the network does not know them
     step: CT slices in a slab; slice_mm: from one slice to the next
     """
 
@@ -53,6 +64,7 @@ class Maps:
     slice_mm: float
     foreground: np.ndarray
     tumor: np.ndarray
+    cyst: np.ndarray | None = None
 
 
 def predict(
@@ -65,6 +77,7 @@ def predict(
     slabs = -(-depth // step)
     foreground = np.empty((slabs, *grid.network_shape), np.float16)
     tumor = np.empty_like(foreground)
+    cyst: np.ndarray | None = None
     for first in range(0, slabs, runtime.batch):
         monitor.at("predict", first, slabs)
         last = min(first + runtime.batch, slabs)
@@ -77,7 +90,10 @@ def predict(
         logits /= temperature
         foreground[first:last] = foreground_logit(logits)
         tumor[first:last] = tumor_logit(logits)
-    return Maps(region, grid, step, volume.spacing[0], foreground, tumor)
+        if logits.shape[1] > 3:
+            cyst = np.empty_like(foreground) if cyst is None else cyst
+            cyst[first:last] = cyst_logit(logits)
+    return Maps(region, grid, step, volume.spacing[0], foreground, tumor, cyst)
 
 
 def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:
@@ -92,8 +108,8 @@ def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:
 def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
     """The label of every voxel, and how uncertain it is.
 
-    Returns labels (slice, row, column) uint8 and the chance that the likeliest of the three classes is not the right
-    one, as uint8 of 255, both of ``shape``; outside the region and on slices without a trace of kidney they are 0.
+    Returns labels (slice, row, column) uint8 and the chance that the likeliest of background, kidney (with cyst)
+    and tumor is not right, as uint8 of 255, both of ``shape``; outside the region and on slices without a trace of kidney they are 0.
     """
     labels = np.zeros(shape, np.uint8)
     doubt = np.zeros(shape, np.uint8)
@@ -107,9 +123,11 @@ def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[n
         foreground = np.tensordot(between[k, slabs], maps.foreground[slabs].astype(np.float32), 1)
         if foreground.max() < -6.0:  # not a quarter of a percent anywhere
             continue
-        foreground, tumor = maps.grid.to_ct(np.stack([foreground, _voted(maps, votes[k])]))
+        foreground, tumor, *cyst = maps.grid.to_ct(np.concatenate([foreground[None], _voted(maps, votes[k])]))
         here = (maps.region.slices.start + k, maps.region.rows, maps.region.columns)
         labels[here] = np.where(foreground > 0, KIDNEY, 0)
+        for one in cyst:
+            labels[here][(foreground > 0) & (one > 0)] = CYST
         labels[here][tumor_mask(foreground, tumor, maps.grid.spacing)] = TUMOR
         doubt[here] = _doubt(foreground, tumor)
     return labels, doubt
@@ -147,14 +165,15 @@ def _votes(slabs: int, step: int, depth: int, slice_mm: float) -> np.ndarray:
 
 
 def _voted(maps: Maps, weights: np.ndarray) -> np.ndarray:
-    """The tumor logit (h, w) of a slice: the mean of the slabs', each weighted by how sure it is of a kidney there.
+    """The tumor and cyst logits (1 or 2, h, w) of a slice: the slabs' mean, each as sure as it is of a kidney there.
 
     Where a slab sees no kidney its word on tumor or kidney means nothing.
     """
     slabs = np.flatnonzero(weights)
     sure = 1.0 / (1.0 + np.exp(-maps.foreground[slabs].astype(np.float32)))
     sure = (sure + 1e-3) * weights[slabs, None, None]
-    return (sure * maps.tumor[slabs].astype(np.float32)).sum(0) / sure.sum(0)
+    told = (maps.tumor,) if maps.cyst is None else (maps.tumor, maps.cyst)
+    return np.stack([(sure * one[slabs].astype(np.float32)).sum(0) for one in told]) / sure.sum(0)
 
 
 def _doubt(foreground: np.ndarray, tumor: np.ndarray) -> np.ndarray:

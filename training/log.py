@@ -1,0 +1,51 @@
+"""What a run tells while it goes: ``log.csv``, ``drawn.csv``, TensorBoard and ``curves.png``."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+from training.pictures import plot_log
+
+COLUMNS = ("step", "loss", "learning_rate", "kidney_or_tumor", "tumor", "seconds")
+DRAWN = ("step", "group", "source", "samples")
+
+
+class Log:
+    """The files of a run; rows beyond the resumed step are taken out.
+
+    ``drawn.csv`` tells how many samples of each source were drawn since the step told before.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path, self.drawn, self.folder = folder / "log.csv", folder / "drawn.csv", folder
+        for path, columns in ((self.path, COLUMNS), (self.drawn, DRAWN)):
+            _begin(path, columns, step)
+        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
+
+    def row(self, values: dict[str, float], drawn: Counter[tuple[str, str]]) -> None:
+        """A row of figures by the names of COLUMNS, and how often each (group, source) was drawn."""
+        with self.path.open("a", newline="") as file:
+            row = [values.get(name, "") for name in COLUMNS]
+            csv.writer(file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
+        with self.drawn.open("a", newline="") as file:
+            csv.writer(file).writerows([values["step"], *one, count] for one, count in sorted(drawn.items()))
+        for name in COLUMNS[1:]:
+            if name in values:
+                self.board.add_scalar(name, values[name], int(values["step"]))
+
+    def close(self) -> None:
+        self.board.close()
+        plot_log(self.path, self.folder / "curves.png")
+
+
+def _begin(path: Path, columns: tuple[str, ...], step: int) -> None:
+    rows: list[list[str]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = [row for row in list(csv.reader(file))[1:] if int(row[0]) <= step]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([list(columns), *rows])
