@@ -108,8 +108,9 @@ def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:
 def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
     """The label of every voxel, and how uncertain it is.
 
-    Returns labels (slice, row, column) uint8 and the chance that the likeliest of background, kidney (with cyst)
-    and tumor is not right, as uint8 of 255, both of ``shape``; outside the region and on slices without a trace of kidney they are 0.
+    Returns labels (slice, row, column) uint8 and the chance that the likeliest of background, kidney (with cyst) and
+    tumor is not right, as uint8 of 255, both of ``shape``; outside the region and on slices without a trace of kidney
+    they are 0.
     """
     labels = np.zeros(shape, np.uint8)
     doubt = np.zeros(shape, np.uint8)
