@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from wpunet.errors import InputError
 from wpunet.labels import CYST, KIDNEY, TUMOR
 from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import GROUPS, HU_A_GREY, LOWEST_HU, Case
 from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, seats
 from training.losses import CYST_CLASS, EITHER
+from training.shelf import Shelf, weight
 
 SOFT_TISSUE_HU = 45.0
 VISIBLE_MM = 40.0  # a tumor of this diameter bulges so much that it shows without contrast
@@ -69,34 +69,6 @@ class Mixture:
 
 # Slices as they are
 PLAIN = Mixture(**{one.name: 0.0 for one in fields(Mixture)} | {"zoom": 1.0, "small_tumors": 1.0})
-
-
-@dataclass
-class Shelf:
-    """The cases of one group on the device: a list of uint8 pictures (grey, labels) a case.
-
-    sources: the share of each source; {}: as it has cases. weights: of each case among those of its source
-    """
-
-    cases: list[Case]
-    device: torch.device
-    sources: dict[str, float]
-    weights: np.ndarray
-
-    def __post_init__(self) -> None:
-        self.grey = [torch.from_numpy(case.grey).to(self.device) for case in self.cases]
-        self.labels = [torch.from_numpy(case.labels).to(self.device) for case in self.cases]
-        self.marked = [np.flatnonzero(case.labels.reshape(len(case.labels), -1).any(1)) for case in self.cases]
-        self.tumorous = [np.flatnonzero((case.labels == TUMOR).any((1, 2))) for case in self.cases]
-        self.chances = _chances(self.cases, self.sources, self.weights)
-        self._upto = np.cumsum(self.chances)
-
-    def draw(self, at: float) -> int:
-        """The case that a number from 0 to 1 falls to."""
-        return min(int(np.searchsorted(self._upto, at, side="right")), len(self.cases) - 1)
-
-    def __len__(self) -> int:
-        return len(self.cases)
 
 
 @dataclass
@@ -150,7 +122,7 @@ class Sampler:
         self.shelves = {}
         for group in GROUPS:
             there = cases.get(group, [])
-            weights = [_weight(case, mixture.small_tumors) if group == "labelled" else 1.0 for case in there]
+            weights = [weight(case, mixture.small_tumors) if group == "labelled" else 1.0 for case in there]
             self.shelves[group] = Shelf(there, self.device, sources or {}, np.array(weights))
         self.drawn: Counter[tuple[str, str]] = Counter()
 
@@ -350,28 +322,6 @@ class Sampler:
         """(n, 1, 1): one number of each plan."""
         values = [float(getattr(plan, name)) for plan in plans]
         return torch.tensor(values, dtype=torch.float32, device=self.device)[:, None, None]
-
-
-def _chances(cases: list[Case], sources: dict[str, float], weights: np.ndarray) -> np.ndarray:
-    """How probable each case is; raises InputError for a source that has no share."""
-    if not cases:
-        return np.zeros(0)
-    names = np.array([case.source for case in cases])
-    if not sources:
-        return weights / weights.sum()
-    chances = np.zeros(len(cases))
-    for name in np.unique(names).tolist():
-        if name not in sources:
-            raise InputError(f"The config gives no share to the source '{name}'; name it in [sources].")
-        chances[names == name] = sources[name] * weights[names == name] / weights[names == name].sum()
-    return chances / chances.sum()
-
-
-def _weight(case: Case, small_tumors: float) -> float:
-    """How often a patient is drawn, by the largest tumor's diameter in a slice."""
-    largest = max(float((labels == 2).sum()) for labels in case.labels) * case.pixel_mm**2
-    diameter = 2 * math.sqrt(largest / math.pi)
-    return small_tumors if diameter < 25 else (1 + small_tumors) / 2 if diameter < 40 else 1.0
 
 
 def _to_hu(grey: Tensor) -> Tensor:

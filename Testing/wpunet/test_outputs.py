@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+from pathlib import Path
 
 import pytest
 from wpunet import outputs
@@ -126,7 +127,7 @@ def test_a_pipe_is_written_through(segment, ct, tmp_path):
     reader.join(20)
     assert pipe.is_fifo()
     assert json.loads(got[0])["structures"]
-    assert not os.path.isfile("/dev/null")
+    assert not Path("/dev/null").is_file()
 
 
 def test_a_socket_is_refused(segment, ct, tmp_path, capsys, monkeypatch):

@@ -1,0 +1,63 @@
+"""The cases that samples are drawn from, and how probable each is: by its source's share, not by how many there are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from wpunet.errors import InputError
+from wpunet.labels import TUMOR
+
+from training.data import Case
+
+
+@dataclass
+class Shelf:
+    """The cases of one group on the device: a list of uint8 pictures (grey, labels) a case.
+
+    sources: the share of each source; {}: as it has cases. weights: of each case among those of its source
+    """
+
+    cases: list[Case]
+    device: torch.device
+    sources: dict[str, float]
+    weights: np.ndarray
+
+    def __post_init__(self) -> None:
+        self.grey = [torch.from_numpy(case.grey).to(self.device) for case in self.cases]
+        self.labels = [torch.from_numpy(case.labels).to(self.device) for case in self.cases]
+        self.marked = [np.flatnonzero(case.labels.reshape(len(case.labels), -1).any(1)) for case in self.cases]
+        self.tumorous = [np.flatnonzero((case.labels == TUMOR).any((1, 2))) for case in self.cases]
+        self.chances = _chances(self.cases, self.sources, self.weights)
+        self._upto = np.cumsum(self.chances)
+
+    def draw(self, at: float) -> int:
+        """The case that a number from 0 to 1 falls to."""
+        return min(int(np.searchsorted(self._upto, at, side="right")), len(self.cases) - 1)
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+
+def _chances(cases: list[Case], sources: dict[str, float], weights: np.ndarray) -> np.ndarray:
+    """How probable each case is; raises InputError for a source that has no share."""
+    if not cases:
+        return np.zeros(0)
+    names = np.array([case.source for case in cases])
+    if not sources:
+        return weights / weights.sum()
+    chances = np.zeros(len(cases))
+    for name in np.unique(names).tolist():
+        if name not in sources:
+            raise InputError(f"The config gives no share to the source '{name}'; name it in [sources].")
+        chances[names == name] = sources[name] * weights[names == name] / weights[names == name].sum()
+    return chances / chances.sum()
+
+
+def weight(case: Case, small_tumors: float) -> float:
+    """How often a patient is drawn, by the largest tumor's diameter in a slice."""
+    largest = max(float((labels == 2).sum()) for labels in case.labels) * case.pixel_mm**2
+    diameter = 2 * math.sqrt(largest / math.pi)
+    return small_tumors if diameter < 25 else (1 + small_tumors) / 2 if diameter < 40 else 1.0
