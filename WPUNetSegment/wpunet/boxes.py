@@ -17,7 +17,7 @@ def bounding_box(mask: np.ndarray) -> Box | None:
         if not len(along):
             return None
         sides.append(slice(int(along[0]), int(along[-1]) + 1))
-        mask = mask[sides[-1]].any(axis=0)
+        mask = np.asarray(mask[sides[-1]].any(axis=0))
     return cast(Box, tuple(sides))
 
 

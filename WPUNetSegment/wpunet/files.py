@@ -90,7 +90,7 @@ def _read_nifti(path: Path) -> Volume:
     if len(shape) != 3:
         kind = "a time series or several channels" if len(shape) > 3 else "a flat picture"
         raise InputError(f"{path} is {kind} (shape {image.shape}); give a single 3D CT.")
-    stored = image.dataobj
+    stored: Any = image.dataobj
     try:
         array = np.ndarray(shape, stored.dtype, content, stored.offset, order="F")  # a view: nothing is copied
     except (TypeError, ValueError) as error:
@@ -206,7 +206,7 @@ def _write_nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> N
 
 def _in_file_order(values: np.ndarray) -> memoryview:
     """The bytes of an array (i, j, k) as files have them, i running fastest; no copy where it lies so in memory."""
-    return memoryview(np.ascontiguousarray(values.T).reshape(-1).view(np.uint8))
+    return np.ascontiguousarray(values.T).reshape(-1).view(np.uint8).data
 
 
 def _packed(*parts: bytes | memoryview) -> bytes:

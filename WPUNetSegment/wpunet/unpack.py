@@ -28,7 +28,7 @@ def content(path: Path) -> np.ndarray:
     from isal import igzip
 
     with igzip.open(path, "rb") as stream:
-        while count := stream.readinto(memoryview(room)[filled : filled + STEP]):
+        while count := stream.readinto(room.data[filled : filled + STEP]):
             filled += count
             if filled == len(room):
                 room = np.concatenate([room, np.empty_like(room)])
