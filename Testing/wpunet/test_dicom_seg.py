@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from wpunet import batch, cli, files
+from wpunet import volume as geometry
 from wpunet.errors import InputError, InstallError
 from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 
@@ -72,6 +73,21 @@ def places_in_object(path):
         number = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         found.setdefault(number, set()).update(map(tuple, np.round(lps * [-1, -1, 1], 2).tolist()))
     return found
+
+
+def test_an_oblique_ct_gets_its_labels_on_its_own_slices(tmp_path):
+    cosine, sine = np.cos(np.radians(15)), np.sin(np.radians(15))
+    turned = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]]) @ ct_series.AXIAL
+    volume = ct(tmp_path / "ct", turned)
+    assert not volume.grid.upright
+    result = result_of(volume, blocks(volume.hu.shape))
+    found = places_in_object(written(tmp_path, result))
+    own = geometry.to_source(result.labels, volume)
+    for number, value in ((1, RIGHT_KIDNEY), (2, LEFT_KIDNEY)):
+        expected = places(volume.grid.affine, own == value)
+        assert len(found[number] ^ expected) < 0.05 * len(expected)  # where two segments meet they may differ
+        centres = [np.mean(list(one), axis=0) for one in (found[number], places(volume.affine, result.labels == value))]
+        assert np.allclose(*centres, atol=1.5)
 
 
 @pytest.mark.parametrize("directions", ["AXIAL", "AXIAL_UPWARDS", "CORONAL", "SAGITTAL"])
@@ -214,18 +230,14 @@ def test_dciodvfy_finds_no_error(tmp_path, result, kind):
     assert valid(path)  # it does look
 
 
-def read_by_dcmqi(path, folder):
-    """Segments by their label as dcmqi writes them, SimpleITK images."""
+def unpacked(path, folder):
+    """The file that dcmqi writes of each segment, by the segment's label."""
     folder.mkdir()
     program = Path(importlib.util.find_spec("dcmqi").origin).parent / "bin" / "segimage2itkimage"
     command = [program, "--inputDICOM", path, "--outputDirectory", folder, "--outputType", "nrrd"]
     subprocess.run([str(part) for part in command], check=True, capture_output=True)
     told = json.loads((folder / "meta.json").read_text())["segmentAttributes"]
-    return {
-        one["SegmentLabel"]: sitk.ReadImage(str(folder / f"{number}.nrrd"))
-        for number, group in enumerate(told, 1)
-        for one in group
-    }
+    return {one["SegmentLabel"]: folder / f"{number}.nrrd" for number, group in enumerate(told, 1) for one in group}
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("dcmqi"), reason="needs the package dcmqi")
@@ -234,11 +246,11 @@ def read_by_dcmqi(path, folder):
 def test_dcmqi_reads_the_same_voxels(tmp_path, directions, fractional):
     volume = ct(tmp_path / "ct", getattr(ct_series, directions))
     result = result_of(volume, blocks(volume.hu.shape))
-    read = read_by_dcmqi(written(tmp_path, result, fractional=fractional), tmp_path / "read")
+    read = unpacked(written(tmp_path, result, fractional=fractional), tmp_path / "read")
     assert list(read) == [one.name for one in result.report.structures]
     numbers = dicom_seg.segment_numbers(result.labels, volume.affine)
-    for number, image in enumerate(read.values(), 1):
-        back = files.from_itk(image, tmp_path / "read")
+    for number, file in enumerate(read.values(), 1):
+        back = files.from_itk(sitk.ReadImage(str(file)), file)
         assert places(back.affine, back.hu > 0) == places(volume.affine, numbers == number)
 
 
