@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from wpunet.bodies import bodies
 from wpunet.clean import CleanRules, clean
 from wpunet.errors import InputError
+from wpunet.labels import CYST
 
 from Testing.wpunet.anatomy import LEFT, RIGHT, SPACING, empty, kidneys, ml, put
 
@@ -65,10 +67,10 @@ def test_a_tumor_far_from_any_kidney_goes():
     labels = kidneys(left=False)
     orphan(labels)
     only_orphans = CleanRules(holes=False, islands=False, pair=False, specks=False)
-    found, notes = cleaned(labels, only_orphans)
+    found, notes, _ = cleaned(labels, only_orphans)
     assert np.array_equal(found, kidneys(left=False))
     assert "far from any kidney" in notes[0]
-    assert np.array_equal(cleaned(labels, CleanRules().without(["orphans"]))[0], labels)
+    assert np.array_equal(cleaned(labels, CleanRules().without(["orphans", "pair"]))[0], labels)
 
 
 def test_a_tumor_that_has_eaten_its_kidney_stays():
@@ -144,7 +146,7 @@ def ct(labels, tissue):
 
 def test_without_contrast_a_tumor_must_be_sure():
     labels, uncertainty, doubtful = tumors()
-    found, notes = clean(labels, SPACING, CleanRules(), ct(labels, 30), uncertainty)
+    found, notes, _ = clean(labels, SPACING, CleanRules(), ct(labels, 30), uncertainty)
     assert set(np.unique(found[doubtful])) == {1}
     assert np.array_equal(found[~doubtful], labels[~doubtful])
     assert any("doubtful tumor count as kidney" in note for note in notes)
@@ -157,7 +159,7 @@ def test_with_contrast_or_without_the_rule_doubt_changes_nothing():
     assert np.array_equal(clean(labels, SPACING, CleanRules())[0], labels)
     assert np.array_equal(clean(labels, SPACING, CleanRules().without(["doubtful"]), plain, uncertainty)[0], labels)
     uncertainty[:] = 20  # below 0.1 everywhere
-    found, notes = clean(labels, SPACING, CleanRules(), plain, uncertainty)
+    found, notes, _ = clean(labels, SPACING, CleanRules(), plain, uncertainty)
     assert np.array_equal(found, labels)
     assert not notes
 
@@ -168,7 +170,7 @@ def test_a_tumor_must_be_certain_somewhere(sure_share, stays):
     uncertainty[first] = 180
     voxels = np.argwhere(first)
     uncertainty[tuple(voxels[: int(sure_share * len(voxels))].T)] = 60
-    found, notes = clean(labels, SPACING, CleanRules(), ct(labels, 180), uncertainty)
+    found, notes, _ = clean(labels, SPACING, CleanRules(), ct(labels, 180), uncertainty)
     assert set(np.unique(found[first])) == ({2} if stays else {1})
     assert np.array_equal(found[~first], labels[~first])
     assert any("certain nowhere" in note for note in notes) is not stays
@@ -187,6 +189,65 @@ def test_contrast_is_judged_by_the_kidneys_that_are_left():
     hu[far > 0] = 50
     labels[far > 0] = 1
     assert np.count_nonzero(far) > np.count_nonzero(hu == 180)
-    found, _ = clean(labels, SPACING, CleanRules(), hu, uncertainty)
+    found, *_ = clean(labels, SPACING, CleanRules(), hu, uncertainty)
     assert not found[far > 0].any()
     assert set(np.unique(found[doubtful])) == {2}
+
+
+def sureness(labels, sure):
+    """Doubt of 0.05 where ``sure``, of 0.4 elsewhere, as ``predict.decide`` gives it."""
+    return np.where(sure, 13, 102).astype(np.uint8)
+
+
+def test_a_large_body_of_tumor_does_not_take_a_kidneys_place():
+    good = kidneys()
+    labels = good.copy()
+    put(labels, 2, (20, 22, 115), (18, 18, 30))  # bowel and liver: twice a kidney's volume
+    put(labels, 1, (20, 12, 115), (3, 5, 5))  # with a trace of kidney
+    assert ml(labels == 2) > ml(good > 0)
+    hu = ct(labels, 180)
+    found, notes, removed = clean(labels, SPACING, CleanRules(), hu, sureness(labels, good > 0))
+    assert np.array_equal(found, good)
+    ((volume, centre),) = removed
+    assert volume == pytest.approx(ml(labels > 0) - ml(good > 0))
+    assert np.allclose(centre, (20, 22, 115), atol=1)
+    assert "taken away" in notes[0]
+
+
+def test_a_kidney_in_two_large_pieces_keeps_both_beside_a_larger_other_one():
+    labels = kidneys()
+    labels[43:47, :, LEFT[2] - 20 :] = 0  # 8 mm between the halves of the left kidney
+    put(labels, 1, RIGHT, (32, 16, 16))
+    found, _, removed = clean(labels, SPACING, CleanRules(), ct(labels, 180), sureness(labels, labels > 0))
+    assert np.array_equal(found, labels)
+    assert not removed
+
+
+def test_two_kidneys_on_one_side_both_stay():
+    labels = put(kidneys(left=False), 1, (45, 30, 60), (26, 9, 11))
+    labels[:, 44:46] = 0
+    assert len(bodies(labels > 0)) == 2
+    found = clean(labels, SPACING, CleanRules(), ct(labels, 180), sureness(labels, labels > 0)).labels
+    assert np.array_equal(found, labels)
+
+
+def test_where_a_kidney_is_missing_bowel_in_the_pelvis_is_none():
+    labels = kidneys(left=False)
+    labels[:5] = 0
+    bowel = put(empty(), 1, (84, 40, 115), (5, 8, 8)) > 0
+    far = np.concatenate([labels, np.zeros_like(labels)])
+    far[90:][bowel] = 1
+    hu = np.where(far > 0, 180, -80).astype(np.int16)
+    doubt = np.where(far > 0, 13, 0).astype(np.uint8)
+    found = clean(far, SPACING, CleanRules(islands=False), hu, doubt).labels
+    assert np.array_equal(found[:90], labels)
+    assert not found[90:].any()
+
+
+def test_a_speck_of_a_cyst_is_kidney():
+    labels = kidneys()
+    labels[LEFT[0], LEFT[1], LEFT[2]] = CYST
+    put(labels, CYST, RIGHT, (5, 5, 5))
+    found = cleaned(labels)[0]
+    assert found[LEFT] == 1
+    assert (found == CYST).sum() == (labels == CYST).sum() - 1

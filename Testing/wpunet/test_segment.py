@@ -12,11 +12,11 @@ import pytest
 import SimpleITK as sitk
 from wpunet import clean, files, volume
 from wpunet.errors import Cancelled
+from wpunet.locate import whole
 from wpunet.predict import Maps
 from wpunet.preprocess import InPlaneGrid
 from wpunet.runtime import OpenVINORuntime, TorchRuntime
 from wpunet.segment import Options, Segmenter
-from wpunet.volume import whole
 
 from Testing import phantom
 from Testing.wpunet import anatomy
@@ -117,7 +117,7 @@ def test_a_doubtful_tumor_is_left_only_with_contrast(segmenter, monkeypatch, tis
     labels = anatomy.kidneys()
     anatomy.put(labels, 2, anatomy.LEFT, (4, 6, 6))
     ct = volume.from_array(np.where(labels > 0, tissue, -80).astype(np.int16), anatomy.AFFINE)
-    in_doubt = np.where(labels == 2, 128, 0).astype(np.uint8)
+    in_doubt = np.where(labels == 2, 64, 0).astype(np.uint8)
     monkeypatch.setattr(segmenter, "_network", lambda *_: (labels.copy(), in_doubt, no_maps(ct)))
     assert bool((segmenter.segment(ct).labels == 2).any()) is left
 
@@ -148,7 +148,6 @@ def test_memory_for_a_large_ct_stays_below_2_gb():
         from Testing import phantom
         from wpunet import volume
         from wpunet.segment import Options, Segmenter
-from wpunet.volume import whole
 
         made = phantom.make(seed=1, shape=(77, 128, 128), spacing=(4.0, 3.7, 3.7))
         hu = made.hu.repeat(8, axis=0)[:611].repeat(4, axis=1).repeat(4, axis=2)

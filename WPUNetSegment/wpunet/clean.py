@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
+from . import kidneys
 from .bodies import Bodies, Box, bodies, bounding_box, grown, within
 from .contrast import is_plain
 from .errors import InputError
-from .labels import BACKGROUND, KIDNEY, TUMOR
+from .labels import BACKGROUND, CYST, KIDNEY, TUMOR
+from .sides import midline
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,14 @@ class CleanRules:
     holes:   a hole inside a kidney or tumor is filled: neither has air or nothing inside
     islands: a body of less than ``min_body_ml`` or shorter than ``min_body_mm`` from head to feet is no kidney (the
              smallest adult kidneys have some 40 ml and 60 mm); a body cut by the edge of the scan may be smaller
-    pair:    people have two kidneys: the two largest bodies stay, and what lies within ``reach_mm`` of them
+    pair:    people have two kidneys, one on each side: kidneys.py tells which bodies they are; these stay, and what
+             lies within ``reach_mm`` of them
     orphans: a tumor farther than ``reach_mm`` from any kidney tissue is no kidney tumor
     doubtful: in a CT without contrast, where healthy poles look like tumors, a tumor whose mean uncertainty is above
              ``most_doubt`` counts as kidney; 0.1 is that of a yes or no at nine to one
     faint:   a tumor whose surest tenth is more uncertain than ``faintest`` (0.4, that of a yes or no at three to two)
              is nowhere more than a guess and counts as kidney
-    specks:  a tumor of less than ``min_tumor_ml`` is noise and counts as kidney
+    specks:  a tumor or a cyst of less than ``min_tumor_ml`` is noise and counts as kidney
     """
 
     holes: bool = True
@@ -53,14 +57,29 @@ class CleanRules:
         return replace(self, **dict.fromkeys(rules if "all" in names else names, False))
 
 
+class Removed(NamedTuple):
+    """A body that was taken away: its volume, and its centre (slice, row, column) in voxels."""
+
+    ml: float
+    centre: tuple[float, float, float]
+
+
+class Cleaned(NamedTuple):
+    """Labels uint8 (slice, row, column) after the rules, a sentence for each thing done, the bodies taken away."""
+
+    labels: np.ndarray
+    notes: tuple[str, ...] = ()
+    removed: tuple[Removed, ...] = ()
+
+
 def clean(
     labels: np.ndarray,
     spacing: tuple[float, float, float],
     rules: CleanRules = CleanRules(),
     hu: np.ndarray | None = None,
     uncertainty: np.ndarray | None = None,
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Labels (slice, row, column) after the rules, as a new array, and a sentence for each thing taken away.
+) -> Cleaned:
+    """Labels (slice, row, column) after the rules, as a new array, and what was done.
 
     spacing: mm between slices, rows, columns
     hu, uncertainty: of the labels' shape, the CT and what ``predict.decide`` tells; no doubt without them
@@ -68,21 +87,25 @@ def clean(
     labels = labels.copy()
     marked = bounding_box(labels)
     if marked is None:
-        return labels, ()
+        return Cleaned(labels)
     box = grown(marked, rules.reach_mm + max(spacing), spacing, labels.shape)
+    middle = labels.shape[2] / 2 if hu is None else midline(hu, marked[0])
     scene = _Scene(labels[box], spacing, (box[0].start == 0, box[0].stop == len(labels)), rules)
+    doubt = None if uncertainty is None else uncertainty[box]
     if rules.holes:
         scene.fill_holes()
-    scene.keep_kidneys()
+    scene.keep_kidneys(doubt, middle - box[2].start)
     if rules.orphans:
         scene.drop_orphans()
-    if rules.doubtful and hu is not None and uncertainty is not None and is_plain(hu[box], scene.labels):
-        scene.absorb_doubtful(uncertainty[box])
-    if rules.faint and uncertainty is not None:
-        scene.absorb_faint(uncertainty[box])
+    if rules.doubtful and hu is not None and doubt is not None and is_plain(hu[box], scene.labels):
+        scene.absorb_doubtful(doubt)
+    if rules.faint and doubt is not None:
+        scene.absorb_faint(doubt)
     if rules.specks:
         scene.absorb_specks()
-    return labels, tuple(scene.notes)
+    at = [side.start for side in box]
+    removed = (Removed(ml, tuple(np.add(at, centre).tolist())) for ml, centre in scene.removed)
+    return Cleaned(labels, tuple(scene.notes), tuple(removed))
 
 
 class _Scene:
@@ -95,6 +118,7 @@ class _Scene:
         self.at_edge = at_edge  # whether the part's first and last slice are the scan's
         self.voxel_ml = float(np.prod(spacing)) / 1000.0
         self.notes: list[str] = []
+        self.removed: list[Removed] = []
 
     def fill_holes(self) -> None:
         """Holes that a slice encloses; those inside a tumor become tumor, others kidney."""
@@ -105,17 +129,25 @@ class _Scene:
             one[tumor] = TUMOR
             one[ndimage.binary_fill_holes(one > 0) & (one == BACKGROUND)] = KIDNEY
 
-    def keep_kidneys(self) -> None:
-        """Islands go, and of the bodies that are left the two largest stay with what lies close to them."""
+    def keep_kidneys(self, doubt: np.ndarray | None, middle: float) -> None:
+        """Islands go, and of the bodies that are left the kidneys stay with what lies close to them.
+
+        doubt: uint8 of the labels' shape; middle: the column of the spine
+        """
         found = bodies(self.labels > 0)
         ml = found.voxels * self.voxel_ml
         kept = set(range(len(found)))
         if self.rules.islands:
             kept = {k for k in kept if self._is_body(found.boxes[k], ml[k])}
-        if self.rules.pair and len(kept) > 2:
-            kept = set(sorted(kept, key=lambda k: -ml[k])[:2])
+        if self.rules.pair and len(kept) > 1:
+            told = kidneys.describe(found, sorted(kept), self.labels, doubt, middle, self.spacing)
+            kept = {number - 1 for number in kidneys.choose(told, found, self.spacing)}
         kept |= {k for k in set(range(len(found))) - kept if self._is_near(found, k, kept)}
         gone = sorted(set(range(len(found))) - kept)
+        for k in gone:
+            places = np.argwhere(found.numbers[found.boxes[k]] == k + 1).mean(0)
+            centre = places + [side.start for side in found.boxes[k]]
+            self.removed.append(Removed(float(ml[k]), tuple(centre.tolist())))
         if gone:
             self.labels[np.isin(found.numbers, np.array(gone) + 1)] = BACKGROUND
             self.notes.append(f"{len(gone)} piece(s) away from the kidneys, {ml[gone].sum():.1f} ml, were taken away.")
@@ -170,8 +202,9 @@ class _Scene:
             self.notes.append(f"{ml:.1f} ml of tumor, certain nowhere, count as kidney.")
 
     def absorb_specks(self) -> None:
-        found = bodies(self.labels == TUMOR)
-        self._absorb(found, np.flatnonzero(found.voxels * self.voxel_ml < self.rules.min_tumor_ml))
+        for lesion in (TUMOR, CYST):
+            found = bodies(self.labels == lesion)
+            self._absorb(found, np.flatnonzero(found.voxels * self.voxel_ml < self.rules.min_tumor_ml))
 
     def _absorb(self, found: Bodies, which: np.ndarray) -> None:
         for k in which.tolist():

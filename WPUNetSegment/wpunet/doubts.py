@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .clean import Removed
 from .contrast import ENHANCED_HU, kidney_hu
 from .structure import Caution, Structure
 
 ADULT_KIDNEY_ML = (60.0, 400.0)
+LARGE_ML = 30.0  # a body of this size that was taken away is worth a look: a kidney may have been lost
 OF_RUN = ("input", "removed", "run")  # codes of what stays true whatever a person corrects afterwards
 
 
@@ -46,3 +48,15 @@ def judge(
         if not one.touches_border and not low <= one.volume_ml <= high
     ]
     return structures, tuple(found)
+
+
+def of_removed(removed: Sequence[Removed], affine: np.ndarray) -> tuple[Caution, ...]:
+    """Warnings of large bodies that the rules took away; affine: (slice, row, column, 1) -> RAS mm."""
+    told = []
+    for ml, centre in removed:
+        if ml >= LARGE_ML:
+            r, a, s = (affine[:3, :3] @ np.array(centre) + affine[:3, 3]).round().astype(int).tolist()
+            where = f"around {r}, {a}, {s} mm (RAS)"
+            text = f"A body of {ml:.0f} ml {where} was not taken for a kidney and left out; look there."
+            told.append(Caution("removed", text))
+    return tuple(told)

@@ -75,8 +75,8 @@ class Segmenter:
             volume, seen = check.check(volume)
         labels, uncertainty, maps = self._network(volume, options, monitor)
         with monitor.stage("clean"):
-            labels, removed = clean.clean(labels, volume.spacing, options.rules, volume.hu, uncertainty)
-            labels, anatomy = sides.split_sides(labels, volume.hu)
+            cleaned = clean.clean(labels, volume.spacing, options.rules, volume.hu, uncertainty)
+            labels, anatomy = sides.split_sides(cleaned.labels, volume.hu)
         with monitor.stage("measure"):
             certain = certainty.Certain(maps, certainty.Chance.of_card(self.weights.card))
             structures = measure.measure(labels, volume.hu, volume.affine, certain)
@@ -87,9 +87,10 @@ class Segmenter:
             warnings=(
                 *(Caution("input", text) for text in seen),
                 *warnings,
+                *doubts.of_removed(cleaned.removed, volume.affine),
                 *(Caution("run", text) for text in self.runtime.warnings),
             ),
-            notes=(*_told(options), *removed, *anatomy),
+            notes=(*_told(options), *cleaned.notes, *anatomy),
             weights=self.weights,
             runtime=self.runtime.description,
             seconds=dict(monitor.seconds),
