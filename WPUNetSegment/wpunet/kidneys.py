@@ -1,4 +1,4 @@
-"""Which of the bodies that the network marked are kidneys: told by their kidney tissue and their side, not their volume.
+"""Which of the bodies that the network marked are kidneys: told by their kidney tissue and side, not by volume.
 
 Bowel with contrast, bone and liver can make bodies as large as a kidney, mostly of "tumor", or of kidney that the
 network is not sure of. What it is sure to be kidney tissue decides here, so that no such body takes a kidney's place.
