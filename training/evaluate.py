@@ -1,8 +1,8 @@
 """Measure weights on patients they have not seen: python -m training.evaluate --output FOLDER [--data PREPARED] ...
 
-Single slices of held-out patients (straight from the network), whole volumes with truth in KiTS19's layout, and CT
-that hold no kidney tumor (both through the whole engine). Writes ``evaluation.json``, ``.md`` and ``.csv``, and
-pictures of the worst patients.
+Single slices of held-out patients (straight from the network), whole volumes with truth in KiTS19's layout, with or
+without tumor, and CT that hold no kidney tumor (both through the whole engine). Writes ``evaluation.json``, ``.md`` and
+``.csv``, and pictures of the worst patients.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from wpunet.segment import Options, Result, Segmenter
 from wpunet.volume import AXES_RAS, from_array
 
 from training import metrics
+from training.blind import blind
 from training.data import Case, read_prepared, read_split
 from training.pictures import plot_worst
 from training.tables import markdown_table, write_csv, write_json, write_text
@@ -44,34 +45,52 @@ def segment_slices(case: Case, network: runtime.Runtime, weights: Weights) -> tu
 
 
 def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weights) -> Figures:
-    """Dice of each patient pooled over its slices, the paper's slice-wise figures, calibration."""
-    patients: list[Figures] = []
-    found, truth, doubtful, marked = [], [], [], []
+    """Dice of each patient pooled over its slices, the paper's slice-wise figures, calibration, and what is invented.
+
+    Cases of the group "labelled" count for Dice; all of them, with or without kidney, for calibration and the rest.
+    """
+    answers, doubtful, marked = [], [], []
     for case in cases:
         labels, logits = segment_slices(case, network, weights)
-        pixel_ml = case.pixel_mm**2 / 1000  # per mm of height
-        tumor_mm2 = float((case.labels == TUMOR).reshape(len(case.labels), -1).sum(1).max()) * pixel_ml * 1000
-        diameter = 2 * float(np.sqrt(tumor_mm2 / np.pi))
-        patients.append(
-            {"case": case.name, "slices": len(case.labels), "tumor_mm": round(diameter, 1)}
-            | metrics.kits_dice(labels, case.labels)
-        )
-        found.append(labels.ravel())
-        truth.append(case.labels.ravel())
+        answers.append(labels)
         close = (np.abs(logits) < IN_DOUBT) | (labels > 0) | (case.labels > 0)
         doubtful.append(logits[close])
         marked.append(case.labels[close] > 0)
+    labelled = [pair for pair in zip(cases, answers, strict=True) if pair[0].group == "labelled"]
+    patients = [_patient([pair for pair in labelled if pair[0].patient == name]) for name in _patients(labelled)]
     close_logits, close_truth = np.concatenate(doubtful), np.concatenate(marked)
     certainty = 1 / (1 + np.exp(-np.abs(close_logits)))
     return {
-        "patients": len(cases),
+        "patients": len({case.patient for case in cases}),
         "slices": sum(len(case.labels) for case in cases),
         **{key: metrics.summary([one[key] for one in patients]) for key in ("kidney_or_tumor", "tumor", "composite")},
         "tumor_by_size": by_size(patients),
-        "paper": metrics.slice_scores(np.concatenate(found), np.concatenate(truth)),
+        "paper": metrics.slice_scores(
+            _flat([found for _, found in labelled]), _flat([one.labels for one, _ in labelled])
+        ),
+        "blind": blind(zip(cases, answers, strict=True)),
         "calibration": metrics.calibration(certainty, (close_logits > 0) == close_truth)
         | {"suggested_temperature": metrics.temperature(close_logits, close_truth)},
         "per_patient": patients,
+    }
+
+
+def _patients(pairs: list[tuple[Case, np.ndarray]]) -> list[str]:
+    return list(dict.fromkeys(case.patient for case, _ in pairs))
+
+
+def _flat(arrays: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([one.ravel() for one in arrays])
+
+
+def _patient(pairs: list[tuple[Case, np.ndarray]]) -> Figures:
+    """The figures of one patient: its cases, and what was found in them."""
+    mm2 = max(float((case.labels == TUMOR).sum((1, 2)).max()) * case.pixel_mm**2 for case, _ in pairs)
+    return {
+        "case": pairs[0][0].patient,
+        "slices": sum(len(case.labels) for case, _ in pairs),
+        "tumor_mm": round(2 * float(np.sqrt(mm2 / np.pi)), 1),
+        **metrics.kits_dice(_flat([found for _, found in pairs]), _flat([case.labels for case, _ in pairs])),
     }
 
 
@@ -100,6 +119,7 @@ def evaluate_volume(folder: Path, segmenter: Segmenter, options: Options = Optio
     return {
         "case": folder.name,
         **metrics.kits_dice(labels, truth),
+        "kidneys_missed": metrics.kidneys_missed(labels > 0, truth > 0, result.volume.voxel_ml),
         **surfaces,
         "lesions": metrics.lesions(labels == TUMOR, truth == TUMOR, result.volume.voxel_ml),
         **_volumes(result),
@@ -145,7 +165,7 @@ def evaluate(
 def draw_worst(figures: Figures, cases: list[Case], segmenter: Segmenter, picture: Path, count: int = 4) -> None:
     """The slice with most wrong pixels of each of the patients with the lowest figures."""
     worst = sorted(figures["slices"]["per_patient"], key=lambda one: one["composite"] or one["kidney_or_tumor"] or 0)
-    by_name = {case.name: case for case in cases}
+    by_name = {case.patient: case for case in cases if case.group == "labelled"}
     shown = []
     for one in worst[:count]:
         case = by_name[one["case"]]
@@ -161,7 +181,15 @@ def markdown(figures: Figures) -> str:
     if "slices" in figures:
         lines += _slice_table(figures["slices"])
     if figures["volumes"]:
-        columns = ("kidney_or_tumor", "tumor", "kidney_surface_dice", "kidney_hd95_mm", "tumor_ml", "true_tumor_ml")
+        columns = (
+            "kidney_or_tumor",
+            "tumor",
+            "kidney_surface_dice",
+            "kidney_hd95_mm",
+            "kidneys_missed",
+            "tumor_ml",
+            "true_tumor_ml",
+        )
         lines += ["Whole volumes held out, through the whole engine:", "", *_table(figures["volumes"], columns)]
         lines += ["Tumors found, missed, invented:", ""]
         lines += [f"- {v['case']}: " + ", ".join(str(v["lesions"][k]) for k in _LESIONS) for v in figures["volumes"]]
@@ -172,6 +200,15 @@ def markdown(figures: Figures) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+_OF_VOLUMES = (
+    "kidney_or_tumor",
+    "tumor",
+    "kidney_surface_dice",
+    "kidney_hd95_mm",
+    "kidneys_missed",
+    "tumor_ml",
+    "true_tumor_ml",
+)
 _LESIONS = ("found", "missed", "false")
 
 
@@ -190,8 +227,21 @@ def _slice_table(slices: Figures) -> list[str]:
         f"{paper['mean_dice']:.3f}. Expected calibration error {slices['calibration']['error']:.3f}; a temperature of "
         f"{slices['calibration']['suggested_temperature']} times the bundle's would suit these patients.",
         "",
+        *_blind_lines(slices["blind"]),
     ]
     return lines
+
+
+def _blind_lines(counts: Figures) -> list[str]:
+    """What was marked on slices that were not chosen for their tumor."""
+    kidney, tumor, cysts = counts["without_kidney"], counts["without_tumor"], counts["cysts"]
+    return [
+        f"Slices without kidney: {kidney['slices']}, with more than 1 cm2 marked: {kidney['false_alarms']}. "
+        f"Slices with kidney and no tumor: {tumor['slices']}, with more than 0.5 cm2 of tumor marked: {tumor['false_alarms']}. "
+        f"Cysts of at least 10 mm: {cysts['cysts']}, called cyst: {cysts['called_cyst']}, called tumor: "
+        f"{cysts['called_tumor']}, not marked: {cysts['not_marked']}.",
+        "",
+    ]
 
 
 def dice_table(named: dict[str, dict[str, float]]) -> list[str]:
@@ -248,7 +298,7 @@ def _held_out(data: Path, split: Path | None, weights: Weights) -> list[Case]:
     names = read_split(split)[1] if split else weights.card.get("held_out_patients", [])
     if not names:
         raise InputError(f"The card of {weights.path} names no held_out_patients; say with --split who they are.")
-    return read_prepared(data, "labelled", names)
+    return [case for group in ("labelled", "tumor_free", "kidney_free") for case in read_prepared(data, group, names)]
 
 
 if __name__ == "__main__":

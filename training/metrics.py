@@ -8,6 +8,7 @@ from wpunet.labels import TUMOR
 
 SURFACE_MM = 2.0  # a contour within 2 mm counts as right
 SIZES_MM = (25.0, 40.0)  # small, medium and large tumors, by the diameter of a ball of their volume
+KIDNEY_ML = 20.0  # a smaller body of a mask is a piece
 Spacing = tuple[float, float, float]
 
 
@@ -66,6 +67,17 @@ def lesions(found: np.ndarray, truth: np.ndarray, voxel_ml: float) -> dict[str, 
     touching = np.unique(marked.numbers[truth])
     counts["false"] = len(marked) - int((touching > 0).sum())
     return counts
+
+
+def kidneys_missed(found: np.ndarray, truth: np.ndarray, voxel_ml: float) -> int:
+    """How many true bodies of kidney size are covered to less than a half; arrays are boolean."""
+    true = bodies(truth)
+    missed = 0
+    for number, box in enumerate(true.boxes, 1):
+        mask = true.numbers[box] == number
+        if mask.sum() * voxel_ml >= KIDNEY_ML:
+            missed += int((found[box] & mask).sum() < 0.5 * mask.sum())
+    return missed
 
 
 def calibration(certainty: np.ndarray, right: np.ndarray, bins: int = 10) -> dict[str, list[float] | float]:

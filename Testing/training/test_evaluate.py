@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from wpunet import bundle
 from wpunet.segment import Segmenter
 
-from training import evaluate
+from training import evaluate, metrics
 from training.data import Case, to_grey
 from training.export import as_bundle
 from training.networks import load_trained
@@ -113,3 +114,25 @@ def test_weights_that_do_not_say_who_is_held_out(segmenter, prepared, tmp_path, 
     options = ("--weights", segmenter.weights.path, "--data", prepared, "--output", tmp_path)
     assert command(evaluate, *options) == 2
     assert "names no held_out_patients" in capsys.readouterr().err
+
+
+def test_slices_of_one_patient_are_pooled_and_others_do_not_count_for_dice(weights):
+    one = drawn("case_00001 mid")
+    other = replace(drawn("case_00001 z50", 4), pixel_mm=1.6)
+    empty = replace(drawn("case_00002 z50"), group="kidney_free", labels=np.zeros_like(one.labels), grey=one.grey * 0)
+    figures = evaluate.evaluate_slices([one, other, empty], Oracle(), weights)
+    assert [(p["case"], p["slices"]) for p in figures["per_patient"]] == [("case_00001", 6)]
+    assert (figures["patients"], figures["slices"]) == (2, 9)
+    assert figures["blind"]["without_kidney"]["slices"] == 1 + 1 + 3
+    assert figures["blind"]["without_kidney"]["false_alarms"] == 0
+    assert "Slices without kidney: 5" in "\n".join(evaluate._slice_table(figures))
+
+
+def test_a_kidney_that_was_not_found_is_missed():
+    truth = np.zeros((40, 40, 80), bool)
+    truth[5:35, 5:35, 5:35] = truth[5:35, 5:35, 45:75] = True
+    found = truth.copy()
+    found[:, :, 55:] = False
+    assert metrics.kidneys_missed(found, truth, 0.001) == 1
+    assert metrics.kidneys_missed(truth, truth, 0.001) == 0
+    assert metrics.kidneys_missed(found, truth, 0.0001) == 0  # pieces, not kidneys
