@@ -237,7 +237,8 @@ def _blind_lines(counts: Figures) -> list[str]:
     kidney, tumor, cysts = counts["without_kidney"], counts["without_tumor"], counts["cysts"]
     return [
         f"Slices without kidney: {kidney['slices']}, with more than 1 cm2 marked: {kidney['false_alarms']}. "
-        f"Slices with kidney and no tumor: {tumor['slices']}, with more than 0.5 cm2 of tumor marked: {tumor['false_alarms']}. "
+        f"Slices with kidney and no tumor: {tumor['slices']}, with more than 0.5 cm2 of tumor marked: "
+        f"{tumor['false_alarms']}. "
         f"Cysts of at least 10 mm: {cysts['cysts']}, called cyst: {cysts['called_cyst']}, called tumor: "
         f"{cysts['called_tumor']}, not marked: {cysts['not_marked']}.",
         "",
