@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
@@ -27,5 +28,13 @@ def grown(box: Box, margin_mm: float, spacing: tuple[float, float, float], shape
     slices, rows, columns = (
         slice(max(0, side.start - step), min(size, side.stop + step))
         for side, step, size in zip(box, steps, shape, strict=True)
+    )
+    return slices, rows, columns
+
+
+def around(boxes: Sequence[Box]) -> Box:
+    """The smallest box around all of them."""
+    slices, rows, columns = (
+        slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
     )
     return slices, rows, columns

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
 
-from . import extent
-from .bodies import Box, bodies, bounding_box, grown
+from . import extent, nephrometry
+from .bodies import bodies
+from .boxes import Box, around, bounding_box, grown
+from .contour import Contour, contour
 from .labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
-from .structure import Structure, numbered
+from .structure import Nephrometry, Structure, numbered
 
-SMOOTH_MM = 1.5  # a surface's direction is told from this far around
+AROUND_MM = 4.0  # of a kidney and its lesions is looked at, too
+SMOOTH_MM = 1.5  # a surface's direction is told from this far around, or one voxel
 KIDNEYS = {RIGHT_KIDNEY: "right", LEFT_KIDNEY: "left"}
 LESIONS = {TUMOR: "tumor", CYST: "cyst"}
 
@@ -76,14 +79,20 @@ def measure(
     kidneys = {body.side: body for body in found if body.kind == "kidney"}
     tissue_hu = {side: float(hu[body.box][body.mask].mean()) for side, body in kidneys.items()}
     tissue_ml = sum(body.ml for body in kidneys.values())
+    contours = {side: _contour(body, _lesions_of(body, found), labels, hu) for side, body in kidneys.items()}
     structures = []
     for body in found:
         one = _common(body, hu, certainty)
         if body.kind == "kidney":
-            lesions_ml = sum(lesion.ml for lesion in found if lesion.kind != "kidney" and lesion.side == body.side)
+            lesions_ml = sum(lesion.ml for lesion in _lesions_of(body, found))
             structures.append(_kidney(one, body, lesions_ml, tissue_ml))
-        else:
-            structures.append(_lesion(one, body, labels, tissue_hu.get(body.side)))
+            continue
+        one = _lesion(one, body, labels, tissue_hu.get(body.side))
+        kidney = contours.get(body.side)
+        if kidney is not None:
+            cut = one.touches_border or _touches(kidneys[body.side], hu.shape)
+            one = _within(one, body, kidney, cut=cut)
+        structures.append(one)
     return numbered(structures)
 
 
@@ -98,7 +107,10 @@ def parts(labels: np.ndarray, affine: np.ndarray) -> tuple[Body, ...]:
         if box:
             found.append(Body("kidney", side, view[box] == value, _shifted(box, marked), affine))
     for value, kind in LESIONS.items():
-        lesions = bodies(view == value)
+        marks = view == value
+        if not marks.any():
+            continue
+        lesions = bodies(marks)
         of_kind = [
             Body(kind, _side(view, box), lesions.numbers[box] == number, _shifted(box, marked), affine)
             for number, box in enumerate(lesions.boxes, 1)
@@ -123,6 +135,49 @@ def _side(labels: np.ndarray, box: tuple[slice, ...]) -> str:
     return ""
 
 
+def _lesions_of(kidney: Body, found: Sequence[Body]) -> list[Body]:
+    return [body for body in found if body.kind != "kidney" and body.side == kidney.side]
+
+
+def _contour(kidney: Body, lesions: list[Body], labels: np.ndarray, hu: np.ndarray) -> Contour | None:
+    """None for a kidney without lesions: nothing is measured against it."""
+    if not lesions:
+        return None
+    spacing = np.linalg.norm(kidney.affine[:3, :3], axis=0)
+    box = around([kidney.box, *(one.box for one in lesions)])
+    box = grown(box, AROUND_MM, (float(spacing[0]), float(spacing[1]), float(spacing[2])), labels.shape)
+    value = next(value for value, side in KIDNEYS.items() if side == kidney.side)
+    marked = np.zeros([side.stop - side.start for side in box], bool)
+    for one in lesions:
+        marked[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(one.box, box, strict=True))] |= one.mask
+    return contour(box, labels[box] == value, marked, hu[box], kidney.affine)
+
+
+def _touches(body: Body, shape: tuple[int, ...]) -> bool:
+    """Whether a body reaches the edge of the scan."""
+    return any(part.start == 0 or part.stop == size for part, size in zip(body.box, shape, strict=True))
+
+
+def _within(one: Structure, body: Body, kidney: Contour, *, cut: bool) -> Structure:
+    """What a lesion is to its kidney's contour and sinus; cut: the scan ends in one of them."""
+    mask = kidney.thinned(body.mask, body.box)
+    if not mask.any():  # smaller than the coarse grid's voxels
+        return one
+    outside = 100.0 * float(np.count_nonzero(mask & ~kidney.inside)) / float(np.count_nonzero(mask))
+    way, score = nephrometry.to_sinus(kidney, mask), None
+    if body.kind == "tumor" and cut:
+        score = Nephrometry(missing="the scan cuts the kidney or the tumor")
+    elif body.kind == "tumor" and one.diameter and one.axial_diameter:
+        score = nephrometry.score(kidney, mask, one.diameter.mm, one.axial_diameter.mm, outside, way)
+    return replace(
+        one,
+        outside_percent=outside,
+        to_sinus=way,
+        to_surface=nephrometry.to_surface(kidney, mask),
+        nephrometry=score,
+    )
+
+
 def _common(body: Body, hu: np.ndarray, certainty: Certainty | None) -> Structure:
     values = hu[body.box][body.mask].astype(np.float64)
     x, y, z = (float(v) for v in extent.to_ras(np.array([ndimage.center_of_mass(body.mask)]), body.local)[0])
@@ -136,7 +191,7 @@ def _common(body: Body, hu: np.ndarray, certainty: Certainty | None) -> Structur
         mean_hu=float(values.mean()),
         sd_hu=float(values.std()),
         centre_ras_mm=(x, y, z),
-        touches_border=any(part.start == 0 or part.stop == size for part, size in zip(body.box, hu.shape, strict=True)),
+        touches_border=_touches(body, hu.shape),
         certainty=certainty(body) if certainty else None,
     )
 
@@ -174,11 +229,11 @@ def contact_cm2(body: Body, labels: np.ndarray) -> float:
     surface there, whose direction is that of the blurred mask's slope; for a plane of any direction that is exact.
     """
     spacing = tuple(float(mm) for mm in np.linalg.norm(body.affine[:3, :3], axis=0))
-    box = grown(body.box, 4 * SMOOTH_MM, (spacing[0], spacing[1], spacing[2]), labels.shape)
+    box = grown(body.box, 4 * max(SMOOTH_MM, *spacing), (spacing[0], spacing[1], spacing[2]), labels.shape)
     inside = np.zeros([side.stop - side.start for side in box], bool)
     inside[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(body.box, box, strict=True))] = body.mask
     tissue = np.isin(labels[box], tuple(KIDNEYS))
-    blurred = ndimage.gaussian_filter(inside.astype(np.float32), [SMOOTH_MM / mm for mm in spacing])
+    blurred = ndimage.gaussian_filter(inside.astype(np.float32), [max(1.0, SMOOTH_MM / mm) for mm in spacing])
     to_slope = np.linalg.inv(body.affine[:3, :3])  # of a slope per voxel: the slope per mm
     mm2 = 0.0
     for axis in range(3):

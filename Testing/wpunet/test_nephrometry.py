@@ -1,0 +1,154 @@
+"""R.E.N.A.L. scores of kidneys and tumors built for each of them, whose parts are known from how they are built."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from wpunet.measure import measure
+from wpunet.structure import Nephrometry, Part
+
+STEP = 1.5
+SHAPE = (100, 76, 150)  # slices to the feet, rows to the back, columns to the patient's left
+MIDDLE = np.array([49.5, 37.5, 109.5])
+AFFINE = np.array([[0, 0, -STEP, 60], [0, -STEP, 0, 50], [-STEP, 0, 0, 80], [0, 0, 0, 1.0]])
+FAT, TISSUE_HU, TUMOR_HU = -100, 160, 80
+KIDNEY_MM = (55.0, 27.0, 30.0)  # half axes along slices, rows, columns
+SINUS = ((0.0, 0.0, 14.0), (22.0, 8.0, 18.0))  # opens to the patient's left: a right kidney; levels -22 to 22 mm
+
+
+def ball(centre_mm, radius_mm):
+    return ellipsoid(centre_mm, (radius_mm,) * 3)
+
+
+def ellipsoid(centre_mm, half_axes_mm):
+    """Centre in mm from the kidney's own: to the feet, to the back, to the patient's left."""
+    grids = np.ogrid[tuple(slice(0, n) for n in SHAPE)]
+    return (
+        sum(
+            (((grid - m) * STEP - c) / h) ** 2
+            for grid, m, c, h in zip(grids, MIDDLE, centre_mm, half_axes_mm, strict=True)
+        )
+        <= 1
+    )
+
+
+def scan(tumor, *, kidney=None, sinus=True, value=RIGHT_KIDNEY):
+    """The measures of a tumor in (or at) a kidney with a sinus of fat."""
+    tissue = ellipsoid((0, 0, 0), KIDNEY_MM) if kidney is None else kidney
+    if sinus:
+        tissue = tissue & ~ellipsoid(*SINUS)
+    labels, hu = np.zeros(SHAPE, np.uint8), np.full(SHAPE, FAT, np.int16)
+    labels[tissue], hu[tissue] = value, TISSUE_HU
+    labels[tumor], hu[tumor] = TUMOR, TUMOR_HU
+    return measure(labels, hu, AFFINE)[-1]
+
+
+def at(score, name):
+    part = getattr(score.nephrometry, name)
+    return part.points, part.value
+
+
+@pytest.mark.parametrize(("radius_mm", "points"), [(12.0, 1), (19.0, 1), (21.5, 2), (34.0, 2), (36.5, 3)])
+def test_radius(radius_mm, points):
+    found = scan(ball((0, 0, -30.0 - 0.6 * radius_mm), radius_mm))
+    assert at(found, "radius") == (points, pytest.approx(2 * radius_mm, abs=STEP))
+
+
+@pytest.mark.parametrize(("depth_mm", "points"), [(-12.0, 1), (-4.0, 1), (6.0, 2), (12.5, 3)])
+def test_exophytic(depth_mm, points):
+    """A ball of 12 mm whose centre lies so deep below the lateral surface.
+
+    The truth is what lies outside the ellipsoid of the kidney. The hull of the tissue that is left goes straight across
+    the tumor's bed, so that some more is outside.
+    """
+    tumor = ball((0, 0, -30.0 + depth_mm), 12.0)
+    percent = 100 * np.count_nonzero(tumor & ~ellipsoid((0, 0, 0), KIDNEY_MM)) / np.count_nonzero(tumor)
+    found = scan(tumor)
+    assert at(found, "exophytic") == (points, pytest.approx(percent + 6, abs=8))
+    assert found.outside_percent == found.nephrometry.exophytic.value
+    assert found.to_surface.mm == pytest.approx(max(0.0, depth_mm - 12.0), abs=STEP)
+
+
+@pytest.mark.parametrize(("gap_mm", "points"), [(9.0, 1), (5.5, 2), (2.0, 3), (-2.0, 3)])
+def test_nearness(gap_mm, points):
+    """The sinus reaches from 4 mm lateral of the middle to the medial side."""
+    found = scan(ball((0, 0, -4.0 - gap_mm - 9.0), 9.0))
+    assert at(found, "nearness") == (points, pytest.approx(max(0.0, gap_mm), abs=STEP))
+    line = found.to_sinus
+    assert line.mm == pytest.approx(np.linalg.norm(np.subtract(*line.ends_ras_mm)))
+
+
+@pytest.mark.parametrize(("back_mm", "letter"), [(-18.0, "a"), (0.0, "x"), (18.0, "p")])
+def test_face(back_mm, letter):
+    found = scan(ball((0, back_mm, -8.0), 8.0))
+    letter_found, mm = at(found, "face")
+    assert (letter_found, mm) == (letter, pytest.approx(-back_mm, abs=2 * STEP))
+
+
+@pytest.mark.parametrize(
+    ("level_mm", "radius_mm", "points", "percent"),
+    [
+        (40.0, 9.0, 1, 0.0),
+        (-40.0, 9.0, 1, 0.0),
+        (23.5, 9.0, 2, 24.0),  # less than half within the line
+        (16.0, 9.0, 3, 80.0),  # more than half
+        (-12.0, 6.0, 3, 100.0),  # all between the lines
+        (22.0, 24.0, 3, 45.0),  # less than half, but across the midline
+    ],
+)
+def test_location(level_mm, radius_mm, points, percent):
+    found = scan(ball((level_mm, 0, -22.0), radius_mm))
+    assert at(found, "location") == (points, pytest.approx(percent, abs=12))
+
+
+@pytest.mark.parametrize(("place_mm", "letter"), [((0, -15.0, 27.0), "h"), ((0, 0, -30.0), ""), ((40.0, 0, 0), "")])
+def test_hilar(place_mm, letter):
+    assert scan(ball(place_mm, 8.0)).nephrometry.hilar.points == letter
+
+
+def test_the_parts_make_the_score():
+    found = scan(ball((38.0, 12.0, -8.0), 8.0)).nephrometry
+    parts = (found.radius, found.exophytic, found.nearness, found.location)
+    assert [part.points for part in parts] == [1, 2, 1, 1]
+    assert (found.total, found.text, found.missing) == (5, "5p", "")
+    assert replace(found, hilar=Part("h", 0.0, "mm")).text == "5ph"
+    assert Nephrometry().text == ""
+    assert Nephrometry().total is None
+
+
+def test_c_index():
+    """Simmons: from the kidney's centre to the tumor's, over the tumor's radius."""
+    found = scan(ball((40.0, 0, -10.0), 10.0))
+    assert found.nephrometry.c_index == pytest.approx(np.hypot(40.0, 10.0) / 10.0, rel=0.08)
+
+
+def test_a_left_kidney_and_a_turned_body_score_alike():
+    tumor = ball((20.0, 15.0, -15.0), 12.0)
+    right = scan(tumor).nephrometry
+    assert scan(tumor, value=LEFT_KIDNEY).nephrometry == right
+
+
+def test_without_a_sinus_there_is_no_score():
+    found = scan(ball((0, 0, -25.0), 10.0), sinus=False)
+    assert found.to_sinus is None
+    assert found.nephrometry.text == ""
+    assert found.nephrometry.total is None
+    assert "sinus" in found.nephrometry.missing
+    assert found.nephrometry.radius.points == 1
+
+
+def test_where_the_scan_cuts_the_kidney_there_is_no_score():
+    tissue = ellipsoid((0, 0, 0), (200.0, 27.0, 30.0))
+    found = scan(ball((0, 0, -25.0), 10.0), kidney=tissue)
+    assert found.nephrometry == Nephrometry(missing="the scan cuts the kidney or the tumor")
+
+
+def test_a_sinus_without_fat_is_told_by_its_urine():
+    tissue = ellipsoid((0, 0, 0), KIDNEY_MM)
+    labels, hu = np.zeros(SHAPE, np.uint8), np.full(SHAPE, FAT, np.int16)
+    labels[tissue], hu[tissue] = RIGHT_KIDNEY, TISSUE_HU
+    hu[ellipsoid(*SINUS) & tissue] = 5
+    tumor = ball((0, 0, -4.0 - 5.5 - 9.0), 9.0)
+    labels[tumor], hu[tumor] = TUMOR, TUMOR_HU
+    assert at(measure(labels, hu, AFFINE)[-1], "nearness") == (2, pytest.approx(5.5, abs=STEP))
