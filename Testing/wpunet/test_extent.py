@@ -52,7 +52,7 @@ def test_a_kidney(axes, degrees):
     for line, truth in ((one.length, 112.0), (one.width, 58.0), (one.thickness, 44.0)):
         assert close(line.mm, truth, axes)
     along = np.subtract(*one.length.ends_ras_mm) / one.length.mm
-    assert abs(along @ turn(degrees)[:, 2]) > np.cos(np.radians(6))
+    assert abs(along @ turn(degrees)[:, 2]) > np.cos(np.radians(8))  # a pole is flat over a slice of 3 mm
     across = np.subtract(*one.width.ends_ras_mm) / one.width.mm
     assert abs(along @ across) < 1e-6
     assert abs(across @ np.subtract(*one.thickness.ends_ras_mm)) < 1e-6
