@@ -53,8 +53,11 @@ class Certain:
     def __call__(self, body: Body) -> float | None:
         if body.kind == "tumor":
             return None if self.chance is None else float(self.chance(features(self.maps, body)[None])[0])
-        foreground, tumor = logits_of(self.maps, body)
-        return float((_sigmoid(foreground) * _sigmoid(-tumor)).mean())
+        foreground, tumor, *cyst = logits_of(self.maps, body)
+        chance = _sigmoid(foreground) * _sigmoid(-tumor)
+        for logit in cyst:
+            chance *= _sigmoid(logit if body.kind == "cyst" else -logit)
+        return float(chance.mean())
 
 
 def features(maps: Maps, body: Body) -> np.ndarray:
@@ -63,17 +66,18 @@ def features(maps: Maps, body: Body) -> np.ndarray:
     surest: logit of tumor against all else that a tenth of its voxels reach; mean: the mean of these logits; size: log
     of the diameter in mm of a disc as large as its largest slice
     """
-    foreground, tumor = logits_of(maps, body)
+    foreground, tumor, *_ = logits_of(maps, body)
     logit = -np.logaddexp(np.logaddexp(-foreground, -tumor), -foreground - tumor)  # of both being so
     pixel_mm2 = float(np.linalg.norm(np.cross(body.affine[:3, 1], body.affine[:3, 2])))
     largest_mm2 = float(np.count_nonzero(body.mask, axis=(1, 2)).max()) * pixel_mm2
     return np.array([np.quantile(logit, 0.9), logit.mean(), np.log(2.0 * np.sqrt(largest_mm2 / np.pi))])
 
 
-def logits_of(maps: Maps, body: Body) -> tuple[np.ndarray, np.ndarray]:
-    """The network's logits of kidney-or-tumor and of tumor against kidney at a body's voxels, each (n,).
+def logits_of(maps: Maps, body: Body) -> list[np.ndarray]:
+    """The network's logits at a body's voxels, each (n,): of all but background, of tumor, of cyst where it knows them.
 
-    Where the body reaches beyond what the network looked at, the nearest answer counts.
+    The last two are against kidney (predict.py). Where the body reaches beyond what the network looked at, the nearest
+    answer counts.
     """
     at = np.argwhere(body.mask)
     at = at[:: max(1, -(-len(at) // MOST_VOXELS))] + [side.start for side in body.box]
@@ -88,17 +92,18 @@ def logits_of(maps: Maps, body: Body) -> tuple[np.ndarray, np.ndarray]:
     low = np.clip(np.floor(place.min(1)).astype(int) - margin, 0, last)
     high = np.clip(np.ceil(place.max(1)).astype(int) + margin, 0, last)
     box = tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))
-    foreground, tumor = (one[box].astype(np.float32) for one in (maps.foreground, maps.tumor))
-    tumor = _voted(foreground, tumor, TUMOR_ALONG_MM / step[0])
+    foreground = maps.foreground[box].astype(np.float32)
+    told = [one[box].astype(np.float32) for one in (maps.tumor, maps.cyst) if one is not None]
+    voted = [_voted(foreground, one, TUMOR_ALONG_MM / step[0]) for one in told]
     inside = place - low[:, None]
-    found = [ndimage.map_coordinates(one, inside, order=1, mode="nearest") for one in (foreground, tumor)]
-    return found[0].astype(np.float64), found[1].astype(np.float64)
+    found = [ndimage.map_coordinates(one, inside, order=1, mode="nearest") for one in (foreground, *voted)]
+    return [one.astype(np.float64) for one in found]
 
 
-def _voted(foreground: np.ndarray, tumor: np.ndarray, slabs: float) -> np.ndarray:
-    """The tumor logit that neighbouring slabs agree on, as predict.decide lets them vote."""
+def _voted(foreground: np.ndarray, logit: np.ndarray, slabs: float) -> np.ndarray:
+    """The logit of tumor or cyst that neighbouring slabs agree on, as predict.decide lets them vote."""
     sure = _sigmoid(foreground) + 1e-3
-    weighed = ndimage.gaussian_filter1d(sure * tumor, slabs, axis=0, mode="nearest")
+    weighed = ndimage.gaussian_filter1d(sure * logit, slabs, axis=0, mode="nearest")
     return weighed / ndimage.gaussian_filter1d(sure, slabs, axis=0, mode="nearest")
 
 
