@@ -1,6 +1,7 @@
-"""Fetch KiTS19: python -m training.download --output data/kits19 --accept-licence [--cases 0-209]
+"""Fetch KiTS19 or KiTS23: python -m training.download --output data/kits19 --accept-licence [--dataset kits23]
 
-Masks come from the challenge's repository, images from where its own script fetches them. Goes on where it stopped,
+Masks come from the challenge's repository, images from where its own script fetches them. KiTS23 has 489 patients, most
+of KiTS19's among them, and marks cysts. Goes on where it stopped,
 tries again when a connection drops, checks what the services publish (git hash, MD5) and that each file can be read.
 """
 
@@ -20,12 +21,10 @@ from tqdm import tqdm
 from wpunet import files
 from wpunet.errors import InputError, WpunetError
 
-LICENCE = """KiTS19 (Heller et al., The KiTS19 Challenge Data, arXiv 1904.00445, and Med Image Anal 2021;67:101821)
-is published under CC BY-NC-SA 4.0: credit its authors, no commercial use, and what you derive from it, trained weights
-included, under the same licence. Say --accept-licence to go on."""
-IMAGES = "https://kits19.sfo2.digitaloceanspaces.com/master_{case:05}.nii.gz"
-MASKS = "https://raw.githubusercontent.com/neheller/kits19/master/data/case_{case:05}/segmentation.nii.gz"
-MASK_HASHES = "https://api.github.com/repos/neheller/kits19/git/trees/master?recursive=1"
+LICENCE = """KiTS19 and KiTS23 (Heller et al., The KiTS19 Challenge Data, arXiv 1904.00445; Med Image Anal
+2021;67:101821; The KiTS21 Challenge, arXiv 2307.01984) are published under CC BY-NC-SA 4.0: credit their authors, no
+commercial use, and what you derive from them, trained weights included, under the same licence. Say --accept-licence to
+go on."""
 CHUNK, TIMEOUT_S = 1 << 14, 30  # a dropped connection loses less than a chunk
 
 
@@ -35,13 +34,36 @@ class DownloadError(WpunetError):
 
 @dataclass(frozen=True)
 class Service:
-    """Where files are, and how patient to be."""
+    """Where files are, and how patient to be.
 
-    images: str = IMAGES
-    masks: str = MASKS
-    mask_hashes: str = MASK_HASHES
+    images, masks: addresses by ``case``; mask_hashes: GitHub's list of the repository that has the masks in ``folder``
+    cases: those with masks
+    """
+
+    images: str
+    masks: str
+    mask_hashes: str
+    folder: str = "data"
+    cases: str = ""
     tries: int = 8
     wait_s: float = 2.0
+
+
+SERVICES = {
+    "kits19": Service(
+        "https://kits19.sfo2.digitaloceanspaces.com/master_{case:05}.nii.gz",
+        "https://raw.githubusercontent.com/neheller/kits19/master/data/case_{case:05}/segmentation.nii.gz",
+        "https://api.github.com/repos/neheller/kits19/git/trees/master?recursive=1",
+        cases="0-209",
+    ),
+    "kits23": Service(
+        "https://huggingface.co/datasets/neheller/KiTS-Challenge-Imaging/resolve/main/images/case_{case:05}.nii.gz",
+        "https://raw.githubusercontent.com/neheller/kits23/main/dataset/case_{case:05}/segmentation.nii.gz",
+        "https://api.github.com/repos/neheller/kits23/git/trees/main?recursive=1",
+        folder="dataset",
+        cases="0-299,400-588",
+    ),
+}
 
 
 def fetch(url: str, path: Path, service: Service, git_hash: str | None = None) -> None:
@@ -107,9 +129,10 @@ def _verify(path: Path, etag: str, git_hash: str | None) -> None:
     content = path.read_bytes()
     if git_hash and hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() != git_hash:
         raise _BrokenError("the git hash is wrong")
-    is_md5 = len(etag) == 32 and set(etag) <= set("0123456789abcdef")  # uploaded in one part
-    if is_md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != etag:
-        raise _BrokenError("the MD5 is wrong")
+    # An ETag of these lengths is a hash of the whole file; others are the service's own names for it.
+    digest = {32: "md5", 64: "sha256"}.get(len(etag)) if set(etag) <= set("0123456789abcdef") else None
+    if digest and hashlib.new(digest, content, usedforsecurity=False).hexdigest() != etag:
+        raise _BrokenError(f"the {digest} is wrong")
     try:
         files.read(path)
     except InputError as error:
@@ -139,9 +162,7 @@ def missing_bytes(jobs: list[tuple[str, Path]]) -> int:
     return max(0, total)
 
 
-def download(
-    output: Path, cases: list[int], service: Service = Service(), say: Callable[[str], None] = print
-) -> dict[int, str]:
+def download(output: Path, cases: list[int], service: Service, say: Callable[[str], None] = print) -> dict[int, str]:
     """Fetch cases into ``output`` in KiTS19's layout; returns what failed and why; DownloadError without room."""
     jobs: list[tuple[int, str, Path]] = []
     for case in cases:
@@ -164,7 +185,7 @@ def download(
     failed: dict[int, str] = {}
     for case, url, path in tqdm(jobs, unit="file", disable=not sys.stderr.isatty()):
         try:
-            fetch(url, path, service, hashes.get(f"data/{path.parent.name}/{path.name}"))
+            fetch(url, path, service, hashes.get(f"{service.folder}/{path.parent.name}/{path.name}"))
         except DownloadError as error:
             failed[case] = str(error)
             say(str(error))
@@ -184,18 +205,21 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
     add("--output", type=Path, required=True)
-    add("--cases", type=numbers, default=numbers("0-209"), help="0-209 is the training set, with masks")
-    add("--accept-licence", action="store_true", help="you have read KiTS19's licence and agree")
+    add("--dataset", choices=SERVICES, default="kits19")
+    add("--cases", type=numbers, help="as 0-3,7; default: all with masks")
+    add("--accept-licence", action="store_true", help="you have read the licence and agree")
     given = arguments.parse_args()
     if not given.accept_licence:
         print(LICENCE, file=sys.stderr)
         return 2
+    service = SERVICES[given.dataset]
+    cases = given.cases or numbers(service.cases)
     try:
-        failed = download(given.output, given.cases)
+        failed = download(given.output, cases, service)
     except (DownloadError, OSError) as error:
         print(f"download: {error}", file=sys.stderr)
         return 2
-    print(f"{2 * len(given.cases) - len(failed)} files are there; {len(failed)} cases have failed")
+    print(f"{2 * len(cases) - len(failed)} files are there; {len(failed)} cases have failed")
     return 1 if failed else 0
 
 

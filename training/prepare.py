@@ -25,7 +25,7 @@ from wpunet.predict import SLAB_MM, mean_slabs
 from training import checkpoint
 from training.data import Case, to_grey, write_case
 from training.phantoms import phantom_case
-from training.slices import slice_sources
+from training.slices import KITS23_CYST, slice_sources
 from training.source import Source, source_name
 from training.tables import write_json
 
@@ -40,8 +40,11 @@ KIDNEY_FREE = {
 BODY_HU = -300
 
 
-def kits_sources(folder: Path, group: str = "labelled") -> Iterator[Source]:
-    """Cases in KiTS19's layout: ``case_XXXXX/{imaging,segmentation}.nii.gz``; a case is called as its folder."""
+def kits_sources(folder: Path, group: str = "labelled", *, kits23: bool = False) -> Iterator[Source]:
+    """Cases in KiTS19's layout: ``case_XXXXX/{imaging,segmentation}.nii.gz``; a case is called as its folder.
+
+    ``kits23``: label 3 of the masks is the cyst, and cysts are told; else it is the left kidney.
+    """
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
     if not any(list(path.glob("*.nii.gz")) for path in folders):
         raise InputError(
@@ -50,10 +53,13 @@ def kits_sources(folder: Path, group: str = "labelled") -> Iterator[Source]:
     for path in folders:
         pair = (path / "imaging.nii.gz", path / "segmentation.nii.gz")
         if any(one.exists() for one in pair):
-            yield Source(path.name, group, pair, partial(kits_case, path.name, *pair, group, source_name(folder)))
+            load = partial(kits_case, path.name, *pair, group, source_name(folder), kits23=kits23)
+            yield Source(path.name, group, pair, load)
 
 
-def kits_case(name: str, imaging: Path, segmentation: Path, group: str = "labelled", source: str = "") -> Case:
+def kits_case(
+    name: str, imaging: Path, segmentation: Path, group: str = "labelled", source: str = "", *, kits23: bool = False
+) -> Case:
     """A CT and its mask: slabs of at most 1.6 mm as in inference, without the air around the body.
 
     In the group "tumor_free" all that is marked counts as kidney: so a machine's mask of healthy kidneys serves. Cysts
@@ -82,13 +88,16 @@ def kits_case(name: str, imaging: Path, segmentation: Path, group: str = "labell
     step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
     hu = mean_slabs(volume.hu, step)
     middle = np.minimum(np.arange(len(hu)) * step + step // 2, len(mask.hu) - 1)
-    labels = together(mask.hu[middle], cysts=True).astype(np.uint8)
+    labels = mask.hu[middle].astype(np.uint8)
+    if kits23:
+        labels[labels == KITS23_CYST] = CYST
+    labels = together(labels, cysts=True)
     if group == "tumor_free":
         labels = np.minimum(labels, KIDNEY)
     body = np.any(hu > BODY_HU, axis=0)
     rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
     box = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    cysts = bool((labels == CYST).any())
+    cysts = kits23 or bool((labels == CYST).any())
     return Case(name, group, volume.spacing[1], to_grey(hu[box]), np.ascontiguousarray(labels[box]), source, cysts)
 
 
@@ -159,6 +168,7 @@ def main() -> int:
     add = arguments.add_argument
     add("--output", type=Path, required=True)
     add("--kits", type=Path, action="append", default=[], help="folder of cases in KiTS19's layout; may come often")
+    add("--kits23", type=Path, action="append", default=[], help="likewise, but 3 in its masks is a cyst")
     add(
         "--tumor-free",
         type=Path,
@@ -172,6 +182,7 @@ def main() -> int:
     given = arguments.parse_args()
     try:
         sources = [source for folder in given.kits for source in kits_sources(folder)]
+        sources += [source for folder in given.kits23 for source in kits_sources(folder, kits23=True)]
         sources += [source for folder in given.tumor_free for source in kits_sources(folder, "tumor_free")]
         sources += [source for folder in given.slices for source in slice_sources(folder)]
         sources += kidney_free_sources(given.unlabelled) if given.unlabelled else []

@@ -1,4 +1,4 @@
-"""KiTS19's download against a server that drops connections, sends rubbish, knows no ranges or nothing at all."""
+"""The download of KiTS19 and KiTS23 against a server that drops connections, sends rubbish, knows no ranges or nothing."""
 
 import hashlib
 import json
@@ -130,12 +130,14 @@ def test_a_finished_file_that_was_never_checked_is_fetched_anew(server, service,
     assert (tmp_path / "a.nii.gz").read_bytes() == server.content["/a.nii.gz"]
 
 
-@pytest.mark.parametrize("proof", ["git hash", "MD5", "checksum of gzip"])
+@pytest.mark.parametrize("proof", ["git hash", "MD5", "SHA-256", "checksum of gzip"])
 def test_a_broken_file_is_noticed_and_fetched_again(server, service, tmp_path, proof):
     content = server.content["/a.nii.gz"]
     server.faults["/a.nii.gz"] = ["broken"]
     if proof == "MD5":
         server.etags["/a.nii.gz"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if proof == "SHA-256":  # as Hugging Face tells it of large files
+        server.etags["/a.nii.gz"] = hashlib.sha256(content).hexdigest()
     fetch(server.url("/a.nii.gz"), tmp_path / "a.nii.gz", service, blob_hash(content) if proof == "git hash" else None)
     assert (tmp_path / "a.nii.gz").read_bytes() == content
     assert len(server.asked) == 2
@@ -237,9 +239,32 @@ def test_the_licence_comes_first(tmp_path, command, capsys, monkeypatch):
 @pytest.mark.parametrize(("failed", "status"), [({}, 0), ({3: "gone"}, 1)])
 def test_the_command(tmp_path, command, capsys, monkeypatch, failed, status):
     asked = []
-    monkeypatch.setattr(download, "download", lambda output, cases: asked.append((output, cases)) or failed)
+    monkeypatch.setattr(download, "download", lambda *given: asked.append(given) or failed)
     assert command(download, "--output", tmp_path, "--cases", "2-4,9", "--accept-licence") == status
-    assert asked == [(tmp_path, [2, 3, 4, 9])]
+    assert asked == [(tmp_path, [2, 3, 4, 9], download.SERVICES["kits19"])]
+    assert command(download, "--output", tmp_path, "--dataset", "kits23", "--accept-licence") == status
+    assert len(asked[1][1]) == 489
+    assert asked[1][2] is download.SERVICES["kits23"]
     monkeypatch.setattr(download, "download", lambda *_: (_ for _ in ()).throw(DownloadError("no room")))
     assert command(download, "--output", tmp_path, "--accept-licence") == 2
     assert "no room" in capsys.readouterr().err
+
+
+def test_kits23_comes_likewise(server, service, tmp_path):
+    mask = "/dataset/case_00401/segmentation.nii.gz"
+    server.content |= {mask: nifti(1), "/image_00401.nii.gz": nifti(2)}
+    tree = [{"path": mask[1:], "sha": blob_hash(b"another"), "type": "blob"}]
+    server.content["/tree"] = json.dumps({"tree": tree}).encode()
+    kits23 = replace(service, masks=server.url("/dataset/case_{case:05}/segmentation.nii.gz"), folder="dataset")
+    assert "git hash" in download.download(tmp_path, [401], kits23, lambda _: None)[401]  # so the hash is looked at
+    tree[0]["sha"] = blob_hash(server.content[mask])
+    server.content["/tree"] = json.dumps({"tree": tree}).encode()
+    assert download.download(tmp_path, [401], kits23, lambda _: None) == {}
+    assert (tmp_path / "case_00401" / "segmentation.nii.gz").read_bytes() == server.content[mask]
+
+
+def test_the_addresses_name_the_case():
+    for service in download.SERVICES.values():
+        assert "case_00007" in service.masks.format(case=7)
+        assert "00007.nii.gz" in service.images.format(case=7)
+        assert service.masks.split("/case_")[0].endswith(f"/{service.folder}")

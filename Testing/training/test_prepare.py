@@ -76,6 +76,21 @@ def test_a_case_corrected_in_slicer_may_tell_left_from_right(tmp_path):
     assert set(np.unique(case.labels)) == {0, 1, 2}
 
 
+@pytest.mark.parametrize("kits23", [False, True])
+def test_kits23_marks_cysts_with_what_is_elsewhere_the_left_kidney(tmp_path, kits23):
+    save_case(tmp_path / "kits" / "case_00500", seed=4)
+
+    def third(labels, affine):
+        labels[50:][labels[50:] == 1] = 3
+        return labels, affine
+
+    rewrite(tmp_path / "kits" / "case_00500" / "segmentation.nii.gz", third)
+    prepare.prepare(list(prepare.kits_sources(tmp_path / "kits", kits23=kits23)), tmp_path / "out")
+    (case,) = read_prepared(tmp_path / "out", "labelled")
+    assert set(np.unique(case.labels)) == ({0, 1, 2, CYST} if kits23 else {0, 1, 2})
+    assert case.cysts is kits23
+
+
 def _shorter(labels, affine):
     return labels[:-1], affine
 
@@ -158,11 +173,11 @@ def test_a_case_that_comes_twice_is_taken_once(tmp_path, kits):
 def test_it_goes_on_where_it_stopped(tmp_path, kits, monkeypatch):
     load, seen = prepare.kits_case, []
 
-    def interrupted(name, *paths):
+    def interrupted(name, *paths, **options):
         if name == "case_00003" and len(seen) == 3:
             raise KeyboardInterrupt
         seen.append(name)
-        return load(name, *paths)
+        return load(name, *paths, **options)
 
     monkeypatch.setattr(prepare, "kits_case", interrupted)
     sources = list(prepare.kits_sources(kits))
