@@ -1,4 +1,4 @@
-"""The download of KiTS19 and KiTS23 against a server that drops connections, sends rubbish, knows no ranges or nothing."""
+"""Downloads against a server that drops connections, sends rubbish, knows no ranges or nothing at all."""
 
 import hashlib
 import json
