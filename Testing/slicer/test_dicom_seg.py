@@ -5,7 +5,7 @@ import pytest
 from wpunet import files
 
 from Testing.wpunet import ct_series
-from Testing.wpunet.results import result_of
+from Testing.wpunet.results import blocks, result_of
 
 pytest.importorskip("highdicom")
 pytest.importorskip("dcmqi")
@@ -16,7 +16,7 @@ def test_segments_lie_where_they_were_found(scene, tmp_path):
     import vtk
     from vtk.util.numpy_support import vtk_to_numpy
 
-    from Testing.wpunet.test_dicom_seg import SPACING, blocks, dicom_seg, places, unpacked, written
+    from Testing.wpunet.test_dicom_seg import SPACING, dicom_seg, places, unpacked, written
 
     hu = np.random.default_rng(2).integers(-100, 200, (20, 30, 40)).astype(np.int16)
     volume = files.read(ct_series.write(tmp_path / "ct", hu, SPACING))

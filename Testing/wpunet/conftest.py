@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from wpunet import cli
 
-from Testing.wpunet import patient
+from Testing.wpunet import patient, results
 
 
 @pytest.fixture
@@ -24,6 +24,13 @@ def segment(monkeypatch):
             return end.code
 
     return run
+
+
+@pytest.fixture
+def segment_blocks(monkeypatch):
+    """``wpunet segment ARGUMENTS`` in this process with an engine that finds ``results.blocks``; gives the status."""
+    monkeypatch.setattr(cli, "_segmenter", lambda _: results.Blocks())
+    return lambda *arguments: cli.main(["segment", *map(str, arguments)])
 
 
 @pytest.fixture(scope="session")

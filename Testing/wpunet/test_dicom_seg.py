@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from wpunet import batch, cli, files
+from wpunet import batch, files
 from wpunet import volume as geometry
 from wpunet.errors import InputError, InstallError
 from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 
 from Testing.wpunet import ct_series
-from Testing.wpunet.results import result_of
+from Testing.wpunet.results import blocks, result_of
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -24,17 +24,6 @@ dicom_seg = importlib.import_module("wpunet.dicom_seg")
 
 SPACING = (5.0, 4.0, 3.0)
 VALUES = {"kidney_right": RIGHT_KIDNEY, "kidney_left": LEFT_KIDNEY, "tumor": TUMOR, "cyst": CYST}
-
-
-def blocks(shape):
-    """Labels (slice, row, column) of the engine: two kidneys, two tumors on the left one; no symmetry anywhere."""
-    labels = np.zeros(shape, np.uint8)
-    depth, rows, columns = (n // 10 for n in shape)
-    labels[3 * depth : 7 * depth, 4 * rows : 7 * rows, columns : 3 * columns] = RIGHT_KIDNEY
-    labels[2 * depth : 8 * depth, 5 * rows : 7 * rows, 6 * columns : 9 * columns] = LEFT_KIDNEY
-    labels[2 * depth : 4 * depth, 6 * rows : 7 * rows, 6 * columns : 7 * columns] = TUMOR
-    labels[6 * depth : 8 * depth, 5 * rows : 7 * rows, 8 * columns : 9 * columns] = TUMOR
-    return labels
 
 
 def ct(folder, directions=ct_series.AXIAL, **changes):
@@ -266,15 +255,36 @@ def test_a_real_series(data, tmp_path):
     assert not shutil.which("dciodvfy") or valid(path) == []
 
 
-def test_the_command_line_writes_it_as_the_only_or_a_further_result(tmp_path, abdomen):
-    folder = ct_series.write(tmp_path / "ct", abdomen.hu, (8.0, 2.8, 2.8), origin=(-200, -160, 120))
+def test_the_command_line_writes_it_as_the_only_or_a_further_result(tmp_path, segment_blocks):
+    volume = ct(tmp_path / "ct")
     out, beside, plain = tmp_path / "out.dcm", tmp_path / "beside.dcm", tmp_path / "plain.nii.gz"
-    assert cli.main(["segment", str(folder), "-o", str(out), "--device", "cpu"]) == 0
-    more = ["-o", str(plain), "--dicom-seg", str(beside), "--fractional", "--sides", "--device", "cpu"]
-    assert cli.main(["segment", str(folder), *more]) == 0
-    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(plain)))
+    assert segment_blocks(tmp_path / "ct", "-o", out) == 0
+    assert segment_blocks(tmp_path / "ct", "-o", plain, "--dicom-seg", beside, "--fractional", "--sides") == 0
     for path, kind in ((out, "BINARY"), (beside, "FRACTIONAL")):
         made = pydicom.dcmread(path)
         assert made.SegmentationType == kind
-        assert (made.pixel_array > 0).sum() == (labels > 0).sum() > 1000
+        assert (made.pixel_array > 0).sum() == (blocks(volume.hu.shape) > 0).sum()
+    assert plain.exists()
     assert not list(tmp_path.glob(".wpunet-*"))
+
+
+def test_it_falls_on_no_slice_and_no_other_result(tmp_path, segment_blocks, capsys):
+    ct(tmp_path / "ct")
+    slices = {path: path.read_bytes() for path in (tmp_path / "ct").iterdir()}
+    one = next(iter(slices))
+    assert (
+        segment_blocks(tmp_path / "ct", "-o", one)
+        == segment_blocks(tmp_path / "ct", "-o", "a.nii.gz", "--dicom-seg", one)
+        == 2
+    )
+    assert "would overwrite" in capsys.readouterr().err
+    assert segment_blocks(tmp_path / "ct", "-o", tmp_path / "a.dcm", "--dicom-sr", tmp_path / "a.dcm") == 2
+    assert {path: path.read_bytes() for path in (tmp_path / "ct").iterdir()} == slices
+
+
+def test_a_result_in_the_folder_of_the_slices_is_no_slice_next_time(tmp_path, segment_blocks):
+    ct(tmp_path / "ct")
+    out = tmp_path / "ct" / "kidneys.dcm"
+    for _ in range(2):
+        assert segment_blocks(tmp_path / "ct", "-o", out) == 0
+        assert files.read(tmp_path / "ct").hu.shape == (20, 30, 40)
