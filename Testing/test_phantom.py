@@ -3,7 +3,7 @@
 import nibabel as nib
 import numpy as np
 import pytest
-from wpunet.labels import KIDNEY, TUMOR
+from wpunet.labels import CYST, KIDNEY, TUMOR
 
 from Testing import phantom
 
@@ -42,7 +42,8 @@ def test_the_facts_agree_with_the_labels():
 
 def test_single_kidneys_and_no_tumor():
     made = phantom.make(seed=1, kidneys=("left",), tumors=0, **SMALL)
-    assert set(np.unique(made.labels)) == {0, KIDNEY}
+    assert set(np.unique(made.labels)) == {0, KIDNEY, CYST}
+    assert made.hu[made.labels == CYST].mean() == pytest.approx(8, abs=25)  # its edge is blurred
     assert not made.labels[:, :, : 112 // 2].any()
 
 

@@ -29,4 +29,4 @@ def phantom_case(
         noise_hu=float(draw.uniform(4, 25)),
         kidneys=kidneys,
     )
-    return Case(f"phantom_{number:03}", "generated", spacing[1], to_grey(made.hu), made.labels, "phantoms")
+    return Case(f"phantom_{number:03}", "generated", spacing[1], to_grey(made.hu), made.labels, "phantoms", cysts=True)

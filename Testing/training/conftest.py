@@ -38,7 +38,7 @@ def one_thread():
 
 def save_case(folder, seed, **options):
     """A phantom as a case in KiTS19's layout; returns it."""
-    made = phantom.make(seed=seed, **{"shape": (24, 84, 100), "spacing": (8.0, 4.0, 4.0)} | options)
+    made = phantom.make(seed=seed, **{"shape": (24, 84, 100), "spacing": (8.0, 4.0, 4.0), "cysts": 0} | options)
     folder.mkdir(parents=True)
     phantom.save_nifti(made.hu, made.affine, folder / "imaging.nii.gz")
     phantom.save_nifti(made.labels, made.affine, folder / "segmentation.nii.gz")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from .labels import KIDNEY, TUMOR
+from .labels import CYST, KIDNEY, TUMOR
 
 # HU by contrast phase
 TISSUES = ("cortex", "medulla", "aorta", "cava", "liver", "spleen", "tumor", "muscle", "pelvis")
@@ -28,7 +28,7 @@ PHASES = {
         "excretory": (125, 120, 105, 105, 92, 98, 65, 62, 700),
     }.items()
 }
-AIR, FAT, SKIN, LUNG, CYST, FLUID = -1000, -102, 15, -860, 8, 22
+AIR, FAT, SKIN, LUNG, WATERY, FLUID = -1000, -102, 15, -860, 8, 22
 Field = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -37,7 +37,7 @@ class Phantom:
     """A CT and its truth.
 
     hu:     int16 (slice, row, column): head to feet, to the back, to the patient's left
-    labels: uint8, same grid: 0, 1 kidney (with its cysts, as in KiTS19), 2 tumor
+    labels: uint8, same grid: 0, 1 kidney, 2 tumor, 4 cyst
     affine: (4, 4), (slice, row, column, 1) -> RAS mm
     facts:  {"tumors": [{"side", "centre_ras_mm", "diameter_mm", "volume_ml"}], "kidneys_ml": {side: ml}}
     """
@@ -358,8 +358,8 @@ def _paint_cyst(canvas: Canvas, patient: Patient, kidney: Kidney, labels: np.nda
     centre = _on_surface(patient, kidney, outside=-0.3 * radius)
     box = canvas.box(centre, radius + 5)
     cover = canvas.cover(ellipsoid(centre, (radius,) * 3), box) * (labels[box] != TUMOR)
-    canvas.paint(CYST, cover, box)
-    labels[box][cover > 0.5] = KIDNEY
+    canvas.paint(WATERY, cover, box)
+    labels[box][cover > 0.5] = CYST
 
 
 def _scan(hu: np.ndarray, patient: Patient, noise_hu: float) -> np.ndarray:
