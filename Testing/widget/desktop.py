@@ -1,9 +1,8 @@
 """The parts of the desktop application that the module touches: what it imports, and what it asks the user.
 
-``Desktop`` puts ``qt``, ``ctk``, ``slicer.ScriptedLoadableModule``, ``slicer.parameterNodeWrapper`` and ``slicer.i18n``
-where the module imports them from, and takes them away again. What VTK only prints, an error in an observer of the
-scene, is kept for ``raise_errors`` too. Questions are answered from ``answers``; one that nobody
-expected fails the test. The scene is slicer-core's own.
+``Desktop`` puts ``qt``, ``ctk`` and Slicer's own Python modules, stand-ins or the real ones, where the module imports them
+from, and takes them away again. What VTK only prints, an error in an observer of the scene, is kept for ``raise_errors``
+too. Questions are answered from ``answers``; one that nobody expected fails the test. The scene is slicer-core's own.
 """
 
 from __future__ import annotations
@@ -21,13 +20,15 @@ from PySide6.QtTest import QTest
 
 from Testing.slicer import core
 
-from . import loader, parameter_nodes
+from . import loader, real_sources, scripted_modules
 from .pythonqt import Proxy, Qt, keep_error, proxy_class, raise_errors, wrap
 from .stand_ins import TABLE, stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "WPUNetSegment" / "WPUNetSegment.py"
 NAME = "WPUNetSegment"
+NAMES = ("qt", "ctk", "SampleData", "slicer.i18n", "slicer.ScriptedLoadableModule", "slicer.parameterNodeWrapper")
+SLICERS_OWN = ("i18n", "packaging", "parameterNodeWrapper", "ScriptedLoadableModule")
 
 
 class Desktop:
@@ -48,12 +49,10 @@ class Desktop:
         self.application.setStyle("Fusion")
         self._hook, sys.excepthook = sys.excepthook, lambda _type, error, _traceback: keep_error(error)
         core.start(folder)
-        self._kept = {name: sys.modules.get(name) for name in self._modules()}
-        self._kept_slicer: dict[str, Any] = {}
+        self._kept = {name: sys.modules.get(name) for name in (*NAMES, *real_sources.FILES)}
         self._isolate_settings(folder)
-        sys.modules.update(self._modules())
+        self._kept_slicer = {name: getattr(slicer, name, None) for name in (*self._globals(), *SLICERS_OWN)}
         for name, value in self._globals().items():
-            self._kept_slicer[name] = getattr(slicer, name, None)
             setattr(slicer, name, value)
         self._kept_util = {name: getattr(slicer.util, name) for name in self._util()}
         for name, value in self._util().items():
@@ -61,7 +60,12 @@ class Desktop:
         slicer.app.clipboard = lambda: wrap(self.application.clipboard())
         slicer.app.moduleManager = lambda: types.SimpleNamespace(connect=lambda *_: True, disconnect=lambda *_: True)
         slicer.app.layoutManager = lambda: None
+        slicer.app.translate = self.translate
+        slicer.app.testingEnabled = lambda: False
         slicer.app.connect = self._startup
+        sys.modules.update(self._qt())
+        source = real_sources.SOURCE
+        sys.modules.update(real_sources.load(source) if source else scripted_modules.modules())
 
     def _startup(self, signal: str, slot: Any) -> bool:
         """The module asks to be told when all modules are there; ``start_up`` tells it."""
@@ -75,7 +79,12 @@ class Desktop:
         QtCore.QCoreApplication.setOrganizationName("Testing")
         QtCore.QCoreApplication.setApplicationName(folder.name)
 
-    def _modules(self) -> dict[str, Any]:
+    @staticmethod
+    def translate(_context: str, text: str) -> str:
+        """A text in the language of the application."""
+        return text
+
+    def _qt(self) -> dict[str, Any]:
         qt = Qt()
         shown = types.SimpleNamespace(
             **{name: self._dialog(name) for name in ("getSaveFileName", "getExistingDirectory")}
@@ -83,14 +92,11 @@ class Desktop:
         qt.QFileDialog = shown
         qt.QDesktopServices = types.SimpleNamespace(openUrl=lambda url: self.opened.append(url.toString()))
         stand_ins = {name: stand_in(name) for name in TABLE if name.startswith("ctk")}
-        modules = {"qt": qt, "ctk": Qt(stand_ins)}
-        modules["slicer.ScriptedLoadableModule"] = _scripted_module()
-        modules["slicer.parameterNodeWrapper"] = parameter_nodes
-        modules["slicer.i18n"] = types.SimpleNamespace(tr=lambda text: text, translate=lambda _context, text: text)
-        return modules
+        return {"qt": qt, "ctk": Qt({**_others("ctk"), **stand_ins})}
 
     def _globals(self) -> dict[str, Any]:
-        return {name: proxy_class(stand_in(name)) for name in TABLE if name.startswith("qMRML")} | {"selfTests": {}}
+        widgets = {name: proxy_class(stand_in(name)) for name in TABLE if name.startswith("qMRML")}
+        return {**_others("slicer"), **widgets, "selfTests": {}}
 
     def _util(self) -> dict[str, Any]:
         def load(path: str) -> Proxy:
@@ -151,83 +157,24 @@ class Desktop:
     def close(self) -> None:
         """Take all of it away again; raises what went wrong in a slot or in an observer of the scene."""
         sys.excepthook = self._hook
-        for name in [n for n in sys.modules if n == NAME or n.startswith(f"{NAME}Lib")]:
+        mine = (NAME, f"{NAME}Lib", "slicer.parameterNodeWrapper.")
+        for name in [n for n in sys.modules if n.startswith(mine)]:
             del sys.modules[name]
         for name, module in self._kept.items():
             sys.modules.pop(name, None)
             if module is not None:
                 sys.modules[name] = module
         for name, value in self._kept_slicer.items():
-            if value is None:
-                delattr(slicer, name)
-            else:
+            if value is not None:
                 setattr(slicer, name, value)
+            elif hasattr(slicer, name):
+                delattr(slicer, name)
         for name, value in self._kept_util.items():
             setattr(slicer.util, name, value)
         raise_errors()
 
 
-def _scripted_module() -> types.ModuleType:
-    module = types.ModuleType("slicer.ScriptedLoadableModule")
-    classes = (
-        ScriptedLoadableModule,
-        ScriptedLoadableModuleWidget,
-        ScriptedLoadableModuleLogic,
-        ScriptedLoadableModuleTest,
-    )
-    for cls in classes:
-        setattr(module, cls.__name__, cls)
-    module.__all__ = [cls.__name__ for cls in classes]
-    return module
-
-
-class ScriptedLoadableModule:
-    def __init__(self, parent: Any) -> None:
-        self.parent = parent
-        self.moduleName = type(self).__name__
-
-    def resourcePath(self, name: str) -> str:
-        return str(MODULE.parent / "Resources" / name)
-
-
-class ScriptedLoadableModuleWidget:
-    def __init__(self, parent: Any = None) -> None:
-        self.moduleName = type(self).__name__.removesuffix("Widget")
-        self.parent = parent
-        self.layout = parent.layout()
-        self.developerMode = False
-
-    def resourcePath(self, name: str) -> str:
-        return str(MODULE.parent / "Resources" / name)
-
-    def setup(self) -> None:
-        pass
-
-    def cleanup(self) -> None:
-        pass
-
-
-class ScriptedLoadableModuleLogic:
-    def __init__(self, parent: Any = None) -> None:
-        self.moduleName = type(self).__name__.removesuffix("Logic")
-
-    def getParameterNode(self) -> Any:
-        node = slicer.mrmlScene.GetSingletonNode(self.moduleName, "vtkMRMLScriptedModuleNode")
-        if node is None:
-            node = slicer.vtkMRMLScriptedModuleNode()
-            node.UnRegister(None) if node.GetReferenceCount() > 1 else None
-            node.SetSingletonTag(self.moduleName)
-            node.SetAttribute("ModuleName", self.moduleName)
-            node.SetName(self.moduleName)
-            node = slicer.mrmlScene.AddNode(node)
-        return node
-
-
-class ScriptedLoadableModuleTest(__import__("unittest").TestCase):
-    messageDelay = 0
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*(arguments or ("runTest",)))
-
-    def delayDisplay(self, text: str, *_: Any) -> None:
-        pass
+def _others(library: str) -> dict[str, type]:
+    """Empty classes for widgets that Slicer's own Python names and the panel does not use."""
+    names = real_sources.classes(real_sources.SOURCE, library) if real_sources.SOURCE else set()
+    return {name: type(name, (), {}) for name in names - set(TABLE)}

@@ -204,7 +204,7 @@ class Proxy(metaclass=ProxyClass):
         known = api_of(type(self._real)).properties.get(name)
         if known is None or not known.isWritable():
             raise AttributeError(f"{type(self).__name__} has no property '{name}' that can be set")
-        value = unwrap(value)
+        value = unwrap(list(value) if isinstance(value, tuple) else value)
         wanted = KINDS.get(known.typeName(), object)
         if not isinstance(value, wanted) or not self._real.setProperty(name, value):
             raise TypeError(f"{type(self).__name__}.{name} does not take {value!r}")

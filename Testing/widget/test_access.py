@@ -141,16 +141,7 @@ class TestAnotherLanguage:
     def bracketed(self, monkeypatch):
         from . import desktop as place
 
-        original = place.Desktop._modules
-
-        def modules(self):
-            found = original(self)
-            found["slicer.i18n"] = types.SimpleNamespace(
-                tr=lambda text: f"[{text}]", translate=lambda _context, text: f"[{text}]"
-            )
-            return found
-
-        monkeypatch.setattr(place.Desktop, "_modules", modules)
+        monkeypatch.setattr(place.Desktop, "translate", staticmethod(lambda _context, text: f"[{text}]"))
 
     def test_texts_set_by_the_code(self, bracketed, request):
         panel = request.getfixturevalue("panel")
