@@ -64,13 +64,17 @@ def _file_functions() -> None:
     """Loading, saving and leaving as in scripts for the application, whose reader and writer are not here."""
     import slicer
 
-    def load_volume(path):
+    def load_volume(filename, properties=None):
+        path = filename
+        if not Path(path).is_file():
+            raise RuntimeError(f"Failed to load {path}")
         node = slicer.modules.volumes.logic().AddArchetypeVolume(str(path), Path(path).name.split(".")[0], 0)
         if node is None:
             raise RuntimeError(f"Failed to load {path}")
         return node
 
-    def save_node(node, path):
+    def save_node(node, filename, properties=None):
+        path = filename
         storage = node.CreateDefaultStorageNode()
         storage.SetFileName(str(path))
         return bool(storage.WriteData(node))

@@ -5,6 +5,7 @@ All but the network is the engine's own: command line, files, measurements, repo
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -62,18 +63,26 @@ class Thresholds:
 
 
 class Process:
-    """In the place of wpunet.child.EngineProcess: the work is done at once, and told at the first poll."""
+    """In the place of wpunet.child.EngineProcess: the work is done at once, and told at the first poll.
 
-    def __init__(self, arguments):
+    ``folder`` is where it works, so that its arguments are names in there.
+    """
+
+    def __init__(self, arguments, folder):
         from wpunet.clean import CleanRules
         from wpunet.monitor import Monitor
         from wpunet.segment import Options
 
         self.arguments = cli.parser().parse_args(arguments)
         self.returncode, self.cancelled, self.log, self.seconds = None, False, "", 0.1
-        (job,) = plan(self.arguments).jobs
         options = Options(box=self.arguments.box, rules=CleanRules())
-        report = job.run(Thresholds(), options, Monitor()).report.to_json_dict()
+        here = Path.cwd()
+        os.chdir(folder)
+        try:
+            (job,) = plan(self.arguments).jobs
+            report = job.run(Thresholds(), options, Monitor()).report.to_json_dict()
+        finally:
+            os.chdir(here)
         self._events = [
             {"event": "progress", "stage": "predict", "done": 1, "total": 2, "fraction": 0.5},
             {"event": "result", "outputs": [], "report": report},

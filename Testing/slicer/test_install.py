@@ -18,7 +18,10 @@ from Testing.slicer import core
 if not core.AVAILABLE:
     pytest.skip(core.MISSING, allow_module_level=True)
 
+import slicer.util
 from WPUNetSegmentLib import install
+
+from Testing.widget.real_sources import PYTHON, SOURCE
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"connected-components-3d": "4.1", "safetensors": "0.8", "isal": "1.9"}
@@ -39,11 +42,11 @@ class Python:
     def tools(self):
         return install.Tools(pip=self.pip, torch=self.install_torch, installed=self.packages.get)
 
-    def pip(self, packages, constraints):
-        self.constraints = constraints.read_text()
+    def pip(self, packages, alone, constraints):
+        self.constraints, self.alone = constraints.read_text(), list(alone)
         if self.fails:
             raise self.fails
-        self.packages |= {package.split(">=")[0]: "9999.0" for package in packages}
+        self.packages |= {package.split(">=")[0]: "9999.0" for package in (*packages, *alone)}
 
     def install_torch(self):
         if isinstance(self.torch, Exception):
@@ -67,6 +70,7 @@ def test_a_fresh_slicer_is_asked_once_and_gets_all():
     assert "openvino" in python.asked[0]
     assert "PyTorch" not in python.asked[0]
     assert python.constraints == "numpy==2.4.6\nSimpleITK==2.5.2\n"
+    assert python.alone == ["openvino>=2024.4"]
     python.ensure()
     assert len(python.asked) == 1
 
@@ -104,7 +108,13 @@ def test_without_network_the_way_out_is_told(error):
 
 
 def test_without_rights_nothing_is_asked(monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    """Windows says of every folder that it may be written, and of some that it may not when one tries."""
+
+    def refused(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+    monkeypatch.setattr(install.tempfile, "TemporaryFile", refused)
     python = Python()
     with pytest.raises(InstallError, match=r"no right to write.*administrator"):
         python.ensure()
@@ -113,7 +123,7 @@ def test_without_rights_nothing_is_asked(monkeypatch):
 
 def test_an_installation_that_changed_nothing_is_told():
     python = Python()
-    python.pip = lambda packages, constraints: None
+    python.pip = lambda packages, alone, constraints: None
     with pytest.raises(InstallError, match=r"still missing.*restart Slicer"):
         python.ensure()
 
@@ -137,23 +147,60 @@ def test_an_old_slicer_is_told_which_one_is_needed():
     install.require_python((3, 12))
 
 
+BOTH = (("isal>=1.6",), ("openvino>=2024.4",))
+
+
 def test_slicer_5_12_installs_through_its_own_function(monkeypatch, tmp_path):
     calls = []
     new = types.ModuleType("slicer.packaging")
-    new.pip_ensure = lambda requirements, **options: calls.append((requirements, options))
+    new.pip_install = lambda *given, **options: calls.append((given, options))
     monkeypatch.setitem(sys.modules, "slicer.packaging", new)
-    install.slicers_tools().pip(("isal>=1.6",), tmp_path / "c.txt")
-    wanted = {"constraints": tmp_path / "c.txt", "prompt_install": False, "requester": "WPUNetSegment"}
-    assert calls == [(["isal>=1.6"], wanted)]
+    monkeypatch.setattr(slicer, "packaging", new, raising=False)
+    file = tmp_path / "c.txt"
+    install.slicers_tools().pip(*BOTH, file)
+    install.slicers_tools().pip(BOTH[0], (), file)
+    install.slicers_tools().pip((), BOTH[1], file)
+    who = {"requester": "WPUNetSegment"}
+    assert calls == [
+        ((["isal>=1.6"], file), {"no_deps_requirements": ["openvino>=2024.4"], **who}),
+        ((["isal>=1.6"], file), {"no_deps_requirements": None, **who}),
+        ((["openvino>=2024.4", "--no-deps"], file), who),
+    ]
 
 
 def test_slicer_5_10_installs_through_pip(monkeypatch, tmp_path):
-    import slicer.util
-
     calls = []
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    monkeypatch.delattr(slicer, "packaging", raising=False)
     monkeypatch.setattr(slicer.util, "pip_install", calls.append, raising=False)
-    install.slicers_tools().pip(("isal>=1.6",), tmp_path / "c.txt")
-    assert calls == [["isal>=1.6", "--constraint", str(tmp_path / "c.txt")]]
+    install.slicers_tools().pip(*BOTH, tmp_path / "c.txt")
+    assert calls == [["isal>=1.6", "--constraint", str(tmp_path / "c.txt")], ["openvino>=2024.4", "--no-deps"]]
+
+
+@pytest.mark.skipif(not SOURCE or not (SOURCE / PYTHON / "packaging.py").exists(), reason="needs SLICER_SOURCE of 5.12")
+def test_slicers_own_packaging_hands_pip_what_is_wanted(monkeypatch, tmp_path):
+    """slicer.packaging as it is, up to the call of pip."""
+    calls = []
+    monkeypatch.setattr(
+        slicer.util, "executePythonModule", lambda name, words, **_: calls.append((name, words)), raising=False
+    )
+    spec = importlib.util.spec_from_file_location("slicer.packaging", SOURCE / PYTHON / "packaging.py")
+    real = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "slicer.packaging", real)
+    monkeypatch.setattr(slicer, "packaging", real, raising=False)
+    monkeypatch.setitem(
+        sys.modules, "slicer.i18n", types.SimpleNamespace(tr=lambda text: text, translate=lambda _, text: text)
+    )
+    spec.loader.exec_module(real)
+    monkeypatch.setattr(real, "_isSlicerAppAvailable", lambda: False)
+    install.slicers_tools().pip(*BOTH, tmp_path / "c.txt")
+    install.slicers_tools().pip((), BOTH[1], tmp_path / "c.txt")
+    file = str(tmp_path / "c.txt")
+    assert calls == [
+        ("pip", ["install", "openvino>=2024.4", "--no-deps", "-c", file]),
+        ("pip", ["install", "isal>=1.6", "-c", file]),
+        ("pip", ["install", "openvino>=2024.4", "--no-deps", "-c", file]),
+    ]
 
 
 @pytest.mark.parametrize(("platform", "wanted"), [("win32", ">=2.4,<2.13"), ("linux", ">=2.4")])
@@ -203,7 +250,7 @@ sys.exit(cli.main([*map(str, words), "--progress", "json", "--device", "cpu", "-
 """
     import tempfile
 
-    blocked = {"nibabel", "PIL", "tqdm", "torch", "pydicom", "matplotlib"}
+    blocked = {"nibabel", "PIL", "tqdm", "torch", "pydicom", "matplotlib", "openvino_telemetry"}
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [sys.executable, "-c", code.format(blocked=blocked, folder=folder)],

@@ -32,6 +32,23 @@ def test_the_script_segments_a_ct_without_a_window(scene, abdomen, tmp_path, mon
     assert "right kidney:" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("wrong", ["no such file", "no kidneys"])
+def test_after_an_error_it_tells_why_and_ends_slicer(scene, abdomen, tmp_path, monkeypatch, capsys, wrong):
+    """Without a window nobody could end it by hand."""
+    import slicer
+
+    ct, ended = tmp_path / "ct.nii.gz", []
+    if wrong == "no kidneys":
+        phantom.save_nifti(np.full_like(abdomen.hu, 7), abdomen.affine, ct)
+    monkeypatch.setattr(slicer.util, "exit", lambda status=0: ended.append(status))
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(ct), str(tmp_path / "out.seg.nrrd")])
+    runpy.run_path(str(SCRIPT))
+    assert ended[0] == 1
+    told = capsys.readouterr().err
+    assert ("ct.nii.gz" in told) if wrong == "no such file" else ("one value only" in told)
+    assert not (tmp_path / "out.seg.nrrd").exists()
+
+
 def test_the_script_is_short_and_is_the_one_that_the_documents_show():
     code, found = SCRIPT.read_text("utf-8"), False
     assert len(code.splitlines()) <= 20
@@ -68,7 +85,7 @@ def peak():  # getrusage's would be that of the process which started this one, 
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) // 1024
 
 before = peak()
-logic = WPUNetSegmentLogic(lambda words: EngineProcess(words, python={python!r}))
+logic = WPUNetSegmentLogic(lambda words, folder: EngineProcess(words, python={python!r}, folder=folder))
 segmentation = logic.process(volume, options=RunOptions(surface=True, uncertainty=True))
 print(peak() - before, segmentation.GetSegmentation().GetNumberOfLayers())
 """

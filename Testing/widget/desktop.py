@@ -1,8 +1,9 @@
 """The parts of the desktop application that the module touches: what it imports, and what it asks the user.
 
-``Desktop`` puts ``qt``, ``ctk`` and Slicer's own Python modules, stand-ins or the real ones, where the module imports them
-from, and takes them away again. What VTK only prints, an error in an observer of the scene, is kept for ``raise_errors``
-too. Questions are answered from ``answers``; one that nobody expected fails the test. The scene is slicer-core's own.
+``Desktop`` puts ``qt``, ``ctk`` and Slicer's own Python modules, stand-ins or the real ones, where the module imports
+them from, and takes them away again. What VTK only prints, an error in an observer of the scene, is kept for
+``raise_errors`` too. Questions are answered from ``answers``; one that nobody expected fails the test. The scene is
+slicer-core's own.
 """
 
 from __future__ import annotations

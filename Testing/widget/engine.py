@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from Testing.slicer.stand_in import Process
@@ -11,8 +12,8 @@ from Testing.slicer.stand_in import Process
 class Held(Process):
     """Tells a first progress and then nothing until its engine says ``go``."""
 
-    def __init__(self, arguments: Sequence[str], engine: Engine) -> None:
-        super().__init__(list(arguments))
+    def __init__(self, arguments: Sequence[str], folder: Path, engine: Engine) -> None:
+        super().__init__(list(arguments), folder)
         self._engine = engine
         self._first = [self._events.pop(0)]
 
@@ -46,9 +47,9 @@ class Engine:
         self.free = False
         self.message, self.status = "", 0
 
-    def __call__(self, arguments: Sequence[str]) -> Held:
+    def __call__(self, arguments: Sequence[str], folder: Path) -> Held:
         kind = Broken if self.status else Held
-        self.started.append(kind(arguments, self))
+        self.started.append(kind(arguments, folder, self))
         return self.started[-1]
 
     @property

@@ -18,11 +18,18 @@ class UiError(Exception):
 
 
 class _Loader(QUiLoader):
+    """Makes stand-ins where Qt has no class of that name; ``made`` keeps them until they have a parent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[QtWidgets.QWidget] = []
+
     def createWidget(self, name: str, parent: QtWidgets.QWidget | None = None, called: str = "") -> QtWidgets.QWidget:
         if name not in TABLE:
             return super().createWidget(name, parent, called)
         widget = stand_in(name)(parent)
         widget.setObjectName(called)
+        self.made.append(widget)
         return widget
 
 
@@ -42,6 +49,7 @@ def load(path: Path | str) -> QtWidgets.QWidget:
     top = loader.load(buffer)
     if top is None:
         raise UiError(f"{path}: {loader.errorString()}")
+    top.made = loader.made
     for sender, signal, receiver, slot in connections:
         ends = {w.objectName(): w for w in (top, *top.findChildren(QtWidgets.QWidget))}
         getattr(ends[sender], signal.partition("(")[0]).connect(getattr(ends[receiver], slot.partition("(")[0]))

@@ -1,7 +1,8 @@
 """Stand-ins for the widgets of Slicer and CTK that the panel uses, made from the table of their real members.
 
-``slicer_widgets.json`` says which properties, signals and methods a class has. The few that the panel's behaviour rests
-on work here on the real scene (``Behaviours`` below); the others keep what they are given.
+``signatures`` has a file for each version of Slicer, which says which properties, signals and methods a class has. The
+few that the panel's behaviour rests on work here on the real scene (``BEHAVIOURS`` below); the others keep what they
+are given.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ import shiboken6
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from .pythonqt import normalized
+from .real_sources import SOURCE, version
 
-TABLE: dict[str, Any] = json.loads((Path(__file__).parent / "slicer_widgets.json").read_text("utf-8"))
+SIGNATURES = Path(__file__).parent / "signatures"
+
+VERSION = version(SOURCE) if SOURCE else "5.12"
+TABLE: dict[str, Any] = json.loads((SIGNATURES / f"{VERSION}.json").read_text("utf-8"))["widgets"]
 BASES = {
     "QWidget": QtWidgets.QWidget,
     "QPushButton": QtWidgets.QPushButton,
@@ -48,14 +53,22 @@ def table_of(name: str) -> Table:
     signals: dict[str, list[str]] = {}
     methods: dict[str, list[tuple[list[str], int]]] = {}
     for line in own["signals"]:
-        signature = line.split(" ", 1)[1]
-        signals.setdefault(signature.partition("(")[0], []).append(normalized(signature))
+        called, _, arguments = line.split(" ", 1)[1].partition("(")
+        types = [_type(part) for part in arguments.rstrip(")").split(",")]
+        signals.setdefault(called, []).append(normalized(f"{called}({','.join(types)})"))
     for line in own["methods"]:
         called, _, arguments = line.partition("(")
         parts = [part.strip() for part in arguments.rstrip(")").split(",") if part.strip()]
         types = [re.sub(r"\s*=.*|\b\w+$(?<!bool)(?<!int)", "", part).strip() for part in parts]
         methods.setdefault(called.split()[-1], []).append((types, sum("=" in part for part in parts)))
     return Table(above.properties | properties, above.signals | signals, above.methods | methods)
+
+
+def _type(argument: str) -> str:
+    """ "vtkMRMLNode* node" -> "vtkMRMLNode*", "bool" -> "bool" """
+    words = argument.replace("*", "* ").replace("&", "& ").split()
+    named = len(words) > 1 and words[-1][-1] not in "*&" and words[-2] not in ("const", "unsigned")
+    return " ".join(words[:-1] if named else words)
 
 
 @cache
@@ -145,7 +158,7 @@ class NodeComboBox:
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.box)
-        self.setFocusProxy(self.box)
+        self.box.setFocusProxy(self)  # as in Slicer: the Tab key finds neither
         self.box.activated.connect(self._activated)
 
     def nodes(self) -> list[Any]:
@@ -164,7 +177,8 @@ class NodeComboBox:
         if not shiboken6.isValid(self):
             return  # the panel is gone, the scene still tells its observers
         if self._scene and self._node and not self._scene.IsNodePresent(self._node):
-            self.do_setCurrentNode(None)
+            self._turn_to_another()
+            return
         self.box.blockSignals(True)
         self.box.clear()
         if self.property("noneEnabled"):
@@ -178,10 +192,24 @@ class NodeComboBox:
         self.box.setCurrentIndex(at if at >= 0 else (0 if self.property("noneEnabled") else -1))
         self.box.blockSignals(False)
 
+    def _turn_to_another(self) -> None:
+        """As a QComboBox does when the row that is chosen is taken away: the row before it, else the first."""
+        at, self._node = max(self.box.currentIndex() - 1, 0), None
+        choices = ([None] if self.property("noneEnabled") else []) + self.nodes()
+        self.refill()
+        self._node = choices[min(at, len(choices) - 1)] if choices else None
+        self.refill()
+        self.currentNodeChanged.emit(self._node)
+
     def _activated(self, at: int) -> None:
         chosen = self.box.itemData(at)
         if chosen == "addEnabled":
-            self.do_addNode()
+            node = self.do_addNode()
+            self.do_setCurrentNode(node)
+            if hasattr(self, "nodeAddedByUserAction"):
+                self.nodeAddedByUserAction.emit(node)
+            else:  # 5.10: a second time
+                self.nodeAddedByUser.emit(node)
         elif chosen != "renameEnabled":
             self.do_setCurrentNode(None if chosen == "none" else self._scene.GetNodeByID(chosen))
         self.refill()

@@ -72,6 +72,55 @@ def test_segment_and_cancel_by_keyboard_alone(ready):
     assert "Cancelled" in ready.text("infoLabel")
 
 
+class TestKeys:
+    """Slicer's node selectors take no focus by themselves."""
+
+    INNER = ("ctSelector", "segmentationSelector", "regionSelector")
+
+    @pytest.fixture
+    def shown(self, ready):
+        ready.open("optionsSection")
+        window = ready.top._real
+        window.activateWindow()
+        QTest.qWaitForWindowActive(window)
+        return ready
+
+    def focused(self):
+        """The name of the panel's widget that has the focus, in a selector the selector's."""
+        widget = QtWidgets.QApplication.focusWidget()
+        while widget is not None and (not widget.objectName() or widget.objectName().startswith("qt_")):
+            widget = widget.parentWidget()
+        return widget.objectName() if widget else ""
+
+    def test_tab_goes_through_all_from_top_to_bottom(self, shown):
+        stops = [stop.text for stop in ET.parse(UI).getroot().iter("tabstop")]
+        shown.ui.ctSelector.findChild(QtWidgets.QComboBox).setFocus()
+        seen = [self.focused()]
+        for _ in range(60):
+            QTest.keyClick(QtWidgets.QApplication.focusWidget(), QtCore.Qt.Key.Key_Tab)
+            seen.append(self.focused())
+        reached = list(dict.fromkeys(name for name in seen if name in stops))
+        assert set(self.INNER) <= set(reached)
+        assert reached == [name for name in stops if name in reached]
+
+    @pytest.mark.parametrize(
+        ("letter", "name"), [("C", "ctSelector"), ("R", "segmentationSelector"), ("W", "regionSelector")]
+    )
+    def test_alt_and_a_letter_go_to_a_selector(self, shown, letter, name):
+        shown.ui.flipsBox.setFocus()
+        key = getattr(QtCore.Qt.Key, f"Key_{letter}")
+        QTest.keyClick(shown.top._real, key, QtCore.Qt.KeyboardModifier.AltModifier)
+        assert self.focused() == name
+
+    def test_arrows_then_choose(self, shown, add_ct):
+        add_ct("another")
+        shown.desktop.settle()
+        shown.ui.ctSelector.setFocus()
+        QTest.keyClick(QtWidgets.QApplication.focusWidget(), QtCore.Qt.Key.Key_Down)
+        shown.desktop.settle()
+        assert shown.parameters.ct.GetName() == "another"
+
+
 def test_the_editors_keys_are_there_only_while_it_is_open(ready, monkeypatch):
     from .stand_ins import stand_in
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 import slicer
+from PySide6 import QtWidgets
+from wpunet.errors import InputError, InstallError
+
+from .pythonqt import wrap
 
 
 def nodes(kind="vtkMRMLSegmentationNode"):
@@ -13,7 +17,8 @@ def nodes(kind="vtkMRMLSegmentationNode"):
 class TestBeforeARun:
     def test_nothing_to_segment(self, panel):
         assert not panel.ui.segmentButton.isEnabled()
-        assert "Sample Data" in panel.text("infoLabel")
+        assert "sample" in panel.text("infoLabel")
+        assert panel.shown("sampleButton")
         for frame in ("welcomeFrame", "warningFrame", "errorFrame", "progressFrame"):
             assert not panel.shown(frame)
 
@@ -53,6 +58,7 @@ class TestBeforeARun:
         assert first.shown("welcomeFrame")
         assert "CC BY-NC-SA 4.0" in first.text("welcomeLabel")
         assert not first.ui.segmentButton.isEnabled()
+        assert "read the note above" in first.text("infoLabel")
         first.click("acknowledgeButton")
         assert not first.shown("welcomeFrame")
         assert first.ui.segmentButton.isEnabled()
@@ -95,12 +101,104 @@ class TestBeforeARun:
         from WPUNetSegmentLib import messages
 
         monkeypatch.setattr(messages, "gpu_possible", lambda: gpu)
-        panel.panel.use(panel.parameters)
+        panel.panel._name_devices()
         box = panel.ui.deviceBox
         names = [box.itemText(k) for k in range(box.count())]
         assert len(names) == 4
         assert ("not found" in names[2]) != gpu
         assert ("no graphics card" in names[0]) != gpu
+
+    @pytest.mark.parametrize(
+        ("system", "machine", "nvidia", "apple"),
+        [
+            ("linux", "x86_64", True, False),
+            ("win32", "AMD64", True, False),
+            ("darwin", "x86_64", False, False),
+            ("darwin", "arm64", False, True),
+        ],
+    )
+    def test_a_graphics_card_that_cannot_be_used_is_off_and_says_why(
+        self, panel, monkeypatch, system, machine, nvidia, apple
+    ):
+        from WPUNetSegmentLib import install
+
+        monkeypatch.setattr(install.sys, "platform", system)
+        monkeypatch.setattr(install.platform, "machine", lambda: machine)
+        panel.panel._name_devices()
+        model = panel.ui.deviceBox.model()
+        for at, kind, possible in ((2, "cuda", nvidia), (3, "mps", apple)):
+            assert model.item(at).isEnabled() is possible
+            assert bool(model.item(at).toolTip()) is not possible
+            if possible:
+                install.require_device(kind)
+            else:
+                assert "not on this computer" in panel.ui.deviceBox.itemText(at)
+                with pytest.raises(InstallError, match="Choose the device"):
+                    install.ensure(kind, ask=lambda _question: True)
+        assert all(model.item(at).isEnabled() for at in (0, 1))
+
+    def test_whether_there_is_a_driver_is_asked_once(self, ready, monkeypatch):
+        from WPUNetSegmentLib import messages
+
+        asked = []
+        messages._driver.cache_clear()
+        monkeypatch.setattr(messages.runtime, "gpu_driver", lambda: bool(asked.append(1)))
+        for _ in range(5):
+            ready.panel.refresh()
+        messages._driver.cache_clear()
+        assert len(asked) == 1
+
+    def test_only_the_panels_own_widgets_are_asked_for_their_parameter(self, desktop, module, engine):
+        """Inside Slicer's Segment Editor are hundreds of named widgets."""
+        from .desk import Desk
+
+        asked = []
+
+        class Inside(QtWidgets.QLabel):
+            def property(self, name):
+                asked.append(name)
+                return super().property(name)
+
+        desk = Desk(desktop, module, engine)
+        inside = wrap(Inside(desk.ui.segmentEditor))
+        inside.name = "anEffectsLabel"
+        vars(desk.widget.ui)["anEffectsLabel"] = inside
+        parameters = desk.parameters
+        asked.clear()
+        desk.panel.use(None)
+        desk.panel.use(parameters)
+        assert asked == []
+        desk.widget.cleanup()
+
+
+class TestRegion:
+    def test_a_new_one_holds_the_whole_ct(self, panel, add_ct):
+        ct = add_ct(move=(30.0, 0.0, 50.0))
+        panel.choose("ct", ct)
+        panel.open("optionsSection")
+        box = panel.ui.regionSelector.findChild(QtWidgets.QComboBox)
+        box.activated.emit(box.findData("addEnabled"))
+        panel.desktop.settle()
+        region = panel.parameters.region
+        assert region is not None
+        bounds, wanted = [0.0] * 6, [0.0] * 6
+        region.GetRASBounds(bounds)
+        ct.GetRASBounds(wanted)
+        assert bounds == pytest.approx(wanted)
+        assert region.GetDisplayNode() is not None
+        panel.segment()
+        assert panel.engine.last.arguments.box == [(0, 64), (0, 50), (0, 40)]
+
+    def test_one_that_was_made_before_the_ct_is_fitted_when_there_is_one(self, panel, add_ct):
+        panel.choose("region", slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode"))
+        panel.choose("ct", add_ct())
+        assert all(size > 100 for size in panel.parameters.region.GetSize())
+
+    def test_one_that_the_user_has_sized_stays(self, ready):
+        region = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
+        region.SetSize(50, 60, 70)
+        ready.choose("region", region)
+        assert region.GetSize() == (50, 60, 70)
 
 
 class TestParameters:
@@ -268,6 +366,35 @@ class TestARun:
         assert not ready.engine.started
         assert ready.panel.run is None
 
+    def test_a_second_click_during_the_installation_does_not_start_it_again(self, ready, monkeypatch):
+        """pip's window lets Slicer live on, so the button can be clicked."""
+        from WPUNetSegmentLib import install
+
+        calls = []
+
+        def ensure(device, ask):
+            calls.append(device)
+            ready.desktop.application.processEvents()
+            assert ready.text("segmentButton") == "Installing…"
+            assert not ready.ui.segmentButton.isEnabled()
+            assert not ready.ui.optionsSection.isEnabled()
+            ready.panel._segment_or_cancel()  # a click that came before the button was off
+            assert ready.panel.run is None
+
+        monkeypatch.setattr(install, "ensure", ensure)
+        ready.segment()
+        assert len(calls) == 1
+        assert len(ready.engine.started) == 1
+        assert ready.text("segmentButton").replace("&", "") == "Segment"
+
+    def test_a_scene_that_is_closed_during_the_installation_is_not_segmented(self, ready, monkeypatch):
+        from WPUNetSegmentLib import install
+
+        monkeypatch.setattr(install, "ensure", lambda *_: slicer.mrmlScene.Clear())
+        ready.click("segmentButton")
+        assert not ready.engine.started
+        assert ready.panel.run is None
+
     def test_an_unexpected_error_is_shown_and_not_swallowed(self, ready, monkeypatch):
         def fail(_segmentation):
             raise ValueError("planted")
@@ -317,6 +444,98 @@ class TestARun:
         assert len(again.table()) == 4
         again.segment()
         assert len(nodes()) == 1
+
+
+class TestDeletedNodes:
+    """Where a node that is chosen is deleted, Slicer's selector turns to another one by itself."""
+
+    def test_an_uncertainty_map_is_no_ct(self, ready):
+        ready.choose("uncertainty", True)
+        ready.segment()
+        slicer.mrmlScene.RemoveNode(ready.parameters.ct)
+        ready.desktop.settle()
+        assert "uncertainty" in ready.parameters.ct.GetName()  # so does the selector in Slicer
+        assert not ready.ui.segmentButton.isEnabled()
+        assert "no CT" in ready.text("infoLabel")
+        from WPUNetSegmentLib import handover
+
+        with pytest.raises(InputError, match="a map of uncertainty"):
+            handover.require_ct(ready.parameters.ct)
+
+    def test_nor_is_it_chosen_as_the_first_ct(self, ready, add_ct):
+        ready.choose("uncertainty", True)
+        ready.segment()
+        ready.choose("ct", None)
+        other = add_ct("other")
+        slicer.mrmlScene.RemoveNode(slicer.util.getNode("CT"))
+        ready.choose("ct", None)
+        ready.widget.enter()
+        assert ready.parameters.ct is other
+
+    @pytest.mark.parametrize("answer", [True, False])
+    def test_another_cts_segmentation_is_not_written_into_unasked(self, done, add_ct, answer):
+        first = done.parameters.segmentation
+        before = slicer.util.arrayFromSegmentBinaryLabelmap(first, "tumor", done.parameters.ct).sum()
+        done.choose("segmentation", None)
+        second = add_ct("second", move=(5.0, 0.0, 0.0))
+        done.choose("ct", second)
+        done.segment()
+        slicer.mrmlScene.RemoveNode(done.parameters.segmentation)
+        done.desktop.settle()
+        assert done.parameters.segmentation is first  # by itself
+        done.desktop.answers = [answer]
+        done.segment()
+        (asked,) = done.desktop.asked
+        assert "belongs to another CT than second" in asked
+        assert (done.parameters.segmentation is first) is answer
+        if not answer:
+            ct = slicer.util.getNode("CT")
+            assert slicer.util.arrayFromSegmentBinaryLabelmap(first, "tumor", ct).sum() == before
+
+    def test_measuring_and_saving_take_the_segmentations_own_ct(self, done, add_ct, tmp_path):
+        import nibabel as nib
+
+        before = done.table()
+        other = add_ct("other")
+        slicer.util.arrayFromVolume(other)[:] = 7
+        done.choose("ct", other)
+        assert done.ui.segmentEditor.sourceVolumeNode().GetName() == "CT"
+        done.click("measureButton")
+        assert [row[:4] for row in done.table()] == [row[:4] for row in before]
+        done.open("correctSection")
+        done.desktop.answers = [tmp_path]
+        done.click("saveCaseButton")
+        saved = nib.load(tmp_path / "case_00000" / "imaging.nii.gz").get_fdata()
+        assert saved.max() == 300
+
+    def test_where_its_ct_is_gone_nothing_is_measured_on_another(self, done, add_ct):
+        add_ct("other")
+        slicer.mrmlScene.RemoveNode(done.parameters.ct)
+        done.desktop.settle()
+        assert done.parameters.ct.GetName() == "other"
+        assert not done.ui.measureButton.isEnabled()
+        assert not done.ui.saveCaseButton.isEnabled()
+
+
+class TestSurfaces:
+    def test_are_shown_with_tumors_to_be_seen_through_kidneys(self, done):
+        display = done.parameters.segmentation.GetDisplayNode()
+        assert display.GetVisibility3D()
+        opacity = {key: display.GetSegmentOpacity3D(key) for key in ("kidney_right", "kidney_left", "tumor")}
+        assert opacity == {"kidney_right": 0.4, "kidney_left": 0.4, "tumor": 1.0}
+
+    def test_stay_away_when_the_user_has_put_them_away(self, done):
+        done.ui.show3DButton.setChecked(True)
+        done.ui.show3DButton.setChecked(False)
+        done.segment()
+        inside = done.parameters.segmentation.GetSegmentation()
+        assert not inside.ContainsRepresentation(slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName())
+
+    def test_keep_the_opacity_that_the_user_chose(self, done):
+        display = done.parameters.segmentation.GetDisplayNode()
+        display.SetSegmentOpacity3D("kidney_left", 0.8)
+        done.segment()
+        assert display.GetSegmentOpacity3D("kidney_left") == 0.8
 
 
 class TestSegmentingAgain:
@@ -373,6 +592,7 @@ class TestSegmentingAgain:
         done.segment()
         assert len(nodes()) == 1
         assert slicer.util.arrayFromSegmentBinaryLabelmap(first, "tumor", done.parameters.ct).sum() < edited
+        done.open("correctSection")
         done.click("undoButton")
         assert slicer.util.arrayFromSegmentBinaryLabelmap(first, "tumor", done.parameters.ct).sum() == edited
         assert not done.ui.undoButton.isEnabled()

@@ -80,6 +80,15 @@ class TestTable:
         assert np.allclose(tumor, centre(2), atol=STEP)
         assert float(rows[2]["volume_ml"]) == pytest.approx(float(done.table()[2][1]), abs=0.06)
 
+    def test_save_without_the_ct(self, done, tmp_path):
+        slicer.mrmlScene.RemoveNode(done.parameters.ct)
+        done.desktop.settle()
+        path = tmp_path / "table.csv"
+        done.desktop.answers = [path]
+        done.click("saveTableButton")
+        assert {row["case"] for row in csv.DictReader(path.open(encoding="utf-8"))} == {"CT"}
+        assert not done.shown("errorFrame")
+
     def test_save_where_nothing_can_be_written_is_told(self, done, tmp_path):
         done.desktop.answers = [tmp_path / "nowhere" / "table.csv"]
         done.click("saveTableButton")
@@ -285,14 +294,14 @@ class TestAfterACorrection:
         done.choose("segmentation", None)
         assert editor.segmentationNode() is None
 
-    def test_surfaces_on_request(self, done):
+    def test_surfaces_go_and_come_on_request(self, done):
         inside = done.parameters.segmentation.GetSegmentation()
         name = slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName()
-        assert not inside.ContainsRepresentation(name)
-        done.click("show3DButton")
         assert inside.ContainsRepresentation(name)
         done.click("show3DButton")
         assert not inside.ContainsRepresentation(name)
+        done.click("show3DButton")
+        assert inside.ContainsRepresentation(name)
 
 
 class TestTrainingCase:

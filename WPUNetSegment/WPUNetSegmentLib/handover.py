@@ -12,6 +12,12 @@ import vtk
 from wpunet.errors import InputError, OutputError
 
 Box = tuple[tuple[int, int], ...]  # first and one past the last voxel along i, j, k
+MAP = "WPUNetSegment.Map"  # attribute of a volume that this module made: what it shows, and that it is no CT
+
+
+def is_ct(volume: Any) -> bool:
+    """Whether a node may be a CT: a scalar volume itself, not a label map or the like, and no map of our own."""
+    return volume.GetClassName() == "vtkMRMLScalarVolumeNode" and volume.GetAttribute(MAP) is None
 
 
 def require_ct(volume: Any) -> None:
@@ -20,6 +26,8 @@ def require_ct(volume: Any) -> None:
         raise InputError("No CT is chosen; load one and choose it.")
     if not volume.IsA("vtkMRMLScalarVolumeNode") or volume.IsA("vtkMRMLLabelMapVolumeNode"):
         raise InputError(f"{volume.GetName()} is no CT but a label map or another kind of node; choose the CT itself.")
+    if volume.GetAttribute(MAP):
+        raise InputError(f"{volume.GetName()} is no CT but a map of {volume.GetAttribute(MAP)}; choose the CT itself.")
     image = volume.GetImageData()
     if image is None or not image.GetPointData().GetScalars():
         raise InputError(f"{volume.GetName()} holds no image; load it again.")
@@ -98,6 +106,21 @@ def shifted(ijk_to_ras: np.ndarray, first: np.ndarray) -> Any:
     moved = ijk_to_ras.copy()
     moved[:3, 3] += ijk_to_ras[:3, :3] @ first
     return slicer.util.vtkMatrixFromArray(moved)
+
+
+def fit(region: Any, volume: Any) -> None:
+    """Let a new region (vtkMRMLMarkupsROINode) hold the whole CT, so that it is seen and can be made smaller.
+
+    One that somebody has placed or sized stays as it is.
+    """
+    if region.GetNumberOfControlPoints() or any(region.GetSize()) or volume.GetImageData() is None:
+        return
+    bounds = np.zeros(6)
+    volume.GetRASBounds(bounds)
+    low, high = bounds[::2], bounds[1::2]
+    region.SetCenterWorld(*(low + high) / 2)
+    region.SetSizeWorld(*(high - low))
+    region.CreateDefaultDisplayNodes()
 
 
 def box_around(region: Any, volume: Any) -> Box:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
+import platform
 import re
 import subprocess
 import sys
@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from wpunet.errors import InstallError
 
@@ -22,6 +21,10 @@ SLICERS_OWN = ("numpy", "scipy", "SimpleITK", "requests", "pydicom", "vtk")  # n
 LEAST_PYTHON = (3, 10)
 TORCH = ">=2.4,<2.13" if sys.platform == "win32" else ">=2.4"  # 2.13 has paths too long for Slicer on Windows
 RUNS_ON_CPU = "openvino"
+# OpenVINO asks for less than the newest NumPy, which it runs with: its last version for a Mac with an Intel processor,
+# the only kind of Mac that Slicer is built for, could not be installed beside the NumPy of Slicer 5.12. Besides it asks
+# for a package that reports on its use.
+ALONE = ("openvino",)
 
 Ask = Callable[[str], bool]
 
@@ -39,7 +42,7 @@ class Missing:
     @property
     def question(self) -> str:
         """For the user, before anything is downloaded."""
-        names = [re.split("[<>=]", package)[0] for package in self.packages]
+        names = [_name(package) for package in self.packages]
         names += ["PyTorch (200 MB to 3 GB, by the PyTorch extension)"] if self.torch else []
         return (
             f"The engine needs {', '.join(names)}. Shall Slicer download and install this now, once?"
@@ -51,11 +54,12 @@ class Missing:
 class Tools:
     """What changes Slicer's Python; tests give their own.
 
-    pip:   installs requirements under the constraints of a file; raises CalledProcessError or RuntimeError
+    pip:   installs requirements, then others without what they ask for, under the constraints of a file; raises
+           CalledProcessError or RuntimeError
     torch: installs PyTorch; False when the user declined; raises ImportError without the PyTorch extension
     """
 
-    pip: Callable[[Sequence[str], Path], None]
+    pip: Callable[[Sequence[str], Sequence[str], Path], None]
     torch: Callable[[], bool]
     installed: Callable[[str], str | None]
 
@@ -84,6 +88,7 @@ def ensure(device: str, ask: Ask, tools: Tools | None = None) -> None:
     Raises InstallError with what is wrong and what to do: declined, no network, no rights, a Slicer that is too old.
     """
     require_python()
+    require_device(device)
     tools = tools or slicers_tools()
     lacking = missing(device, tools)
     if not lacking:
@@ -104,6 +109,7 @@ def ensure(device: str, ask: Ask, tools: Tools | None = None) -> None:
 def require(device: str = "auto") -> None:
     """Raises InstallError when a run on ``device`` lacks anything; asks nothing and installs nothing."""
     require_python()
+    require_device(device)
     lacking = missing(device)
     if lacking:
         raise InstallError(f"The engine needs {_list(lacking)}: click Segment in its module once.")
@@ -118,13 +124,33 @@ def require_python(found: tuple[int, ...] = sys.version_info[:2]) -> None:
         )
 
 
+def no_gpu(kind: str) -> str:
+    """Why a graphics card of a kind, "cuda" or "mps", can never be used on this computer; "" where it may."""
+    apple = sys.platform == "darwin"
+    if kind == "cuda" and apple:
+        return "No PyTorch for NVIDIA's graphics cards runs on a Mac."
+    if kind == "mps" and not apple:
+        return "Apple's graphics cards are only in Macs."
+    if kind == "mps" and platform.machine() != "arm64":
+        return "This Slicer is built for Intel processors, and for those there is no PyTorch that uses Apple's cards."
+    return ""
+
+
+def require_device(device: str) -> None:
+    """Raises InstallError for a graphics card that can never be used here."""
+    reason = no_gpu(device.partition(":")[0])
+    if reason:
+        raise InstallError(f"{reason} Choose the device Automatic or Processor.")
+
+
 def _install(packages: Sequence[str], tools: Tools) -> None:
     with tempfile.TemporaryDirectory(prefix="WPUNetSegment-") as folder:
         constraints = Path(folder) / "constraints.txt"
         kept = [(name, tools.installed(name)) for name in SLICERS_OWN]
         constraints.write_text("".join(f"{name}=={found}\n" for name, found in kept if found), "utf-8")
         try:
-            tools.pip(packages, constraints)
+            alone = [package for package in packages if _name(package) in ALONE]
+            tools.pip([package for package in packages if package not in alone], alone, constraints)
         except (subprocess.CalledProcessError, RuntimeError, OSError) as error:
             raise InstallError(
                 f"{', '.join(packages)} could not be installed ({_reason(error)}). Is there a network, and a proxy"
@@ -151,11 +177,13 @@ def _install_torch(tools: Tools) -> None:
 
 def _require_rights() -> None:
     folder = sysconfig.get_paths()["purelib"]
-    if not os.access(folder, os.W_OK):
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # Windows says of every folder that it may be written
+    except OSError as error:
         raise InstallError(
             f"You have no right to write into Slicer's own folder {folder}, so nothing can be installed: start Slicer"
             " once as an administrator, or install Slicer into your own folder."
-        )
+        ) from error
 
 
 def _reason(error: BaseException) -> str:
@@ -166,6 +194,10 @@ def _reason(error: BaseException) -> str:
 
 def _list(lacking: Missing) -> str:
     return ", ".join([*lacking.packages, *(["PyTorch"] if lacking.torch else [])])
+
+
+def _name(requirement: str) -> str:
+    return re.split("[<>=]", requirement)[0]
 
 
 def _satisfied(requirement: str, tools: Tools) -> bool:
@@ -190,18 +222,24 @@ def _installed(name: str) -> str | None:
         return None
 
 
-def _slicers_pip(packages: Sequence[str], constraints: Path) -> None:
-    packaging: Any
-    for name in ("slicer.pydeps", "slicer.packaging"):  # the later name, and that of 5.12
-        try:
-            packaging = importlib.import_module(name)
-        except ImportError:
-            continue
-        packaging.pip_ensure(list(packages), constraints=constraints, prompt_install=False, requester="WPUNetSegment")
-        return
+def _slicers_pip(packages: Sequence[str], alone: Sequence[str], constraints: Path) -> None:
+    """Two calls, since either list may be empty: pip takes no empty one."""
     import slicer
 
-    slicer.util.pip_install([*packages, "--constraint", str(constraints)])
+    try:
+        from slicer import packaging  # since 5.12, with a window that shows how far it is
+    except ImportError:
+        if packages:
+            slicer.util.pip_install([*packages, "--constraint", str(constraints)])
+        if alone:
+            slicer.util.pip_install([*alone, "--no-deps"])
+        return
+    if packages:
+        packaging.pip_install(
+            list(packages), constraints, no_deps_requirements=list(alone) or None, requester="WPUNetSegment"
+        )
+    elif alone:
+        packaging.pip_install([*alone, "--no-deps"], constraints, requester="WPUNetSegment")
 
 
 def _slicers_torch() -> bool:

@@ -7,6 +7,7 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import wpunet
 from slicer.i18n import tr as _
 from wpunet import runtime
 from wpunet.structure import Structure
+
+from . import install
 
 MODEL_CARD = Path(wpunet.__file__).parent / "weights" / "MODEL_CARD.md"
 LICENCE = Path(wpunet.__file__).parent / "weights" / "LICENSE"
@@ -88,21 +91,28 @@ def duration(seconds: float) -> str:
     return _("about {n} min").format(n=max(1, round(seconds / 60)))
 
 
+@cache
+def _driver() -> bool:
+    """Asked once: it takes a moment, and no driver comes while Slicer runs."""
+    return runtime.gpu_driver()
+
+
 def gpu_possible() -> bool:
     """Whether a graphics card might be used: there is a driver, and PyTorch. Nothing heavy is imported to find out."""
-    return runtime.gpu_driver() and importlib.util.find_spec("torch") is not None
+    return _driver() and importlib.util.find_spec("torch") is not None
 
 
-def devices() -> list[str]:
-    """What the entries of the device list are called, in the order of ``parameters.DEVICES``."""
+def devices() -> list[tuple[str, str]]:
+    """What the entries of the device list are called, in the order of ``parameters.DEVICES``, and why one is off."""
     gpu, apple = gpu_possible(), sys.platform == "darwin"
-    missing = _("not found")
-    return [
-        _("Automatic (graphics card)") if gpu else _("Automatic (processor; no graphics card found)"),
-        _("Processor"),
-        _("Graphics card, NVIDIA") + ("" if gpu and not apple else f" ({missing})"),
-        _("Graphics card, Apple") + ("" if gpu and apple else f" ({missing})"),
-    ]
+    automatic = _("Automatic (graphics card)") if gpu else _("Automatic (processor; no graphics card found)")
+    entries = [(automatic, ""), (_("Processor"), "")]
+    kinds = ((_("Graphics card, NVIDIA"), "cuda", gpu and not apple), (_("Graphics card, Apple"), "mps", gpu and apple))
+    for name, kind, here in kinds:
+        why = install.no_gpu(kind)
+        note = _("not on this computer") if why else "" if here else _("not found")
+        entries.append((f"{name} ({note})" if note else name, why))
+    return entries
 
 
 def outlook(slices: int, device: str) -> str:

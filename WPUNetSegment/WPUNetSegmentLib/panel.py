@@ -14,12 +14,16 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 from wpunet.errors import Cancelled, WpunetError
 
-from . import install, messages, training_case
+from . import handover, install, keyboard, messages, sample, scene, training_case
 from .results import Results
 from .run import Progress, Run, RunOptions, State
 
 POLL_MS = 100
 BOXES = ("welcomeFrame", "warningFrame", "errorFrame")
+# Each has the property SlicerParameterName. No other widget is asked for it: the Segment Editor has hundreds inside.
+INPUTS = ("ctSelector", "segmentationSelector")
+OPTIONS = ("deviceBox", "regionSelector", "minTumorBox", "sidesBox", "flipsBox", "fullBox", "uncertaintyBox")
+OFF = qt.Qt.UserRole - 1  # the role of an item's flags in a combo box: 0 switches it off
 
 
 class Panel(VTKObservationMixin):
@@ -35,8 +39,9 @@ class Panel(VTKObservationMixin):
         self.run: Run | None = None
         self._connected: int | None = None
         self._replace: bool | None = None
+        self._into_new = self._installing = False
         self._news = ""
-        self.results = Results(ui, self.safely)
+        self.results = Results(ui, self.safely, self._install)
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self.safely(self.poll))
@@ -51,7 +56,10 @@ class Panel(VTKObservationMixin):
         ui.copyLogButton.connect("clicked()", self._copy_log)
         ui.undoButton.connect("clicked()", self.safely(self._undo))
         ui.saveCaseButton.connect("clicked()", self.safely(self._save_case))
+        ui.sampleButton.connect("clicked()", self.safely(self._load_sample))
+        ui.regionSelector.connect("nodeAddedByUser(vtkMRMLNode*)", self._fit_region)
         ui.correctSection.connect("contentsCollapsed(bool)", self._edit_keys)
+        keyboard.reach(ui)
         self._tell()
         self.refresh()
 
@@ -59,21 +67,38 @@ class Panel(VTKObservationMixin):
 
     def use(self, parameters: Any) -> None:
         """Follow these ``Parameters``, and let the widgets write into them; None: follow none."""
+        if parameters is not None and parameters is self.parameters:
+            self.refresh()
+            return
         if self.parameters is not None:
             self.parameters.disconnectGui(self._connected)
             self.removeObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
         self.parameters = parameters
         if parameters is not None:
-            named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
-            self._connected = parameters.connectParametersToGui({name: w for name, w in named.items() if name})
+            widgets = [getattr(self.ui, name) for name in (*INPUTS, *OPTIONS)]
+            named = {widget.property("SlicerParameterName"): widget for widget in widgets}
+            self._connected = parameters.connectParametersToGui(named)
             self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
-            for at, text in enumerate(messages.devices()):
-                self.ui.deviceBox.setItemText(at, text)
+            self._name_devices()
         self.refresh()
+
+    def _name_devices(self) -> None:
+        """What is on this computer; what can never be is off, and its tooltip says why."""
+        box = self.ui.deviceBox
+        for at, (text, why_off) in enumerate(messages.devices()):
+            box.setItemText(at, text)
+            box.setItemData(at, why_off or None, qt.Qt.ToolTipRole)
+            box.setItemData(at, 0 if why_off else None, OFF)
 
     def _parameters_changed(self, _caller: Any = None, _event: str = "") -> None:
         self._news = ""
+        self._fit_region(self.parameters.region)
         self.refresh()
+
+    def _fit_region(self, region: Any) -> None:
+        """A region that was made just now has no size: it begins as the whole CT."""
+        if region is not None and self.parameters is not None and self.parameters.ct is not None:
+            handover.fit(region, self.parameters.ct)
 
     def refresh(self) -> None:
         """Make every widget show how things stand."""
@@ -81,29 +106,38 @@ class Panel(VTKObservationMixin):
         ct = self.parameters.ct if self.parameters else None
         if not running and self.results.choose(ct, self.parameters.segmentation if self.parameters else None):
             self._tell(self.results.warnings)
-        ready = ct is not None and messages.acknowledged()
+        why_off = self._why_off(ct)
         ui.welcomeFrame.visible = not messages.acknowledged()
-        ui.segmentButton.enabled = running or ready
-        ui.segmentButton.text = _("Cance&l") if running else _("&Segment")
-        ui.segmentButton.toolTip = self._hint(ct, running)
-        ui.infoLabel.text = "" if running else self._news or self._outlook(ct)
+        ui.segmentButton.enabled = running or not why_off
+        ui.segmentButton.text = _("Cance&l") if running else _("Installing…") if self._installing else _("&Segment")
+        ui.segmentButton.toolTip = self._hint(running) if running or not why_off else why_off
+        ui.sampleButton.visible = ct is None and not running
+        ui.infoLabel.text = "" if running else self._news or why_off or self._outlook(ct)
         ui.infoLabel.visible = bool(ui.infoLabel.text)
         ui.progressFrame.visible = running
         ui.undoButton.enabled = not running and self.logic.can_undo(self.results.segmentation)
         for widget in (ui.ctSelector, ui.segmentationSelector, ui.optionsSection):
-            widget.enabled = not running
+            widget.enabled = not running and not self._installing
 
-    def _hint(self, ct: Any, running: bool) -> str:
+    def _why_off(self, ct: Any) -> str:
+        """Why Segment cannot be pressed, and what to do; "" where it can."""
+        if self._installing:
+            return _("What the engine needs is being installed; this takes a minute.")
+        if not messages.acknowledged():
+            return _("Segment is off until you have read the note above and confirmed it.")
+        if ct is None:
+            return _("Load a CT to begin, or try it with the sample.")
+        if ct.GetAttribute(handover.MAP):
+            return _("{name} is a map that this module made, no CT: choose the CT itself.").format(name=ct.GetName())
+        return ""
+
+    def _hint(self, running: bool) -> str:
         if running:
             return _("Stops the segmentation; the scene stays as it was.")
-        if not messages.acknowledged():
-            return _("Read the note above and confirm it first.")
-        return _("Finds kidneys and kidney tumors in the CT.") if ct else _("Choose a CT first.")
+        return _("Finds kidneys, kidney tumors and cysts in the CT.")
 
     def _outlook(self, ct: Any) -> str:
-        """What to do next, or how long the CT will take."""
-        if ct is None:
-            return _("Load a CT to begin; to try it, take <i>WPUNetPhantom</i> from the module Sample Data.")
+        """How long the CT will take."""
         if ct.GetImageData() is None:  # still being loaded, or an empty node
             return ""
         return messages.outlook(ct.GetImageData().GetDimensions()[2], self.parameters.device)
@@ -113,9 +147,26 @@ class Panel(VTKObservationMixin):
         self.refresh()
         self.ui.segmentButton.setFocus()
 
+    def _load_sample(self) -> None:
+        ct = sample.load()
+        if self.parameters is not None:
+            self.parameters.ct = ct
+
     # a run
 
+    def _install(self, device: str) -> None:
+        """What a run on ``device`` needs, where it is missing; meanwhile no other click starts pip again."""
+        self._installing = True
+        self.refresh()
+        try:
+            install.ensure(device, slicer.util.confirmOkCancelDisplay)
+        finally:
+            self._installing = False
+            self.refresh()
+
     def _segment_or_cancel(self) -> None:
+        if self._installing:
+            return
         if self.run is None:
             self._start()
         else:
@@ -126,8 +177,12 @@ class Panel(VTKObservationMixin):
         chosen = self.parameters
         if chosen is None:
             return
-        install.ensure(chosen.device, slicer.util.confirmOkCancelDisplay)
-        changed = self.logic.edited(chosen.segmentation)
+        self._install(chosen.device)
+        if self.parameters is not chosen:  # the scene was closed meanwhile
+            return
+        target = chosen.segmentation
+        self._into_new = scene.is_of_another(target, chosen.ct) and not self._ask_for_another(target, chosen.ct)
+        changed = [] if self._into_new else self.logic.edited(target)
         self._replace = self._ask_to_replace(changed) if changed else None
         self._tell()
         self.run = self.logic.start(
@@ -140,6 +195,7 @@ class Panel(VTKObservationMixin):
                 min_tumor_ml=chosen.min_tumor_ml,
                 uncertainty=chosen.uncertainty,
                 region=chosen.region,
+                surface=not self.results.hidden_3d(),
             ),
         )
         self._log(_("{name}: started").format(name=chosen.ct.GetName()))
@@ -154,6 +210,15 @@ class Panel(VTKObservationMixin):
                 "Changed by hand since the last run: {names}.\n\nReplace these changes? "
                 "With No they stay, and the result goes into a new segmentation."
             ).format(names=", ".join(changed))
+        )
+
+    def _ask_for_another(self, target: Any, ct: Any) -> bool:
+        """The selector may have turned to another segmentation by itself, when the one before was deleted."""
+        return slicer.util.confirmYesNoDisplay(
+            _(
+                "{segmentation} belongs to another CT than {ct}.\n\nPut the result there all the same? "
+                "With No it goes into a new segmentation."
+            ).format(segmentation=target.GetName(), ct=ct.GetName())
         )
 
     def _may_replace(self, changed: list[str]) -> bool:
@@ -203,8 +268,10 @@ class Panel(VTKObservationMixin):
         """The result into the scene and onto the panel."""
         assert run.result is not None
         chosen = self.parameters
-        target = chosen.segmentation if chosen else None  # None: the selector says "New segmentation"
+        target = chosen.segmentation if chosen and not self._into_new else None  # None: the selector says so
         placed = self.logic.finish(run, target, self._may_replace, fresh=True)
+        if placed is not target and run.options.surface and slicer.app.layoutManager() is not None:
+            slicer.util.resetThreeDViews()
         if chosen is not None:
             chosen.segmentation = placed
         self.results.choose(run.volume, placed)
@@ -267,7 +334,7 @@ class Panel(VTKObservationMixin):
         )
         if folder:
             messages.remember_folder(folder)
-            case = training_case.save(self.results.ct, self.results.segmentation, folder)
+            case = training_case.save(self.results.own_ct, self.results.segmentation, folder)
             self._news = _("Saved as {folder}").format(folder=case)
             self.refresh()
 

@@ -17,7 +17,7 @@ from wpunet.report import cautions_of, structures_of
 from wpunet.structure import Structure
 from wpunet.table import as_csv
 
-from . import install, review, scene
+from . import review, scene
 from .measurement import measure_segments
 from .table import ResultsTable, as_text
 
@@ -27,12 +27,14 @@ EDITOR_TAG = "WPUNetSegment"  # of the Segment Editor's settings, apart from tho
 class Results(VTKObservationMixin):
     """The sections *Results* and *Correct* of the panel, for one CT and its segmentation.
 
-    safely(action) is the action with its errors shown on the panel.
+    safely(action) is the action with its errors shown on the panel; install(device) installs what a device needs.
     """
 
-    def __init__(self, ui: Any, safely: Callable[[Callable[[], None]], Callable[[], None]]) -> None:
+    def __init__(
+        self, ui: Any, safely: Callable[[Callable[[], None]], Callable[[], None]], install: Callable[[str], None]
+    ) -> None:
         super().__init__()
-        self.ui = ui
+        self.ui, self._install = ui, install
         self.ct: Any = None
         self.segmentation: Any = None
         self._uncertainty: Any = None
@@ -46,6 +48,11 @@ class Results(VTKObservationMixin):
         ui.uncertainButton.connect("clicked()", safely(self._next_uncertain))
         ui.show3DButton.setSegmentationNode(None)
         self.show_report()
+
+    @property
+    def own_ct(self) -> Any:
+        """The CT that the segments were made on, whatever the panel has chosen meanwhile; None where it is gone."""
+        return scene.own_ct(self.segmentation, self.ct)
 
     @property
     def structures(self) -> list[Structure]:
@@ -73,6 +80,10 @@ class Results(VTKObservationMixin):
         self.show_report()
         return True
 
+    def hidden_3d(self) -> bool:
+        """Whether there is a result whose surfaces the user has put away: a new run leaves them so."""
+        return scene.report(self.segmentation) is not None and not scene.has_surface(self.segmentation)
+
     def show_report(self) -> None:
         """What the engine measured of this segmentation, also after the scene was saved and loaded again."""
         report = scene.report(self.segmentation)
@@ -83,10 +94,10 @@ class Results(VTKObservationMixin):
     def measure_again(self) -> None:
         """The segments as they are now, after a correction."""
         try:
-            found = measure_segments(self.ct, self.segmentation)
+            found = measure_segments(self.own_ct, self.segmentation)
         except ImportError:  # a saved scene, on a computer where nothing was segmented yet
-            install.ensure("auto", slicer.util.confirmOkCancelDisplay)
-            found = measure_segments(self.ct, self.segmentation)
+            self._install("auto")
+            found = measure_segments(self.own_ct, self.segmentation)
         report = scene.report(self.segmentation)  # of what is as the engine left it the certainty stays
         self._show(certainty.kept(found, structures_of(report) if report else []))
         self._stale(False)
@@ -110,7 +121,7 @@ class Results(VTKObservationMixin):
         self.ui.staleLabel.text = (
             _("The segments were changed after these measurements.") if some else _("These segments are not measured.")
         )
-        self.ui.measureButton.enabled = self.ct is not None and self._segments() > 0
+        self.ui.measureButton.enabled = self.own_ct is not None and self._segments() > 0
         for button in (self.ui.copyTableButton, self.ui.saveTableButton):
             button.enabled = some
         for button in (self.ui.nextTumorButton, self.ui.previousTumorButton):
@@ -119,7 +130,7 @@ class Results(VTKObservationMixin):
         self.ui.saveCaseButton.enabled = self.ui.measureButton.enabled
 
     def _go(self, place: review.Place) -> None:
-        review.show(place.ras, self.ct or self.segmentation)  # the segmentation lies where its CT lay
+        review.show(place.ras, self.own_ct or self.segmentation)  # the segmentation lies where its CT lay
         self._say(place.text)
 
     def _say(self, text: str) -> None:
@@ -150,7 +161,14 @@ class Results(VTKObservationMixin):
         path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save table"), name, "CSV (*.csv)")
         if path:
             with replacing(Path(path)) as temporary:
-                temporary.write_text(as_csv(self.structures, self.ct.GetName()), "utf-8")
+                temporary.write_text(as_csv(self.structures, self._case()), "utf-8")
+
+    def _case(self) -> str:
+        """What the CT is or was called."""
+        report, ct = scene.report(self.segmentation), self.own_ct
+        if report:
+            return str(report["case"])
+        return str((ct or self.segmentation).GetName())
 
     def _edit(self) -> None:
         """The embedded Segment Editor on the segmentation."""
@@ -161,7 +179,7 @@ class Results(VTKObservationMixin):
             return
         editor.setMRMLSegmentEditorNode(_editor_node())
         editor.setSegmentationNode(self.segmentation)
-        editor.setSourceVolumeNode(self.ct)
+        editor.setSourceVolumeNode(self.own_ct)
 
 
 def _editor_node() -> Any:

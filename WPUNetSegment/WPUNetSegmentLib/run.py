@@ -15,7 +15,6 @@ import numpy as np
 import slicer
 from wpunet.child import EngineProcess, Event, crash, seconds_left
 from wpunet.errors import OutputError
-from wpunet.locate import box_text
 from wpunet.progress import EXIT_CANCELLED, WORDS
 
 from . import handover
@@ -23,7 +22,10 @@ from . import handover
 FOLDER = "WPUNetSegment-"
 OLD_SECONDS = 24 * 3600.0  # a folder of this age was left by a Slicer that was killed
 
-StartEngine = Callable[[Sequence[str]], EngineProcess]
+# The names are ASCII and the engine works in their folder: a Windows user's name may hold what its Python cannot open.
+CT, LABELS, UNCERTAINTY = "CT.nrrd", "labels.nrrd", "uncertainty.nrrd"
+
+StartEngine = Callable[[Sequence[str], Path], EngineProcess]  # arguments, and the folder to work in
 
 
 class State(Enum):
@@ -60,6 +62,8 @@ class RunOptions:
 
     def arguments(self, volume: Any) -> list[str]:
         """For ``wpunet segment``; raises InputError when the region does not meet the volume."""
+        from wpunet.locate import box_text  # not at the top: SciPy comes with it, and Slicer imports this at its start
+
         words = ["--sides", "--device", self.device]
         words += [] if self.flips else ["--no-flips"]
         words += ["--full"] if self.full else []
@@ -124,12 +128,11 @@ class Run:
         self._name, self._ijk_to_ras = handover.case_name(volume), handover.ijk_to_ras(volume)
         self._folder = new_folder()
         folder = Path(self._folder.name)
-        self._ct, self._labels = folder / "CT.nrrd", folder / "labels.nrrd"
-        self._uncertainty = folder / "uncertainty.nrrd" if options.uncertainty else None
+        words = ["segment", CT, "-o", LABELS, *(["--uncertainty", UNCERTAINTY] if options.uncertainty else [])]
         try:
-            handover.write_ct(volume, self._ct)
+            handover.write_ct(volume, folder / CT)
             self.seconds["hand-over"] = time.monotonic() - began
-            self._process = (start or start_engine)(["segment", str(self._ct), *self._outputs(), *arguments])
+            self._process = (start or start_engine)([*words, *arguments], folder)
         except OSError as error:
             self._folder.cleanup()
             raise OutputError(f"The engine cannot be started ({error}); reinstall the extension.") from error
@@ -167,10 +170,6 @@ class Run:
             self._process.close()
             self.poll()
 
-    def _outputs(self) -> list[str]:
-        wanted = [("-o", self._labels), ("--uncertainty", self._uncertainty)]
-        return [word for option, path in wanted if path for word in (option, str(path))]
-
     def _hear(self, event: Event) -> None:
         if event["event"] == "result":
             self._report = event["report"]
@@ -179,7 +178,7 @@ class Run:
             left = seconds_left(fraction, self._process.seconds)
             self._progress = Progress(fraction, WORDS.get(stage, stage), left)
         elif event["event"] == "error" and not self._process.cancelled:
-            self.message = event["text"].replace(str(self._ct), self._name)  # only we know that file
+            self.message = event["text"].replace(CT, self._name)  # only we know that file
 
     def _end(self, status: int) -> None:
         """The process is gone: what became of the run."""
@@ -189,14 +188,15 @@ class Run:
         elif status == 0 and self._report is not None:
             self._read(self._report)
         else:
-            self.state, self.message = State.FAILED, self.message or crash(status)
+            self.state, self.message = State.FAILED, self.message or crash(status, self.log)
         self._folder.cleanup()
 
     def _read(self, report: dict[str, Any]) -> None:
         began = time.monotonic()
         try:
-            labels = handover.read_map(self._labels)
-            uncertainty = handover.read_part(self._uncertainty) if self._uncertainty else None
+            folder = Path(self._folder.name)
+            labels = handover.read_map(folder / LABELS)
+            uncertainty = handover.read_part(folder / UNCERTAINTY) if self.options.uncertainty else None
         except (RuntimeError, MemoryError) as error:
             self.state, self.message = State.FAILED, f"The engine's result cannot be read ({error}); try again."
             return
@@ -206,9 +206,9 @@ class Run:
         self.state, self._progress = State.DONE, Progress(1.0, "Done", 0.0)
 
 
-def start_engine(arguments: Sequence[str]) -> EngineProcess:
+def start_engine(arguments: Sequence[str], folder: Path) -> EngineProcess:
     """The engine in Slicer's own Python; raises OSError when that cannot be started."""
-    return EngineProcess(arguments, python=shutil.which("PythonSlicer"))
+    return EngineProcess(arguments, python=shutil.which("PythonSlicer"), folder=folder)
 
 
 def new_folder() -> tempfile.TemporaryDirectory[str]:

@@ -12,14 +12,25 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 from wpunet.errors import OutputError
-from wpunet.labels import BY_SIDE, CYST_LABEL, KIDNEY_LABEL, TUMOR_LABEL, WITH_CYSTS, Label, together
+from wpunet.labels import (
+    BY_SIDE,
+    CYST_LABEL,
+    KIDNEY_LABEL,
+    LEFT_KIDNEY_LABEL,
+    RIGHT_KIDNEY_LABEL,
+    TUMOR_LABEL,
+    WITH_CYSTS,
+    Label,
+    together,
+)
 
-from .handover import cropped, shifted
+from .handover import MAP, cropped, shifted
 from .run import RunResult
 
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: what the engine put there, so that later edits show
 REPORT = "WPUNetSegment.Report"  # attribute of the segmentation: the engine's report as JSON
 UNCERTAINTY = "WPUNetSegment.Uncertainty"  # role of the uncertainty's volume beside its segmentation
+KIDNEY_OPACITY_3D = 0.4
 LEAST_UNCERTAINTY = 0.03  # shown from here on: below, the network is as good as sure
 
 
@@ -131,13 +142,36 @@ def earlier_result(volume: Any) -> Any:
 
 def reference_ct(segmentation: Any) -> Any:
     """The volume that a segmentation belongs to, or None."""
-    return segmentation.GetNodeReference(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+    return segmentation.GetNodeReference(_reference_role())
+
+
+def _reference_role() -> str:
+    return str(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+
+
+def own_ct(segmentation: Any, chosen: Any) -> Any:
+    """The CT to measure a segmentation on: its own, None where that was deleted, ``chosen`` where it never had one."""
+    if segmentation is None or not segmentation.GetNodeReferenceID(_reference_role()):
+        return chosen
+    return reference_ct(segmentation)
+
+
+def is_of_another(segmentation: Any, volume: Any) -> bool:
+    """Whether a segmentation with anything in it belongs to another CT than ``volume``."""
+    if segmentation is None or not segmentation.GetSegmentation().GetNumberOfSegments():
+        return False
+    return own_ct(segmentation, volume) is not volume
 
 
 def show_surface(segmentation: Any) -> None:
-    """Make the segments' surfaces and show them in the 3D views."""
+    """Make the segments' surfaces and show them in the 3D views; kidneys so that tumors behind them are seen."""
     segmentation.CreateClosedSurfaceRepresentation()
-    segmentation.GetDisplayNode().SetVisibility3D(True)
+    display = segmentation.GetDisplayNode()
+    for label in (RIGHT_KIDNEY_LABEL, LEFT_KIDNEY_LABEL, KIDNEY_LABEL):
+        there = segmentation.GetSegmentation().GetSegment(label.key) is not None
+        if there and display.GetSegmentOpacity3D(label.key) == 1.0:  # what the user has chosen stays
+            display.SetSegmentOpacity3D(label.key, KIDNEY_OPACITY_3D)
+    display.SetVisibility3D(True)
 
 
 def has_surface(segmentation: Any) -> bool:
@@ -167,6 +201,7 @@ def _uncertainty_node(segmentation: Any) -> Any:
     name = scene.GenerateUniqueName(f"{segmentation.GetName()} uncertainty")
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     segmentation.SetNodeReferenceID(UNCERTAINTY, node.GetID())
+    node.SetAttribute(MAP, "uncertainty")
     node.SetDescription(segmentation.GetDescription())
     place_beside(segmentation, node)
     node.CreateDefaultDisplayNodes()

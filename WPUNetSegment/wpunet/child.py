@@ -20,6 +20,7 @@ GRACE_SECONDS = 6.0  # from the request to stop until the process tree is killed
 DRAIN_SECONDS = 2.0  # how long to wait for last words where something else keeps the dead child's pipes open
 LOG_LINES, LINE_BYTES = 1000, 1 << 20
 KILLED = (-9, 137)  # the exit statuses of a process that the system killed
+LAUNCHER_SAYS = "exit abnormally"  # 3D Slicer's Python is a launcher: of a killed child it writes this, and answers 1
 
 Event = dict[str, Any]  # one JSON line of ``--progress json``: "event" is progress, result, skipped, message or error
 
@@ -35,9 +36,15 @@ class EngineProcess:
     """
 
     def __init__(
-        self, arguments: Sequence[str], python: str | None = None, environment: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        python: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
     ) -> None:
         """Start the child; ``python`` runs it (this one by default), ``environment`` is added to the parent's.
+
+        ``folder`` is where it works, so that its arguments may be names in there; by default where the parent does.
 
         Raises OSError when the child cannot be started.
         """
@@ -48,6 +55,7 @@ class EngineProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_environment(environment or {}),
+            cwd=folder,
             **_own_group(),
         )
         self.returncode: int | None = None
@@ -140,9 +148,9 @@ def seconds_left(fraction: float, seconds: float) -> float | None:
     return seconds * (1.0 - fraction) / fraction
 
 
-def crash(status: int) -> str:
-    """What to tell a user of an engine that ended with ``status`` and without a word of its own."""
-    if status in KILLED:
+def crash(status: int, log: str = "") -> str:
+    """What to tell a user of an engine that ended with ``status`` and without a word of its own; log: what it wrote."""
+    if status in KILLED or LAUNCHER_SAYS in log:
         return "The system ended the engine, probably for lack of memory; close other programs or crop the CT."
     return f"The engine ended unexpectedly (exit status {status}); the log says more."
 
