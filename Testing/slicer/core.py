@@ -39,6 +39,7 @@ def start(temporary: Path) -> None:
     slicer.app = types.SimpleNamespace(
         applicationLogic=lambda: application,
         processEvents=lambda: None,
+        layoutManager=lambda: None,
         temporaryPath=str(temporary),
     )
 

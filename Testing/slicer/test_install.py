@@ -21,7 +21,7 @@ if not core.AVAILABLE:
 import slicer.util
 from WPUNetSegmentLib import install
 
-from Testing.widget.real_sources import PYTHON, SOURCE
+from Testing.slicer.sources import PYTHON, SOURCE
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"connected-components-3d": "4.1", "safetensors": "0.8", "isal": "1.9"}

@@ -20,6 +20,7 @@ from PySide6 import QtCore, QtWidgets
 from PySide6.QtTest import QTest
 
 from Testing.slicer import core
+from Testing.slicer.sources import SOURCE
 
 from . import loader, real_sources, scripted_modules
 from .pythonqt import Proxy, Qt, keep_error, proxy_class, raise_errors, wrap
@@ -65,8 +66,7 @@ class Desktop:
         slicer.app.testingEnabled = lambda: False
         slicer.app.connect = self._startup
         sys.modules.update(self._qt())
-        source = real_sources.SOURCE
-        sys.modules.update(real_sources.load(source) if source else scripted_modules.modules())
+        sys.modules.update(real_sources.load(SOURCE) if SOURCE else scripted_modules.modules())
 
     def _startup(self, signal: str, slot: Any) -> bool:
         """The module asks to be told when all modules are there; ``start_up`` tells it."""
@@ -113,7 +113,6 @@ class Desktop:
             "mainWindow": lambda: None,
             "getModuleWidget": lambda _name: None,
             "modulePath": lambda _name: str(MODULE),
-            "setSliceViewerLayers": lambda **_: None,
             "resetSliceViews": lambda: None,
         }
 
@@ -177,5 +176,5 @@ class Desktop:
 
 def _others(library: str) -> dict[str, type]:
     """Empty classes for widgets that Slicer's own Python names and the panel does not use."""
-    names = real_sources.classes(real_sources.SOURCE, library) if real_sources.SOURCE else set()
+    names = real_sources.classes(SOURCE, library) if SOURCE else set()
     return {name: type(name, (), {}) for name in names - set(TABLE)}

@@ -9,7 +9,6 @@ git clone --filter=blob:none --branch 5.12 https://github.com/Slicer/Slicer; SLI
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import sys
 from pathlib import Path
@@ -17,8 +16,8 @@ from typing import Any
 
 import slicer
 
-SOURCE = Path(os.environ["SLICER_SOURCE"]).resolve() if os.environ.get("SLICER_SOURCE") else None
-PYTHON = Path("Base/Python/slicer")
+from Testing.slicer.sources import PYTHON
+
 FILES = {  # in the order in which they need each other; slicer.packaging came with 5.12
     "slicer.i18n": PYTHON / "i18n.py",
     "slicer.packaging": PYTHON / "packaging.py",
@@ -26,12 +25,6 @@ FILES = {  # in the order in which they need each other; slicer.packaging came w
     "slicer.ScriptedLoadableModule": PYTHON / "ScriptedLoadableModule.py",
     "SampleData": Path("Modules/Scripted/SampleData/SampleData.py"),
 }
-
-
-def version(source: Path) -> str:
-    """ "5.12" """
-    text = (source / "CMakeLists.txt").read_text("utf-8")
-    return ".".join(re.search(rf"set\(Slicer_VERSION_{part} \"(\d+)\"\)", text)[1] for part in ("MAJOR", "MINOR"))
 
 
 def load(source: Path) -> dict[str, Any]:

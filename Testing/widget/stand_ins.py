@@ -17,8 +17,9 @@ from typing import Any
 import shiboken6
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from Testing.slicer.sources import SOURCE, version
+
 from .pythonqt import normalized
-from .real_sources import SOURCE, version
 
 SIGNATURES = Path(__file__).parent / "signatures"
 

@@ -187,7 +187,7 @@ class TestRegion:
         assert bounds == pytest.approx(wanted)
         assert region.GetDisplayNode() is not None
         panel.segment()
-        assert panel.engine.last.arguments.box == [(0, 64), (0, 50), (0, 40)]
+        assert panel.engine.last.arguments.box == ((0, 64), (0, 50), (0, 40))
 
     def test_one_that_was_made_before_the_ct_is_fitted_when_there_is_one(self, panel, add_ct):
         panel.choose("region", slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode"))

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from Testing.widget.real_sources import PYTHON, version
+from Testing.slicer.sources import PYTHON, version
 
 HERE = Path(__file__).parent
 WIDGETS = (
