@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from wpunet import outputs
+from wpunet.errors import OutputError
 
 from Testing.wpunet import patient
 
@@ -163,3 +164,15 @@ def test_what_a_killed_run_left_half_written_is_tidied_up(segment, cts, tmp_path
     assert left == [f"{outputs.TEMPORARY}12345678_another.nii.gz"]
     report = json.loads((out / "a.json").read_text())
     assert patient.measures(report).keys() == {"right kidney", "left kidney", "right tumor"}
+
+
+def test_a_folder_is_tried_and_not_asked_whether_it_may_be_written(tmp_path, monkeypatch):
+    """Windows says yes of every one."""
+
+    def refused(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(outputs.os, "access", lambda *_: True)
+    monkeypatch.setattr(outputs.tempfile, "TemporaryFile", refused)
+    with pytest.raises(OutputError, match="no right to write into"):
+        outputs.require_writable(tmp_path / "kidneys.nii.gz")

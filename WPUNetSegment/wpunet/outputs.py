@@ -96,8 +96,14 @@ def require_writable(path: Path) -> None:
         raise OutputError(f"{path} cannot be written: its links lead nowhere; give another name.") from error
     if not folder.is_dir():
         raise OutputError(f"{path} cannot be written: the folder {folder} does not exist; create it first.")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"{path} cannot be written: no right to write into {folder}; choose another folder.")
+    try:  # os.access would say of every folder on Windows that it may be written
+        tempfile.TemporaryFile(dir=folder).close()
+    except PermissionError as error:
+        raise OutputError(
+            f"{path} cannot be written: no right to write into {folder}; choose another folder."
+        ) from error
+    except OSError as error:
+        raise OutputError(_cannot_write(path, error)) from error
 
 
 def make_folder(path: Path) -> None:
