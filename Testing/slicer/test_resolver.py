@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -46,20 +47,19 @@ def pip(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
-def resolve(slicer: str, system: str, folder: str, alone: bool = True) -> dict[str, str]:
+def resolve(slicer: str, system: str, folder: Path, alone: bool = True) -> dict[str, str]:
     """Versions that would be installed; raises RuntimeError with pip's own words where there are none.
 
     alone: OpenVINO without what it asks for, as the module installs it
     """
     own = SLICERS[slicer]
-    constraints = f"{folder}/constraints.txt"
-    with open(constraints, "w", encoding="utf-8") as file:
-        file.write("".join(f"{name}=={version}\n" for name, version in own.items()))
-    target = ["--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp", "--target", folder]
+    constraints = folder / "constraints.txt"
+    constraints.write_text("".join(f"{name}=={version}\n" for name, version in own.items()), "utf-8")
+    target = ["--only-binary=:all:", "--python-version", PYTHON, "--implementation", "cp", "--target", str(folder)]
     target += [word for platform in SYSTEMS[system] for word in ("--platform", platform)]
     lines = install.requirements()
     single = [line for line in lines if install._name(line) in install.ALONE] if alone else []
-    calls = [(["--constraint", constraints], [line for line in lines if line not in single])]
+    calls = [(["--constraint", str(constraints)], [line for line in lines if line not in single])]
     calls += [(["--no-deps"], single)] if single else []
     found: dict[str, str] = {}
     for options, wanted in calls:
@@ -76,7 +76,7 @@ def resolve(slicer: str, system: str, folder: str, alone: bool = True) -> dict[s
 def test_everything_is_there_and_nothing_of_slicers_changes(slicer, system, tmp_path):
     if index():
         pytest.skip(f"needs the package index: {index()}")
-    found = resolve(slicer, system, str(tmp_path))
+    found = resolve(slicer, system, tmp_path)
     assert {install._name(line) for line in install.requirements()} <= set(found)
     assert found["numpy"] == SLICERS[slicer]["numpy"]
 
@@ -88,9 +88,9 @@ def main() -> None:
     for slicer in SLICERS:
         for system in SYSTEMS:
             with tempfile.TemporaryDirectory() as folder:
-                found = resolve(slicer, system, folder)
+                found = resolve(slicer, system, Path(folder))
                 try:
-                    resolve(slicer, system, folder, alone=False)
+                    resolve(slicer, system, Path(folder), alone=False)
                     strict = "possible"
                 except RuntimeError:
                     strict = "impossible"
