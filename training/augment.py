@@ -53,7 +53,7 @@ class Mixture:
     healthy: float = 0.2
     no_contrast: float = 0.22
     composite: float = 0.4
-    window: float = 0.3
+    window: float = 0.0
     zoom: float = 1.4
     turn_degrees: float = 25.0
     shift_mm: float = 40.0

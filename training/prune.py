@@ -153,7 +153,8 @@ def prune(
     for number in range(1, rounds + 1):
         target = round(total - (total - weights) * (1 - (1 - number / rounds) ** 3))  # much at first, little at the end
         network = thin(network, method, target)
-        recipe = replace(config, widths=network.spec.widths, norms=network.spec.norms, pixel_mm=facts["pixel_mm"])
+        spec = network.spec
+        recipe = replace(config, widths=spec.widths, norms=spec.norms, classes=spec.classes, pixel_mm=facts["pixel_mm"])
         device = default_device()
         folder = output if number == rounds else output / f"round_{number}"
         fine = PrunedRun(recipe, data, folder, device, None if resplit else run / "split.json")

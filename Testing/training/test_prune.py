@@ -14,6 +14,7 @@ from training.config import Config
 from training.data import read_split
 from training.narrow import narrow, widths_for
 from training.networks import load_trained
+from training.train import Run, train
 
 PAPER = 1_297_441  # weights that the paper has left
 
@@ -244,3 +245,15 @@ def test_the_command_says_what_is_missing(trained, prepared, tmp_path, command, 
     assert "--weights or --sparsity" in capsys.readouterr().err
     assert command(prune, "--run", tmp_path, "--data", prepared, "--output", tmp_path / "p", "--curve") == 2
     assert "holds no training run" in capsys.readouterr().err
+
+
+def test_a_network_that_knows_cysts_stays_one(recipe, prepared, tmp_path):
+    config = Config.read(recipe(classes=4, steps=2))
+    run = Run(config, prepared, tmp_path / "run", torch.device("cpu"))
+    train(run)
+    most = prune.remaining(load_trained(tmp_path / "run")[0])
+    fine = Config.read(recipe(steps=0))
+    prune.prune(tmp_path / "run", prepared, tmp_path / "pruned", fine, "global", most - 20, 1)
+    network, _ = load_trained(tmp_path / "pruned")
+    assert network.spec.classes == 4
+    assert prune.remaining(network) == most - 20
