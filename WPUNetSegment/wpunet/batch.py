@@ -19,6 +19,7 @@ from .errors import Cancelled, InputError, InstallError, told
 from .folders import Found, LeftOut
 from .labels import BY_SIDE, TOGETHER, together
 from .summary import DONE, FAILED, SUMMARY, Row, is_summary
+from .table import as_csv
 
 if TYPE_CHECKING:
     from .monitor import Monitor
@@ -35,6 +36,7 @@ class Job:
     name: str
     labels: Path
     report: Path | None = None
+    table: Path | None = None
     preview: Path | None = None
     uncertainty: Path | None = None
     series: str | None = None
@@ -45,7 +47,7 @@ class Job:
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        wanted = (self.preview, self.uncertainty, self.report, self.dicom_sr, self.dicom_seg, self.labels)
+        wanted = (self.preview, self.uncertainty, self.report, self.table, self.dicom_sr, self.dicom_seg, self.labels)
         return tuple(path for path in wanted if path)
 
     @property
@@ -86,6 +88,9 @@ class Job:
         if self.report:
             with outputs.replacing(self.report) as temporary:
                 temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")
+        if self.table:
+            with outputs.replacing(self.table) as temporary:
+                temporary.write_bytes(as_csv(result.report.structures, self.name).encode("utf-8", "surrogateescape"))
         if self.segmentation_object:
             self._write_dicom(result, self.segmentation_object)
         if self.segmentation_object == self.labels:
@@ -189,11 +194,11 @@ def _is_single(arguments: Namespace, cts: Sequence[Found]) -> bool:
 
 
 def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
-    single = (arguments.report, arguments.preview, arguments.uncertainty, arguments.dicom_seg, arguments.dicom_sr)
-    if any(single):
+    single = ("report", "table", "preview", "uncertainty", "dicom_seg", "dicom_sr")
+    if any(getattr(arguments, name) for name in single):
         raise InputError(
-            "With several CTs each gets its report and preview in the folder that -o names;"
-            " leave --report, --preview, --uncertainty, --dicom-seg and --dicom-sr out (--format dcm writes DICOM)."
+            "With several CTs each gets its report, table and preview in the folder that -o names; leave --report,"
+            " --table, --preview, --uncertainty, --dicom-seg and --dicom-sr out (--format dcm writes DICOM)."
         )
     folder = arguments.output
     if folder is None:
@@ -207,6 +212,7 @@ def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
             name=name,
             labels=folder / f"{name}.{ending}",
             report=folder / f"{name}.json",
+            table=folder / f"{name}.csv",
             preview=folder / f"{name}.png",
             series=arguments.series or ct.series,
             sides=arguments.sides,
@@ -233,6 +239,7 @@ def _single(arguments: Namespace, ct: Found) -> Job:
         name=name,
         labels=output,
         report=arguments.report,
+        table=arguments.table,
         preview=arguments.preview,
         uncertainty=arguments.uncertainty,
         series=arguments.series or ct.series,
@@ -266,7 +273,7 @@ def _require_safe(made: Plan, arguments: Namespace) -> None:
 
 def _require_own(job: Job) -> None:
     """Raises InputError where a file with the name of a result, which nobody gave, is somebody else's."""
-    there = [path for path in (job.labels, job.report, job.preview) if path and path.exists()]
+    there = [path for path in (job.labels, job.report, job.table, job.preview) if path and path.exists()]
     strange = [path for path in there if not outputs.is_ours(path)]
     old = job.report in there and job.report not in strange  # results of 0.5.0, whose label maps bear no mark
     if strange and not old:

@@ -80,6 +80,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, metavar="OUT", help="file to write; with several CTs the folder to write into")
     add("--format", choices=FORMATS, help="of the segmentation; by default what OUT's name says, else nii.gz")
     add("--report", type=Path, metavar="FILE", help="write measurements and warnings as JSON")
+    add("--table", type=Path, metavar="FILE", help="write the measurements as CSV, a row for each structure")
     add("--preview", type=Path, metavar="FILE", help="write a PNG of the slices that matter")
     add("--uncertainty", type=Path, metavar="FILE", help="write each voxel's chance, 0 to 1, to be called wrongly")
     add("--dicom-seg", type=Path, metavar="FILE", help="of a DICOM CT: write a DICOM segmentation, as -o FILE.dcm does")

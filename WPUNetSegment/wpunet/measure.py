@@ -14,11 +14,14 @@ from . import extent, nephrometry
 from .bodies import bodies
 from .boxes import Box, around, bounding_box, grown
 from .contour import Contour, contour
-from .labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from .labels import BACKGROUND, CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from .structure import Nephrometry, Structure, numbered
 
 AROUND_MM = 4.0  # of a kidney and its lesions is looked at, too
 SMOOTH_MM = 1.5  # a surface's direction is told from this far around, or one voxel
+CORE_MM = 2.0
+SHELL_MM, GAS_MM = (2.0, 4.0), 8.0  # where a lesion's neighbours are looked for
+SOFT_HU, GAS_HU = (-20, 300), -300
 KIDNEYS = {RIGHT_KIDNEY: "right", LEFT_KIDNEY: "left"}
 LESIONS = {TUMOR: "tumor", CYST: "cyst"}
 
@@ -43,6 +46,12 @@ class Body:
         local = self.affine.copy()
         local[:3, 3] += self.affine[:3, :3] @ [side.start for side in self.box]
         return local
+
+    @cached_property
+    def spacing(self) -> tuple[float, float, float]:
+        """mm between slices, rows, columns."""
+        slices, rows, columns = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(slices), float(rows), float(columns)
 
     @cached_property
     def outline(self) -> np.ndarray:
@@ -87,7 +96,7 @@ def measure(
             lesions_ml = sum(lesion.ml for lesion in _lesions_of(body, found))
             structures.append(_kidney(one, body, lesions_ml, tissue_ml))
             continue
-        one = _lesion(one, body, labels, tissue_hu.get(body.side))
+        one = _lesion(one, body, labels, hu, tissue_hu.get(body.side))
         kidney = contours.get(body.side)
         if kidney is not None:
             cut = one.touches_border or _touches(kidneys[body.side], hu.shape)
@@ -143,9 +152,8 @@ def _contour(kidney: Body, lesions: list[Body], labels: np.ndarray, hu: np.ndarr
     """None for a kidney without lesions: nothing is measured against it."""
     if not lesions:
         return None
-    spacing = np.linalg.norm(kidney.affine[:3, :3], axis=0)
     box = around([kidney.box, *(one.box for one in lesions)])
-    box = grown(box, AROUND_MM, (float(spacing[0]), float(spacing[1]), float(spacing[2])), labels.shape)
+    box = grown(box, AROUND_MM, kidney.spacing, labels.shape)
     value = next(value for value, side in KIDNEYS.items() if side == kidney.side)
     marked = np.zeros([side.stop - side.start for side in box], bool)
     for one in lesions:
@@ -197,8 +205,7 @@ def _common(body: Body, hu: np.ndarray, certainty: Certainty | None) -> Structur
 
 
 def _kidney(one: Structure, body: Body, lesions_ml: float, tissue_ml: float) -> Structure:
-    slice_mm = float(np.linalg.norm(body.affine[:3, 0]))
-    length, width, thickness = extent.kidney(body.outline, slice_mm)
+    length, width, thickness = extent.kidney(body.outline, body.spacing[0])
     return replace(
         one,
         length=length,
@@ -209,8 +216,11 @@ def _kidney(one: Structure, body: Body, lesions_ml: float, tissue_ml: float) -> 
     )
 
 
-def _lesion(one: Structure, body: Body, labels: np.ndarray, tissue_hu: float | None) -> Structure:
+def _lesion(
+    one: Structure, body: Body, labels: np.ndarray, hu: np.ndarray, tissue_hu: float | None
+) -> Structure:
     axial, across = extent.axial(body.mask, body.local)
+    soft, gas = _neighbours(body, labels, hu)
     return replace(
         one,
         diameter=extent.longest(body.outline),
@@ -218,8 +228,39 @@ def _lesion(one: Structure, body: Body, labels: np.ndarray, tissue_hu: float | N
         axial_perpendicular=across,
         craniocaudal=extent.craniocaudal(body.outline),
         hu_against_kidney=None if tissue_hu is None else one.mean_hu - tissue_hu,
+        core_hu=_core_hu(body, hu),
         contact_cm2=contact_cm2(body, labels),
+        soft_percent=soft,
+        gas_percent=gas,
     )
+
+
+def _core_hu(body: Body, hu: np.ndarray) -> float:
+    """Of a lesion without an inside, of its deepest voxels."""
+    depth = ndimage.distance_transform_edt(np.pad(body.mask, 1), body.spacing)[1:-1, 1:-1, 1:-1]
+    core = depth > min(CORE_MM, float(depth.max()) / 2)
+    return float(hu[body.box][core].mean())
+
+
+def _neighbours(body: Body, labels: np.ndarray, hu: np.ndarray) -> tuple[float, float]:
+    """How much of what lies around a lesion is other soft tissue, and how much is gas, in percent."""
+    box, inside = _grown(body, GAS_MM, labels.shape)
+    away = ndimage.distance_transform_edt(~inside, body.spacing)
+    near, shell = (away > 0) & (away <= GAS_MM), (away > SHELL_MM[0]) & (away <= SHELL_MM[1])
+    soft = (labels[box] == BACKGROUND) & (hu[box] > SOFT_HU[0]) & (hu[box] < SOFT_HU[1])
+    return _percent(soft & shell, shell), _percent((hu[box] < GAS_HU) & near, near)
+
+
+def _percent(part: np.ndarray, whole: np.ndarray) -> float:
+    return 100.0 * float(np.count_nonzero(part)) / max(1, int(np.count_nonzero(whole)))
+
+
+def _grown(body: Body, margin_mm: float, shape: tuple[int, ...]) -> tuple[Box, np.ndarray]:
+    """The box of a body with a margin, and the body's mask in it."""
+    box = grown(body.box, margin_mm, body.spacing, shape)
+    inside = np.zeros([side.stop - side.start for side in box], bool)
+    inside[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(body.box, box, strict=True))] = body.mask
+    return box, inside
 
 
 def contact_cm2(body: Body, labels: np.ndarray) -> float:
@@ -228,12 +269,9 @@ def contact_cm2(body: Body, labels: np.ndarray) -> float:
     A plane cut into voxels has more faces than it has surface. So each face counts with the cosine between it and the
     surface there, whose direction is that of the blurred mask's slope; for a plane of any direction that is exact.
     """
-    spacing = tuple(float(mm) for mm in np.linalg.norm(body.affine[:3, :3], axis=0))
-    box = grown(body.box, 4 * max(SMOOTH_MM, *spacing), (spacing[0], spacing[1], spacing[2]), labels.shape)
-    inside = np.zeros([side.stop - side.start for side in box], bool)
-    inside[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(body.box, box, strict=True))] = body.mask
+    box, inside = _grown(body, 4 * max(SMOOTH_MM, *body.spacing), labels.shape)
     tissue = np.isin(labels[box], tuple(KIDNEYS))
-    blurred = ndimage.gaussian_filter(inside.astype(np.float32), [max(1.0, SMOOTH_MM / mm) for mm in spacing])
+    blurred = ndimage.gaussian_filter(inside.astype(np.float32), [max(1.0, SMOOTH_MM / mm) for mm in body.spacing])
     to_slope = np.linalg.inv(body.affine[:3, :3])  # of a slope per voxel: the slope per mm
     mm2 = 0.0
     for axis in range(3):

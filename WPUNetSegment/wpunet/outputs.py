@@ -19,6 +19,7 @@ from pathlib import Path
 
 from .errors import InputError, OutputError
 
+HEADING = "case,structure,kind,side,volume_ml,"  # how a table of structures begins (table.py)
 MARK = "wpunet"  # in the header of all that is written, so that no result is taken for a CT, nor a CT for a result
 TEMPORARY = ".wpunet-"  # how the name of a half-written file begins; the name it is to have follows after "_"
 TEMPORARY_LETTERS = 8  # that tempfile puts between
@@ -138,6 +139,8 @@ def head(path: Path) -> bytes:
 def is_ours(path: Path) -> bool:
     """Whether a file that exists is a result of this program, by the mark in its head."""
     content = head(path)
+    if content.startswith(HEADING.encode()):
+        return True
     if content[:1] == b"{":
         return b'"intended_use"' in content
     if content[:4] in (b"\x89PNG", b"NRRD") or content[128:132] == b"DICM":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,6 +121,11 @@ class Report:
         lines += [f"  - {note}" for note in self.notes]
         lines.append(f"  {sum(self.seconds.values()):.1f} s.  {USE}")
         return "\n".join(lines)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a report as JSON."""
+    return dict(json.loads((Path(__file__).parent / "report.schema.json").read_text("utf-8")))
 
 
 def input_of(path: str, series: str, shape: Sequence[int], affine: np.ndarray) -> dict[str, Any]:

@@ -94,6 +94,9 @@ class Structure:
     axial_diameter, axial_perpendicular: the longest distance in an axial slice, and across it in that slice
     craniocaudal:    from its highest to its lowest level
     hu_against_kidney: mean HU less that of the kidney's tissue
+    core_hu:         mean HU of its inside, 2 mm from its edge, where nothing else mixes in
+    soft_percent:    of what lies 2 to 4 mm around it, how much is soft tissue other than kidney, tumor or cyst
+    gas_percent:     of what lies up to 8 mm around it, how much is gas
     contact_cm2:     surface shared with kidney tissue
     outside_percent: of its volume, outside the kidney's own contour
     to_sinus, to_surface: the shortest way to the renal sinus and to the kidney's surface (0 mm where it reaches them)
@@ -122,6 +125,9 @@ class Structure:
     axial_perpendicular: Line | None = None
     craniocaudal: Line | None = None
     hu_against_kidney: float | None = None
+    core_hu: float | None = None
+    soft_percent: float | None = None
+    gas_percent: float | None = None
     contact_cm2: float | None = None
     outside_percent: float | None = None
     to_sinus: Line | None = None
