@@ -216,9 +216,7 @@ def _kidney(one: Structure, body: Body, lesions_ml: float, tissue_ml: float) -> 
     )
 
 
-def _lesion(
-    one: Structure, body: Body, labels: np.ndarray, hu: np.ndarray, tissue_hu: float | None
-) -> Structure:
+def _lesion(one: Structure, body: Body, labels: np.ndarray, hu: np.ndarray, tissue_hu: float | None) -> Structure:
     axial, across = extent.axial(body.mask, body.local)
     soft, gas = _neighbours(body, labels, hu)
     return replace(
