@@ -10,7 +10,7 @@ from wpunet.labels import BY_SIDE, CYST, CYST_LABEL, LEFT_KIDNEY_LABEL, RIGHT_KI
 from wpunet.preview_3d import from_the_front
 from wpunet.preview_slices import AXIAL, CORONAL, SAGITTAL, Scan, Tile, View
 from wpunet.sides import split_sides
-from wpunet.structure import Caution, Line
+from wpunet.structure import Caution, Line, Nephrometry, Part
 from wpunet.volume import from_array
 
 from Testing.wpunet.anatomy import AFFINE, LEFT, RIGHT, SPACING, body, empty, kidneys, put
@@ -200,3 +200,12 @@ def test_warnings_take_room_until_they_are_too_many():
     most = page._words(replace(one.report, warnings=(Caution("input", "Look twice."),) * 90), 700, 400)
     assert few.height < more.height < most.height <= 400
     assert isinstance(few, Image.Image)
+
+
+def test_a_score_tells_the_number_behind_each_letter():
+    parts = (Part(1, 34.0, "mm"), Part(2, 30.2, "percent"), Part(3, 2.0, "mm"), Part("a", 9.0, "mm"))
+    score = Nephrometry(*parts, Part(2, 20.0, "percent"), Part("h", 1.0, "mm"), 2.25)
+    assert page._score(score) == (
+        "R.E.N.A.L. 8ah, computed, to be checked: R 1 (34 mm), E 2 (30 %), N 3 (2 mm), A a (9 mm), L 2 (20 %), h (1 mm)"
+    )
+    assert page._score(Nephrometry(missing="the scan cuts it")) == "no R.E.N.A.L. score: the scan cuts it"

@@ -25,7 +25,7 @@ INK, FAINT, PAPER, ALERT = (16, 18, 22), (105, 110, 118), (255, 255, 255), (150,
 HALF = (INNER - GAP) // 2
 FOOT = PAGE[1] - MARGIN - 24  # where the line at the foot begins
 BESIDE = 420  # the view from the front, where words stand beside it
-LEAST = 270  # of the overview's height
+LEAST = 250  # of the overview's height
 MOST = 3  # lesions with pictures of their own
 DOUBT = "?"  # stands before the name of a doubtful structure
 
@@ -49,7 +49,7 @@ def preview(hu: np.ndarray, labels: np.ndarray, affine: np.ndarray, report: Repo
         page.paste(_words(report, INNER - beside, FOOT - y), (MARGIN + beside, y))
     else:
         for one in shown:
-            y = _row(page, scan, report.structures, one, y, 400 if len(shown) == 2 else 290)
+            y = _row(page, scan, report.structures, one, y, 400 if len(shown) == 2 else 265)
         words = _words(report, INNER, FOOT - y - LEAST)
         y = _overview(page, scan, report.structures, y, FOOT - y - words.height - CAPTION - GAP)
         page.paste(words, (MARGIN, y))
@@ -213,8 +213,8 @@ def _words(report: Report, width: int, height: int) -> Image.Image:
     block = Image.new("RGB", (width, max(height, 60)), PAPER)
     draw = ImageDraw.Draw(block)
     scores = [one for one in report.structures if one.nephrometry]
-    below = [(f"{one.name}: {_score(one.nephrometry)}", INK) for one in scores if one.nephrometry]
-    below += [(f"! {warning}", ALERT) for warning in report.warnings]
+    below = [(f"! {warning}", ALERT) for warning in report.warnings]
+    below += [(f"{one.name}: {_score(one.nephrometry)}", INK) for one in scores if one.nephrometry]
     y = _table(draw, report.structures, width, block.height - 24 * min(4, len(below)) - 24) if report.structures else 0
     for text, ink in below:
         lines = _wrapped(text, width, 15)
@@ -280,11 +280,11 @@ def _score(score: Nephrometry) -> str:
     if score.total is None:
         return f"no R.E.N.A.L. score: {score.missing}"
     letters = zip("RENALh", (getattr(score, name) for name in PARTS), strict=True)
-    told = [
-        f"{letter} {part.points}" + ("" if part.value is None else f" ({part.value:.0f} {part.unit})")
-        for letter, part in letters
-        if part and part.points != ""
-    ]
+    told = []
+    for letter, part in letters:
+        if part and part.points != "":
+            value = "" if part.value is None else f" ({part.value:.0f} {part.unit})".replace(" percent", " %")
+            told.append((letter if part.points == letter else f"{letter} {part.points}") + value)
     return f"R.E.N.A.L. {score.text}, computed, to be checked: {', '.join(told)}"
 
 

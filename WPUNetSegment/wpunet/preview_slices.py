@@ -151,14 +151,14 @@ class Tile:
             (f"W {WINDOW} L {LEVEL}", (width - edge, height - edge), "rb"),
         ):
             write(draw, at, text, 15, anchor)
-        bar = 50 * self.scale
-        if bar < width - 120:  # beside the window
-            y = height - 10
-            draw.line((8, y, 8 + bar, y), DARK, 5)
-            draw.line((8, y, 8 + bar, y), LIGHT, 2)
-            for tick in range(6):
-                draw.line((8 + bar * tick / 5, y - (6 if tick in (0, 5) else 3), 8 + bar * tick / 5, y), LIGHT, 2)
-            write(draw, (8, y - 8), "5 cm", 13, "lb")
+        mm = 50 if 50 * self.scale < 0.35 * width else 20
+        bar, y = mm * self.scale, height - 10
+        draw.line((8, y, 8 + bar, y), DARK, 5)
+        draw.line((8, y, 8 + bar, y), LIGHT, 2)
+        for tick in range(mm // 10 + 1):
+            x = 8 + tick * 10 * self.scale
+            draw.line((x, y - (6 if tick in (0, mm // 10) else 3), x, y), LIGHT, 2)
+        write(draw, (8, y - 8), f"{mm // 10} cm", 13, "lb")
         return self
 
 
