@@ -63,7 +63,11 @@ def test_every_orientation_gives_the_same_segmentation(segmenter, abdomen, quick
 @pytest.mark.parametrize(("axis", "degrees"), [((0, 0, 1), 25), ((1, 0, 0), 15), ((1, 1, 1), 40)])
 def test_an_oblique_ct_gives_the_same_segmentation(segmenter, abdomen, upright, axis, degrees):
     """The scan is resampled to a turned grid, segmented there, and the labels are brought back."""
-    ct = volume._image(abdomen.hu, abdomen.affine)
+    ct = sitk.GetImageFromArray(abdomen.hu)
+    lps = np.diag([-1.0, -1.0, 1.0]) @ abdomen.affine[:3, [2, 1, 0, 3]]
+    ct.SetSpacing(np.linalg.norm(lps[:, :3], axis=0))
+    ct.SetDirection((lps[:, :3] / np.linalg.norm(lps[:, :3], axis=0)).ravel())
+    ct.SetOrigin(lps[:, 3])
     turn = sitk.VersorTransform(axis, np.radians(degrees))
     turned = np.array(turn.GetMatrix()).reshape(3, 3)
     grid = sitk.Image([170, 170, 110], sitk.sitkInt16)

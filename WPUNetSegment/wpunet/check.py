@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from . import hu_scale
 from .errors import InputError
 from .volume import Volume
 
@@ -19,13 +22,13 @@ def to_int16(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]
         return array, ()
     if array.dtype.kind not in "iufb":
         raise InputError(f"{name} does not hold plain numbers ({array.dtype}); give the CT itself.")
-    warnings: tuple[str, ...] = ()
+    array, warnings = hu_scale.unwrapped(array)
     if array.dtype.kind == "f":
         bad = int(array.size - np.count_nonzero(np.isfinite(array)))
         if bad * 2 > array.size:
             raise InputError(f"{name} is mostly not a number ({bad} of {array.size} voxels); export it again.")
         if bad:
-            warnings = (f"{bad} voxels are not numbers (NaN or infinite) and were taken as air.",)
+            warnings = (*warnings, f"{bad} voxels are not numbers (NaN or infinite) and were taken as air.")
             array = np.nan_to_num(array, nan=-1024.0, posinf=-1024.0, neginf=-1024.0)
         array = np.rint(array)
     return np.clip(array, LOWEST_HU, HIGHEST_HU).astype(np.int16), warnings
@@ -35,21 +38,11 @@ def check(volume: Volume) -> tuple[Volume, tuple[str, ...]]:
     """The volume, put right where that is safe, and warnings; raises InputError where a run would make no sense."""
     name = volume.name
     _check_size(volume)
-    sample = volume.hu[:: max(1, len(volume.hu) // 24), ::4, ::4]
-    low, high = int(sample.min()), int(sample.max())
-    if low == high and volume.hu.min() == volume.hu.max():
-        raise InputError(f"{name} holds one value only ({low}); it is no CT.")
-    warnings = [*volume.warnings, *_geometry_warnings(volume)]
-    if low >= 0 and _is_offset(sample):
-        volume = volume.with_hu(volume.hu - np.int16(1024))
-        sample = sample - np.int16(1024)
-        warnings.append("The values look like HU + 1024 (no value below 0); 1024 was subtracted.")
-    elif low >= 0 and high <= 255:
-        raise InputError(f"{name} holds grey values from {low} to {high}, not HU; give the CT before windowing.")
-    elif high - low < 100:
-        warnings.append(f"The values span only {low} to {high}; is this a CT in HU?")
-    elif low > -200:
-        warnings.append(f"The lowest value is {low}: no air in the picture, or the HU scale is off.")
+    hu, corrected = hu_scale.to_hu(volume.hu, name)
+    if hu is not volume.hu:
+        volume = replace(volume, hu=hu)
+    warnings = [*volume.warnings, *corrected, *_geometry_warnings(volume)]
+    sample = hu[:: max(1, len(hu) // 24), ::4, ::4]
     if _looks_upside_down(sample):
         warnings.append("The spine lies in front of the body's centre: the picture may be flipped against its header.")
     return volume, tuple(warnings)
@@ -76,13 +69,6 @@ def _geometry_warnings(volume: Volume) -> list[str]:
     if not 100 <= rows_mm <= 900:
         warnings.append(f"The field of view of {rows_mm:.0f} mm is unusual for a body; is the spacing right?")
     return warnings
-
-
-def _is_offset(sample: np.ndarray) -> bool:
-    """Soft tissue near 1024 and air near 0: the values were stored without their offset."""
-    tissue = np.count_nonzero((sample > 824) & (sample < 1324))
-    air = np.count_nonzero(sample < 124)
-    return bool(tissue > 0.1 * sample.size and air > 0.02 * sample.size)
 
 
 def _looks_upside_down(sample: np.ndarray) -> bool:

@@ -1,27 +1,33 @@
-"""A folder of DICOM files to a volume."""
+"""A folder of DICOM files to a stack of slices: which belong to the CT, where they lie, and the HU of each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from .check import HIGHEST_HU, LOWEST_HU
+from .dicom_files import is_dicom, visible_files
+from .dicom_slices import Slice, Stored, read_slices, require_hu, stored_frames
+from .dicom_stack import ordered
 from .errors import InputError
+from .itk_images import read_quietly
 
-MODALITY, DESCRIPTION, POSITION, ORIENTATION = "0008|0060", "0008|103e", "0020|0032", "0020|0037"
-SERIES_UID = "0020|000e"
+PADDING_HU = -1024
 
 
 @dataclass(frozen=True)
 class Series:
-    """One series of a folder: its files sorted along the body."""
+    """One series of a folder: its files in the order of their names."""
 
     uid: str
     files: tuple[str, ...]
     modality: str
     description: str
+    slices: tuple[Slice, ...] = ()
 
     def __str__(self) -> str:
         return (
@@ -29,131 +35,174 @@ class Series:
         )
 
 
-def holds_dicom(folder: Path) -> bool:
-    """Whether a file directly in the folder is DICOM."""
-    return any(_is_dicom(path) for path in sorted(folder.iterdir())[:50] if path.is_file())
+@dataclass(frozen=True)
+class Stack:
+    """A CT from DICOM.
+
+    hu:     int16 (slice, row, column)
+    affine: (column, row, slice, 1) -> RAS mm
+    slices: of each slice the file, and the frame in it (0 in a file of one, else from 1)
+    series: its UID
+    """
+
+    hu: np.ndarray
+    affine: np.ndarray
+    slices: tuple[tuple[str, int], ...]
+    series: str
+    warnings: tuple[str, ...]
 
 
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
+def files_of(path: Path) -> list[Path]:
+    """The DICOM files that a path stands for: itself, those of a folder, or where it has none all below it."""
+    if not path.is_dir():
+        return [path]
+    here = [file for file in visible_files(path) if is_dicom(file)]
+    if here:
+        return here
+    below = []
+    for name, folders, _ in os.walk(path, followlinks=True):
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        below += [file for file in visible_files(Path(name)) if is_dicom(file)]
+    return below
 
 
-def list_series(folder: Path) -> list[Series]:
-    """The series of a folder (not of the folders below)."""
-    import SimpleITK as sitk
-
-    found = []
-    for uid in sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)):
-        names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-        header = _header(names[0])
-        found.append(Series(uid, tuple(names), header.get(MODALITY, ""), header.get(DESCRIPTION, "")))
-    return found
+def list_series(path: Path) -> list[Series]:
+    """The series of pictures that a folder or a file holds; where it has none of its own, those below it."""
+    return _by_series(files_of(path))[0]
 
 
-def _header(name: str) -> dict[str, str]:
-    import SimpleITK as sitk
+def _by_series(files: Sequence[Path]) -> tuple[list[Series], list[str]]:
+    """Series of pictures, and what is wrong with files that cannot be read."""
+    slices: dict[str, list[Slice]] = {}
+    broken = []
+    for file in files:
+        found = read_slices(file)
+        if isinstance(found, str):
+            broken.append(f"{file.name}: {found}")
+        else:
+            for one in found:
+                slices.setdefault(one.series, []).append(one)
+    return [
+        Series(
+            uid,
+            tuple(dict.fromkeys(str(one.stored.path) for one in many)),
+            many[0].modality,
+            many[0].description,
+            tuple(many),
+        )
+        for uid, many in slices.items()
+    ], broken
 
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(name)
-    reader.LoadPrivateTagsOn()
-    reader.ReadImageInformation()
-    keys = (MODALITY, DESCRIPTION, POSITION, ORIENTATION, SERIES_UID)
-    return {key: reader.GetMetaData(key).strip() for key in keys if reader.HasMetaDataKey(key)}
 
+def read_series(path: Path, series: str | None = None) -> Stack:
+    """The CT of a DICOM folder (or file); of several series the one whose UID is ``series``.
 
-def series_uid(name: str) -> str:
-    """The UID of the series that a DICOM file belongs to; empty where it says none."""
-    return _header(name).get(SERIES_UID, "")
-
-
-def read_series(folder: Path, series: str | None = None) -> tuple[Any, tuple[str, ...], list[str]]:
-    """The CT of a DICOM folder; of several series the one whose UID is ``series``.
-
-    Returns a SimpleITK image, the file of each of its slices, and warnings.
     Raises InputError when there is no series, several, or one whose slices make no even stack.
     """
-    import SimpleITK as sitk
-
-    found = list_series(folder)
-    chosen = _along_the_body(_choose(folder, found, series))
-    warnings = _check_stack(folder, chosen) + _unreadable(folder, found)
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(chosen.files)
+    found, broken = _by_series(files_of(path))
+    if not found and broken:
+        raise InputError(f"{path} holds no DICOM images that can be read ({broken[0]}); copy them again.")
+    chosen = _choose(path, found, series)
+    if chosen.modality not in ("CT", ""):
+        raise InputError(f"{path} holds {chosen.modality}, not CT; the network knows CT only.")
     try:
-        image = reader.Execute()
-    except RuntimeError as error:
-        reason = " ".join(str(error).rsplit("ERROR:", 1)[-1].split())[:120]
-        raise InputError(f"The DICOM series in {folder} cannot be read ({reason}); export it again.") from error
-    return image, chosen.files, warnings
+        slices, lps, warnings = ordered(chosen.slices, path)
+    except InputError as error:
+        raise InputError(str(error) + _told(broken)) from error
+    if broken:
+        warnings = [*warnings, f"{len(broken)} DICOM file(s) could not be read and were left out ({broken[0]})."]
+    hu = _hu(slices, path)
+    return Stack(
+        hu,
+        np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps,
+        tuple((str(one.stored.path), one.frame) for one in slices),
+        chosen.uid,
+        tuple(warnings),
+    )
 
 
-def _choose(folder: Path, found: list[Series], series: str | None) -> Series:
+def _told(broken: Sequence[str]) -> str:
+    return f" ({len(broken)} DICOM file(s) could not be read: {broken[0]}.)" if broken else ""
+
+
+def _choose(path: Path, found: list[Series], series: str | None) -> Series:
     if not found:
-        raise InputError(f"{folder} holds no DICOM images; give the folder in which the slices lie.")
+        raise InputError(f"{path} holds no DICOM images; give the folder in which the slices lie.")
     if series is not None:
         for one in found:
             if one.uid == series or one.uid.startswith(series):
                 return one
-        raise InputError(f"{folder} has no series {series}; there are: {'; '.join(map(str, found))}.")
-    images = [one for one in found if one.modality in ("CT", "") and len(one.files) >= 3] or found
+        raise InputError(f"{path} has no series {series}; there are: {'; '.join(map(str, found))}.")
+    cts = [one for one in found if one.modality in ("CT", "")] or found
+    images = [one for one in cts if len(one.slices) >= 3 and any("LOCALIZER" not in s.kind for s in one.slices)] or cts
     if len(images) > 1:
-        raise InputError(f"{folder} holds several series; choose with --series: {'; '.join(map(str, images))}.")
+        raise InputError(f"{path} holds several series; choose with --series: {'; '.join(map(str, images))}.")
     return images[0]
 
 
-def _along_the_body(series: Series) -> Series:
-    """The series with its files in the order of their positions; as it is where positions are missing."""
-    headers = [_header(name) for name in series.files]
-    if any(POSITION not in header or ORIENTATION not in header for header in headers):
-        return series
-    along = _positions(headers) @ _normal(headers[0])
-    return replace(series, files=tuple(series.files[k] for k in np.argsort(along, kind="stable")))
+def _hu(slices: Sequence[Slice], path: Path) -> np.ndarray:
+    """int16 HU (slice, row, column): each slice by its own bits, rescale and padding."""
+    _require_one_scale(slices, path)
+    hu = np.empty((len(slices), *slices[0].stored.shape), np.int16)
+    frames: tuple[Stored, np.ndarray] | None = None
+    for k, one in enumerate(slices):
+        if frames is None or frames[0] != one.stored:
+            frames = one.stored, _frames(one.stored, slices, path)
+        hu[k] = _slice_hu(one, frames[1][max(one.frame - 1, 0)])
+    return hu
 
 
-def _positions(headers: list[dict[str, str]]) -> np.ndarray:
-    """(n, 3): LPS mm of each slice's first pixel."""
-    return np.array([[float(v) for v in header[POSITION].split("\\")] for header in headers])
-
-
-def _normal(header: dict[str, str]) -> np.ndarray:
-    across, down = np.array([float(v) for v in header[ORIENTATION].split("\\")]).reshape(2, 3)
-    return np.cross(across, down)
-
-
-def _unreadable(folder: Path, found: list[Series]) -> list[str]:
-    """A warning where files call themselves DICOM but are in no series: a slice cut short would else vanish unseen."""
-    known = {Path(name).name for series in found for name in series.files}
-    others = (path for path in sorted(folder.iterdir()) if path.name not in known | {"DICOMDIR"})
-    lost = [path.name for path in others if _is_dicom(path)]
-    if not lost:
-        return []
-    return [f"{len(lost)} DICOM file(s) could not be read and were left out ({lost[0]}); copy them again."]
-
-
-def _check_stack(folder: Path, series: Series) -> list[str]:
-    """Slices at even distances along their normal, without tilt; raises InputError where they are not."""
-    warnings: list[str] = []
-    if series.modality not in ("CT", ""):
-        raise InputError(f"{folder} holds {series.modality}, not CT; the network knows CT only.")
-    headers = [_header(name) for name in series.files]
-    if len(headers) < 3 or any(POSITION not in header or ORIENTATION not in header for header in headers):
-        return warnings
-    normal = _normal(headers[0])
-    steps = np.diff(_positions(headers), axis=0)
-    along = steps @ normal
-    usual = float(np.median(np.abs(along)))
-    if usual < 1e-3 or np.abs(along).min() < 0.01 * usual:
-        raise InputError(f"{folder} holds slices at the same position twice; export one series only.")
-    if np.abs(np.abs(along) - usual).max() > 0.1 * usual:
+def _require_one_scale(slices: Sequence[Slice], path: Path) -> None:
+    for one in slices:
+        require_hu(one, path)
+    missing = [one for one in slices if one.rescale is None]
+    if missing and len(missing) < len(slices):
         raise InputError(
-            f"{folder}: slices are missing or unevenly spaced "
-            f"({np.abs(along).min():.2f} to {np.abs(along).max():.2f} mm); export the complete series or resample it."
+            f"{path}: {missing[0].name} ({len(missing)} of {len(slices)} slices) states no rescale to HU,"
+            " the others do; export the series again."
         )
-    tilt = float(np.degrees(np.arctan2(np.linalg.norm(steps[0] - along[0] * normal), abs(along[0]))))
-    if tilt > 1.0:
-        warnings.append(f"The gantry was tilted by {tilt:.0f} degrees; distances along the body are slightly off.")
-    return warnings
+
+
+def _frames(kept: Stored, slices: Sequence[Slice], path: Path) -> np.ndarray:
+    """(frame, row, column): stored numbers; of a packed file HU already, as ITK gives them."""
+    if kept.at is not None:
+        return stored_frames(kept)
+    if len({one.rescale for one in slices if one.stored == kept}) > 1:
+        raise InputError(
+            f"{path}: {kept.path.name} is compressed and its frames have a rescale each; decompress it first."
+        )
+    import SimpleITK as sitk
+
+    image = read_quietly(kept.path)
+    array = sitk.GetArrayFromImage(image)
+    array = array if array.ndim == 3 else array[None]
+    if array.shape != (kept.frames, *kept.shape):
+        raise InputError(f"{path}: {kept.path.name} unpacks to another size than it states; export it again.")
+    return array
+
+
+def _slice_hu(one: Slice, values: np.ndarray) -> np.ndarray:
+    slope, intercept = one.rescale or (1.0, 0.0)
+    packed = one.stored.at is None
+    padding = None
+    if one.padding:
+        low, high = sorted(end * slope + intercept for end in one.padding) if packed else one.padding
+        padding = (values >= low) & (values <= high)
+    if packed or (slope == 1.0 and intercept == round(intercept)):
+        hu = values if packed else values.astype(np.int64) + int(intercept)
+    else:
+        hu = values * slope + intercept
+    hu = np.clip(np.rint(hu), LOWEST_HU, HIGHEST_HU).astype(np.int16)
+    if padding is not None:
+        hu[padding] = PADDING_HU
+    if one.photometric == "MONOCHROME1" and _is_inverted(hu):
+        raise InputError(f"{one.stored.path} is stored inverted (MONOCHROME1); export it again in HU.")
+    return hu
+
+
+def _is_inverted(hu: np.ndarray) -> bool:
+    """Whether the rim of a picture, which is air, is brighter than its middle."""
+    rows, columns = hu.shape
+    middle = hu[rows // 3 : -(rows // 3) or None, columns // 3 : -(columns // 3) or None]
+    rim = np.concatenate([hu[0], hu[-1], hu[:, 0], hu[:, -1]])
+    return bool(np.median(rim) > np.median(middle))

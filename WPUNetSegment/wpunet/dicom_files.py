@@ -84,15 +84,12 @@ def header(path: Path, tags: tuple[str, ...] | None = None) -> Dataset | None:
     """The elements before the pixels (of these names only); None for a file that is broken."""
     import pydicom
 
+    only = list(tags) if tags else None
     with silent():
         try:
-            only = list(tags) if tags else None
-            data = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=only)
-            for element in data.keys():  # noqa: SIM118 - elements are parsed when they are asked for
-                data.get(element)
+            return pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=only)
         except Exception:  # what pydicom raises for a broken file is of many classes
             return None
-    return data
 
 
 def text(data: Dataset, name: str) -> str:

@@ -50,3 +50,9 @@ def told(error: BaseException, name: str = "") -> str:
         what = " ".join(str(error).split())
         text = f"Unexpected error ({type(error).__name__}{': ' if what else ''}{what}); set {DEBUG}=1 to see where."
     return text if not name or name in text else f"{name}: {text}"
+
+
+def reason(error: BaseException | str) -> str:
+    """A library's words in one line, cut between words."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    return words if len(words) <= 120 else words[:120].rsplit(" ", 1)[0] + " ..."

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from . import unpack
 from . import volume as geometry
+from .dicom_files import is_dicom
 from .errors import InputError
 from .labels import Label
 from .outputs import MARK, replacing
@@ -31,27 +31,36 @@ def read(path: Path | str, series: str | None = None) -> Volume:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist; check the name.")
-    if path.is_dir():
+    if path.is_dir() or (not ending_of(path) and is_dicom(path)):
         from . import dicom
 
-        image, names, warnings = dicom.read_series(path, series)
-        volume = from_itk(image, path)
-        slices = tuple((name, 0) for name in names)
-        return replace(
-            volume,
-            grid=replace(volume.grid, slices=slices),
-            warnings=(*volume.warnings, *warnings),
-            path=str(path),
-            series=dicom.series_uid(names[0]),
-        )
+        stack = dicom.read_series(path, series)
+        volume = _volume(stack.hu.T, stack.affine, path, warnings=stack.warnings)
+        grid = replace(volume.grid, slices=stack.slices)
+        return replace(volume, grid=grid, path=str(path), series=stack.series)
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")
     ending = ending_of(path)
     if ending in NIFTI:
-        return replace(_read_nifti(path), path=str(path))
+        from . import nifti
+
+        array, affine, header, warnings = nifti.read(path)
+        return replace(_volume(array, affine, path, header, (*warnings, *_never_placed(affine))), path=str(path))
     if ending in ITK:
-        return replace(_read_itk(path), path=str(path))
+        from . import itk_images
+
+        image, factor, warnings = itk_images.read(path)
+        volume = from_itk(image, path, factor)
+        warnings = (*warnings, *volume.warnings, *_never_placed(volume.grid.affine))
+        return replace(volume, warnings=warnings, path=str(path))
     raise InputError(f"{path} is of an unknown kind; give {', '.join(ENDINGS)} or a DICOM folder.")
+
+
+def _never_placed(affine: np.ndarray) -> tuple[str, ...]:
+    """A warning where a grid is what programs write that were never told the geometry."""
+    if np.array_equal(np.abs(affine), np.eye(4)):
+        return ("Voxels of 1 mm at the origin: the file was hardly told its geometry; volumes and sides may be wrong.",)
+    return ()
 
 
 def ending_of(path: Path) -> str:
@@ -67,73 +76,11 @@ def case_name(path: Path) -> str:
     return path.resolve().parent.name if name == "imaging" else name
 
 
-def _read_nifti(path: Path) -> Volume:
-    import nibabel as nib
+def from_itk(image: Any, path: Path, mm: float = 1.0) -> Volume:
+    """A SimpleITK image, ``mm`` in one unit of its lengths, as a volume.
 
-    content = _content(path)
-    head = content[:MOST_HEADER].tobytes()
-    pixdim = nib.Nifti1Header(head[:348], check=False)["pixdim"][1:4] if len(head) >= 348 else np.ones(3)
-    if head[:2] in (b"\x5c\x01", b"\x01\x5c") and not (pixdim > 0).all():
-        raise InputError(f"{path} has a spacing of {pixdim.tolist()} mm; export it again with its true spacing.")
-    try:
-        image = nib.Nifti1Image.from_bytes(head)
-    except Exception as first:  # nibabel's errors for a broken header are of many classes
-        try:
-            image = nib.Nifti2Image.from_bytes(head)
-        except Exception:
-            raise InputError(f"{path} is not a NIfTI image ({_reason(first)}); export it again.") from first
-    shape = image.shape
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if image.get_data_dtype().fields:
-        raise InputError(f"{path} holds colours, not HU; give the CT itself.")
-    if len(shape) != 3:
-        kind = "a time series or several channels" if len(shape) > 3 else "a flat picture"
-        raise InputError(f"{path} is {kind} (shape {image.shape}); give a single 3D CT.")
-    stored: Any = image.dataobj
-    try:
-        array = np.ndarray(shape, stored.dtype, content, stored.offset, order="F")  # a view: nothing is copied
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path} is cut short or damaged ({_reason(error)}); copy it again.") from error
-    array = nib.volumeutils.apply_read_scaling(array, stored.slope, stored.inter)
-    return _volume(array, image.affine, path, image.header)
-
-
-def _content(path: Path) -> np.ndarray:
-    """The file's bytes (n,), unpacked."""
-    try:
-        content = unpack.content(path)
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path} is cut short or damaged ({_reason(error)}); copy it again.") from error
-    except Exception as error:  # isal has an error class of its own
-        raise InputError(f"{path} is damaged ({_reason(error)}); copy it again.") from error
-    if path.name.lower().endswith(".gz") and content[:4].tobytes() not in (
-        b"\x5c\x01\0\0",
-        b"\0\0\1\x5c",
-        b"\x1c\2\0\0",
-        b"\0\0\2\x1c",
-    ):
-        raise InputError(f"{path} is not a NIfTI image in spite of its name; export it again.")
-    return content
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
-
-
-def _read_itk(path: Path) -> Volume:
-    import SimpleITK as sitk
-
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        reason = _reason(RuntimeError(str(error).rsplit("ITK ERROR:", 1)[-1]))
-        raise InputError(f"{path} cannot be read ({reason}); copy or export it again.") from error
-    return from_itk(image, path)
-
-
-def from_itk(image: Any, path: Path) -> Volume:
-    """A SimpleITK image as a volume; raises InputError when it is no single 3D image of numbers."""
+    Raises InputError when it is no single 3D image of numbers.
+    """
     import SimpleITK as sitk
 
     size = image.GetSize()
@@ -149,16 +96,19 @@ def from_itk(image: Any, path: Path) -> Volume:
     affine = np.eye(4)
     affine[:3, :3] = np.diag([-1, -1, 1]) @ lps
     affine[:3, 3] = np.diag([-1, -1, 1]) @ image.GetOrigin()
+    affine[:3] *= mm
     return _volume(np.array(array), affine, path)
 
 
-def _volume(array: np.ndarray, affine: np.ndarray, path: Path, header: Any = None) -> Volume:
+def _volume(
+    array: np.ndarray, affine: np.ndarray, path: Path, header: Any = None, warnings: Sequence[str] = ()
+) -> Volume:
     """Any numbers -> int16 HU."""
     from .check import to_int16
 
-    array, warnings = to_int16(array, str(path))
+    array, more = to_int16(array, str(path))
     found = geometry.from_array(array, affine, str(path), header)
-    return Volume(found.hu, found.affine, found.grid, case_name(path), warnings)
+    return Volume(found.hu, found.affine, found.grid, case_name(path), (*warnings, *more))
 
 
 def write_labels(path: Path, labels: np.ndarray, volume: Volume, table: Sequence[Label]) -> None:
@@ -185,13 +135,19 @@ def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:
 def _write_nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> None:
     import nibabel as nib
 
-    image = nib.Nifti1Image(values, volume.grid.affine)
-    header = volume.grid.header
-    if header is not None:  # the same codes and units, so that the label map lies on the CT in any program
-        image.header.set_xyzt_units(*header.get_xyzt_units())
+    affine, header = volume.grid.affine, volume.grid.header
+    if header is None:
+        image = nib.Nifti1Image(values, affine)
+    else:  # the same codes and units, so that the label map lies on the CT in any program
+        from .nifti import units
+
+        mm = units(header)
+        image = nib.Nifti1Image(values, np.diag([1 / mm, 1 / mm, 1 / mm, 1.0]) @ affine)
+        image.header["pixdim"][1:4] = header["pixdim"][1:4]
+        image.header["xyzt_units"] = header["xyzt_units"]
         for form, set_form in (("sform", image.set_sform), ("qform", image.set_qform)):
-            matrix, code = getattr(header, f"get_{form}")(coded=True)
-            set_form(volume.grid.affine if matrix is None else matrix, int(code))
+            matrix, code = _form(header, form)
+            set_form(image.affine if matrix is None else matrix, code)
     image.header["descrip"] = f"{MARK}: {what}"
     image.header.set_slope_inter(1.0, 0.0)
     image.update_header()
@@ -215,6 +171,15 @@ def _packed(*parts: bytes | memoryview) -> bytes:
 
     packer = isal_zlib.compressobj(2, wbits=31)
     return b"".join([*map(packer.compress, parts), packer.flush()])
+
+
+def _form(header: Any, form: str) -> tuple[np.ndarray | None, int]:
+    """One of a header's two affines and its code; None where it is not stated or broken."""
+    try:
+        matrix, code = getattr(header, f"get_{form}")(coded=True)
+    except Exception:  # a quaternion that is none
+        return None, 0
+    return matrix, int(code) if matrix is not None else 0
 
 
 def _write_nrrd(path: Path, values: np.ndarray, volume: Volume, table: Sequence[Label], what: str) -> None:

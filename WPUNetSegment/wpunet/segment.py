@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from . import bundle, certainty, check, clean, doubts, files, locate, measure, predict, report, runtime, sides
+from . import bundle, certainty, check, clean, doubts, edges, files, locate, measure, predict, report, runtime, sides
 from .monitor import Monitor
-from .structure import Caution
+from .structure import Caution, Structure
 from .volume import Volume
 
 
@@ -80,17 +80,19 @@ class Segmenter:
         with monitor.stage("measure"):
             certain = certainty.Certain(maps, certainty.Chance.of_card(self.weights.card))
             structures = measure.measure(labels, volume.hu, volume.affine, certain)
+            structures = _with_cuts(structures, labels, volume)
             structures, warnings = doubts.judge(structures, labels, volume.hu)
         told = report.Report.of(
             volume,
             structures,
             warnings=(
                 *(Caution("input", text) for text in seen),
+                *(Caution("sides", text) for text in anatomy),
                 *warnings,
                 *doubts.of_removed(cleaned.removed, volume.affine),
                 *(Caution("run", text) for text in self.runtime.warnings),
             ),
-            notes=(*_told(options), *cleaned.notes, *anatomy),
+            notes=(*_told(options), *cleaned.notes),
             weights=self.weights,
             runtime=self.runtime.description,
             seconds=dict(monitor.seconds),
@@ -117,6 +119,16 @@ class Segmenter:
         with monitor.stage("decide"):
             labels, uncertainty = predict.decide(maps, volume.hu.shape, monitor)
         return labels, uncertainty, maps
+
+
+def _with_cuts(structures: tuple[Structure, ...], labels: np.ndarray, volume: Volume) -> tuple[Structure, ...]:
+    """The structures, those kidneys marked that reach where the data of the CT end."""
+    end = edges.DataEnd(volume)
+    cut = {side for value, side in measure.KIDNEYS.items() if end.cuts(labels == value)}
+    return tuple(
+        replace(one, touches_border=one.touches_border or (one.kind == "kidney" and one.side in cut))
+        for one in structures
+    )
 
 
 def _told(options: Options) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ class Row:
         report = self.report or {}
         seconds = report.get("seconds") or {}
         told = [round(sum(seconds.values()), 1) if seconds else ""]
-        warnings = " | ".join(one["text"] for one in report.get("warnings", ()))
+        warnings = " | ".join(one["text"] if isinstance(one, dict) else str(one) for one in report.get("warnings", ()))
         return [self.case, self.status, self.reason, self.output, *told, *_volumes(report), warnings]
 
 

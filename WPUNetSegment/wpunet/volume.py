@@ -18,7 +18,10 @@ from .errors import InputError
 
 # Rows: our axes (slice, row, column); columns: RAS. Head to feet is -S, front to back -A, right to left -R.
 AXES_RAS = np.array([[0, 0, -1], [0, -1, 0], [-1, 0, 0]], float)
-UPRIGHT_DEGREES = 8.0  # a grid more oblique than this is resampled to an upright one
+UPRIGHT_DEGREES = 8.0  # a grid more oblique than this is resampled to an upright one,
+SKEW_DEGREES = 1.0  # and so is one whose axes are farther than this from right angles
+NO_DATA_HU = -1024  # what a resampled volume holds where the CT has no data
+MOST_GROWTH = 30  # times the voxels that resampling may make: a grid turned by 45 degrees about two axes takes 5
 
 
 @dataclass(frozen=True)
@@ -109,12 +112,20 @@ def from_array(array: np.ndarray, affine: np.ndarray, name: str = "", header: An
     if steps.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / np.where(steps > 0, steps, 1))) < 1e-3:
         raise InputError(f"{name} has a broken affine (its axes span no volume); export it again with its geometry.")
     order, flipped, degrees = _closest_axes(affine)
-    grid = SourceGrid(tuple(array.shape), affine, order, flipped, degrees <= UPRIGHT_DEGREES, header)
+    fits = degrees <= UPRIGHT_DEGREES and skew_degrees(affine) <= SKEW_DEGREES
+    grid = SourceGrid(tuple(array.shape), affine, order, flipped, fits, header)
     hu = _reorder(array, grid)
     turned = affine @ _index_map(grid)
     if grid.upright:
         return Volume(hu, turned, grid, name)
     return _resampled(hu, turned, grid, name)
+
+
+def skew_degrees(affine: np.ndarray) -> float:
+    """How far the axes of a grid are from right angles, at most; 0 for a right-angled one."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = np.abs(directions.T @ directions - np.eye(3))
+    return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
 
 
 def to_source(values: np.ndarray, volume: Volume) -> np.ndarray:
@@ -174,48 +185,46 @@ def _index_map(grid: SourceGrid) -> np.ndarray:
     return to_input
 
 
-def _image(values: np.ndarray, affine: np.ndarray) -> Any:
-    """A SimpleITK image of an array (slice, row, column); LPS, as ITK wants it."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values))
-    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, [2, 1, 0]]
-    steps = np.linalg.norm(lps, axis=0)
-    image.SetSpacing(steps.tolist())
-    image.SetDirection(_orthonormal(lps / steps).ravel().tolist())
-    image.SetOrigin((np.diag([-1.0, -1.0, 1.0]) @ affine[:3, 3]).tolist())
-    return image
-
-
-def _orthonormal(directions: np.ndarray) -> np.ndarray:
-    u, _, v = np.linalg.svd(directions)
-    return u @ v
-
-
 def _resampled(hu: np.ndarray, affine: np.ndarray, grid: SourceGrid, name: str) -> Volume:
-    """An oblique volume on an upright grid of like spacing that holds all of it."""
-    import SimpleITK as sitk
+    """An oblique or sheared volume on an upright, right-angled grid of like spacing that holds all of it.
 
-    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    affine: (slice, row, column, 1) of ``hu`` -> RAS mm, of any kind that can be inverted.
+    """
+    steps = 1.0 / np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)  # from plane to plane
     corners = np.array(np.meshgrid(*([-0.5, n - 0.5] for n in hu.shape), indexing="ij")).reshape(3, -1)
     positions = AXES_RAS @ (affine[:3, :3] @ corners + affine[:3, 3:])  # mm along our axes
     low, high = positions.min(1), positions.max(1)
-    shape = tuple(int(n) for n in np.ceil((high - low) / steps - 1e-6))
+    slices, rows, columns = (int(n) for n in np.ceil((high - low) / steps - 1e-6))
+    if slices * rows * columns > MOST_GROWTH * hu.size + 1e6:
+        raise InputError(f"{name} has axes far from right angles; export it again on a right-angled grid.")
     upright = np.eye(4)
     upright[:3, :3] = AXES_RAS.T * steps
     upright[:3, 3] = AXES_RAS.T @ (low + steps / 2)
-    resampled = sitk.Resample(
-        _image(hu, affine), _image(np.zeros(shape, np.uint8), upright), sitk.Transform(), sitk.sitkLinear, -1024.0
-    )
-    return Volume(sitk.GetArrayFromImage(resampled), upright, grid, name)
+    to_input = np.linalg.inv(affine) @ upright
+    return Volume(_sampled(hu, to_input, (slices, rows, columns), NO_DATA_HU), upright, grid, name)
 
 
 def _resampled_back(values: np.ndarray, volume: Volume) -> np.ndarray:
+    """Labels or a map on the volume's grid -> the input's voxels, in our order of axes."""
+    grid = volume.grid
+    slices, rows, columns = (grid.shape[axis] for axis in grid.order)
+    to_ours = np.linalg.inv(volume.affine) @ grid.affine @ _index_map(grid)
+    return _sampled(values, to_ours, (slices, rows, columns), 0.0)
+
+
+def _sampled(values: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int], outside: float) -> np.ndarray:
+    """``values`` at the places ``matrix`` @ index of an array of ``shape``; in voxels, so that any affine will do.
+
+    Numbers in between are interpolated, labels (uint8) by the share of each; beyond the values there is ``outside``.
+    """
     import SimpleITK as sitk
 
-    grid = volume.grid
-    shape = tuple(grid.shape[axis] for axis in grid.order)
-    target = _image(np.zeros(shape, np.uint8), grid.affine @ _index_map(grid))
-    labels = np.issubdtype(values.dtype, np.integer)
-    how = sitk.sitkLabelLinear if labels else sitk.sitkLinear
-    return sitk.GetArrayFromImage(sitk.Resample(_image(values, volume.affine), target, sitk.Transform(), how, 0.0))
+    x_first = matrix[np.ix_([2, 1, 0, 3], [2, 1, 0, 3])]  # ITK's indices run (column, row, slice)
+    transform = sitk.AffineTransform(x_first[:3, :3].ravel().tolist(), x_first[:3, 3].tolist())
+    how = sitk.sitkLabelLinear if values.dtype == np.uint8 else sitk.sitkLinear
+    resample = sitk.ResampleImageFilter()
+    resample.SetSize(shape[::-1])
+    resample.SetTransform(transform)
+    resample.SetInterpolator(how)
+    resample.SetDefaultPixelValue(outside)
+    return sitk.GetArrayFromImage(resample.Execute(sitk.GetImageFromArray(np.ascontiguousarray(values))))

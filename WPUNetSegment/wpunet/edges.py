@@ -1,0 +1,85 @@
+"""Which structures are cut: where the data of the CT end, be it at its border, in an oblique grid, or at padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import ndimage
+
+from .bodies import Box, bounding_box, grown
+from .volume import Volume
+
+RIM_SHARE = 0.03  # of a volume's faces that have one same number: there may be no data
+REACH_MM = 4.0  # from a structure to where the data end: the network is unsure next to it
+CUT_MM2 = 250.0  # a cut through a kidney is larger but at its very pole; a lung whose air was cut off is not so near
+STEP_MM = 4.0  # at which padding is looked for
+MOST_VALUES = 3
+
+
+@dataclass(frozen=True)
+class DataEnd:
+    """Where the data of a volume end."""
+
+    volume: Volume
+
+    def cuts(self, mask: np.ndarray) -> bool:
+        """Whether what a mask (slice, row, column) marks reaches where the data end."""
+        box = bounding_box(mask)
+        if box is None:
+            return False
+        sides = zip(box, mask.shape, strict=True)
+        if any(side.start == 0 or side.stop == size for side, size in sides):
+            return True
+        if not self.volume.grid.upright and self._leaves_source(mask[box], box):
+            return True
+        return self._meets_padding(mask, box)
+
+    def _leaves_source(self, mask: np.ndarray, box: Box) -> bool:
+        """Whether it reaches the first or last voxels of the CT's own grid, which lies obliquely in the volume."""
+        volume = self.volume
+        to_source = np.linalg.inv(volume.grid.affine) @ volume.affine
+        places = np.argwhere(mask) + [side.start for side in box]
+        source = places @ to_source[:3, :3].T + to_source[:3, 3]
+        last = np.array(volume.grid.shape) - 1
+        outermost = ((source < 1) | (source > last - 1)).any(1)
+        return bool(np.count_nonzero(outermost) >= 5)
+
+    def _meets_padding(self, mask: np.ndarray, box: Box) -> bool:
+        if not self._padding:
+            return False
+        around = grown(box, REACH_MM, self.volume.spacing, mask.shape)
+        near = mask[around]
+        steps = [max(1, int(REACH_MM / step)) for step in self.volume.spacing]
+        hu, area = self.volume.hu[around], 0.0
+        coarse = np.ix_(*(np.arange(side.start, side.stop) // self._step[a] for a, side in enumerate(around)))
+        for value, places in self._padding:
+            end = (hu == value) & places[coarse]
+            if not end.any():
+                continue
+            for axis, reach in enumerate(steps):  # seen along each axis, so that the area of a cut is its own
+                line = np.ones([2 * reach + 1 if a == axis else 1 for a in range(3)], bool)
+                seen = ndimage.binary_dilation(end, line) & near
+                face = np.prod(self.volume.spacing) / self.volume.spacing[axis]
+                area = max(area, float(np.count_nonzero(seen.any(axis)) * face))
+        return area >= CUT_MM2
+
+    @cached_property
+    def _step(self) -> tuple[int, int, int]:
+        slices, rows, columns = (max(1, int(STEP_MM / step)) for step in self.volume.spacing)
+        return slices, rows, columns
+
+    @cached_property
+    def _padding(self) -> list[tuple[int, np.ndarray]]:
+        """Numbers that fill regions from the border on, and coarse masks of these regions."""
+        coarse = self.volume.hu[tuple(slice(None, None, step) for step in self._step)]
+        faces = np.concatenate([coarse.take(end, axis).ravel() for axis in range(3) for end in (0, -1)])
+        values, counts = np.unique(faces, return_counts=True)
+        common = values[np.argsort(-counts)][:MOST_VALUES]
+        found = []
+        for value in common[np.sort(-counts)[:MOST_VALUES] <= -RIM_SHARE * faces.size]:
+            numbers, _ = ndimage.label(coarse == value)
+            at_border = np.unique(np.concatenate([numbers.take(e, a).ravel() for a in range(3) for e in (0, -1)]))
+            found.append((int(value), np.isin(numbers, at_border[at_border > 0])))
+        return found

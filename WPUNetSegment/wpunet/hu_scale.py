@@ -1,0 +1,159 @@
+"""Whether the numbers of a CT are HU, by landmarks of its histogram: fat and soft tissue lie where they lie.
+
+In a CT of a body fat has some -105 HU and muscle and organs 30 to 130: these are the commonest numbers but for air. So
+their peaks say whether the scale is that of HU, and with what offset. A few voxels of padding, metal or noise decide
+nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage, signal
+
+from .errors import InputError
+
+OFFSETS = (1024, 1000)  # what is commonly added to HU so that no number is negative
+FAT_HU, SOFT_HU = -105.0, 50.0
+FAT, SOFT = (-140.0, -62.0), (0.0, 140.0)  # where the peaks of fat and of soft tissue can lie
+MOST_HU = 300.0  # and at most those of tissue with contrast
+LUNG_HU = -700.0  # between this and fat nothing has a peak
+APART = (120.0, 230.0)  # from fat to soft tissue
+ALL, BODY_HU = (-1100.0, 1500.0), -300.0
+LEAST_BODY, MOST_BONE = 0.08, 0.25  # shares: of a body in all that is no spike; of more than MOST_HU in a body
+GREY_SPAN = 256
+BIN = 5.0
+PROMINENT = 0.15  # of the highest peak
+ENOUGH = 0.002  # share of the voxels that a body has at least
+SPIKE = 4.0  # times as many voxels as of the next numbers: no tissue, but padding or where numbers were cut off
+LEAST_SPAN = 100
+AIR_HU = -1000
+
+
+def unwrapped(array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Numbers of 16 bits that were signed and were read as unsigned, as they were; all others as they are."""
+    if array.dtype.kind not in "iuf" or array.dtype.itemsize < (2 if array.dtype.kind == "u" else 4):
+        return array, ()
+    sample = sampled(array)
+    high = np.count_nonzero((sample > 61_000) & (sample < 65_536))
+    low = np.count_nonzero((sample >= 0) & (sample < 5000))
+    if high < 0.01 * sample.size or high + low < 0.999 * sample.size:
+        return array, ()
+    signed = np.where(array >= 32_768, array.astype(np.int32) - 65_536, array.astype(np.int32))
+    return signed, ("Numbers above 60000 were negative HU read as unsigned; they were put right.",)
+
+
+def to_hu(hu: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """int16 numbers (slice, row, column) as HU, and what was corrected; raises InputError where they cannot be HU."""
+    sample = sampled(hu)
+    low, high = int(sample.min()), int(sample.max())
+    if low == high and hu.min() == hu.max():
+        raise InputError(f"{name} holds one value only ({low}); it is no CT.")
+    darkest, brightest = np.quantile(sample, [0.001, 0.999])
+    if brightest - darkest < GREY_SPAN and darkest >= -GREY_SPAN / 2 and high - low >= LEAST_SPAN:
+        raise InputError(f"{name} holds grey values from {low} to {high}, not HU; give the CT before windowing.")
+    if high - low < LEAST_SPAN:
+        raise InputError(f"{name} has values from {low} to {high} only, which are no HU; give the CT before scaling.")
+    values, spikes = without_spikes(sample)
+    if np.count_nonzero((sample > -1100) & (sample < -150)) < 0.01 * sample.size:  # nothing like air in HU
+        fitting = [offset for offset in OFFSETS if _fits(values - offset, sample.size)]
+        if fitting:
+            offset = min(fitting, key=lambda one: _miss(values - one))
+            shifted = (hu.astype(np.int32) - offset).clip(-8192, 32767).astype(np.int16)
+            return shifted, (
+                f"The values look like HU + {offset} (fat and soft tissue say so); {offset} was subtracted.",
+            )
+    if not _fits(values, sample.size):
+        raise InputError(
+            f"{name} has values from {low} to {high} in which fat and soft tissue are not where they are in HU;"
+            " give the CT before windowing or scaling."
+        )
+    return _with_air(hu, sample, spikes)
+
+
+def sampled(array: np.ndarray) -> np.ndarray:
+    """About a quarter million finite numbers (n,), evenly from the whole array."""
+    steps = [max(1, round(n / 64)) for n in array.shape]
+    sample = array[tuple(slice(step // 2, None, step) for step in steps)].ravel()
+    return sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
+
+
+def without_spikes(sample: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """float32 numbers without those that are far commoner than their neighbours, and these."""
+    values, counts = np.unique(sample, return_counts=True)
+    beside = np.maximum(np.append(counts[1:], 0), np.insert(counts[:-1], 0, 0))
+    spike = (counts > 0.02 * sample.size) & (counts > SPIKE * beside)
+    found = values[spike]
+    return sample[~np.isin(sample, found)].astype(np.float32), [int(value) for value in found]
+
+
+def _peaks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """HU of the prominent peaks of a body's histogram, and how high they are."""
+    counts, edges = np.histogram(values, bins=int((ALL[1] - ALL[0]) / BIN), range=ALL)
+    middles = edges[:-1] + BIN / 2
+    smooth = ndimage.gaussian_filter1d(counts.astype(float), 2.5)
+    highest = smooth[middles > BODY_HU].max()
+    at, _ = signal.find_peaks(np.concatenate([[0.0], smooth, [0.0]]), prominence=max(PROMINENT * highest, 1e-9))
+    return middles[at - 1], smooth[at - 1]
+
+
+def _fits(values: np.ndarray, whole: int) -> bool:
+    """Whether numbers taken as HU have their peaks where fat and soft tissue have them."""
+    body = values[(values > BODY_HU) & (values < ALL[1])]
+    if body.size < max(ENOUGH * whole, LEAST_BODY * values.size):
+        return False
+    if np.count_nonzero(body > MOST_HU) > MOST_BONE * body.size:
+        return False
+    peaks, heights = _peaks(values)
+    tissue = peaks > LUNG_HU
+    if not tissue.any():
+        return False
+    peaks, heights = peaks[tissue], heights[tissue]
+    fat, soft = _between(peaks, FAT), _between(peaks, (SOFT[0], MOST_HU))
+    if len(fat) + len(soft) < len(peaks):  # something common where no tissue is
+        return False
+    if len(fat) and len(soft):
+        return bool(APART[0] <= soft[0] - fat[0] <= APART[1])
+    mode = peaks[int(np.argmax(heights))]
+    return bool(mode <= SOFT[1])
+
+
+def _between(peaks: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    return peaks[(peaks >= limits[0]) & (peaks <= limits[1])]
+
+
+def _miss(values: np.ndarray) -> float:
+    """How far fat and soft tissue are from their places, each by how much it differs from patient to patient."""
+    peaks, _ = _peaks(values)
+    fat, soft = _between(peaks, FAT), _between(peaks, SOFT)
+    return float((abs(fat[0] - FAT_HU) / 12 if len(fat) else 3) + (abs(soft[0] - SOFT_HU) / 20 if len(soft) else 3))
+
+
+def _with_air(hu: np.ndarray, sample: np.ndarray, spikes: list[int]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """HU in which a number of tissue stood in the place of air: where it fills areas it becomes air."""
+    lowest = int(np.quantile(sample, 0.001))
+    value, share = _rim(hu)
+    below = np.count_nonzero(sample < value - 20) / sample.size
+    no_air = np.count_nonzero(sample < BODY_HU) < 0.002 * sample.size
+    if no_air and value in spikes and share > 0.2 and below > 0.01 and value < np.quantile(sample, 0.999):
+        return _filled(hu, value), (f"Air had {value} in the place of {AIR_HU} HU; this was put right.",)
+    if lowest > -200:
+        return hu, (f"The lowest value is {lowest}: no air in the picture, or the HU scale is off.",)
+    return hu, ()
+
+
+def _rim(hu: np.ndarray) -> tuple[int, float]:
+    """The commonest number at the sides of the slices, and its share there."""
+    rim = np.concatenate([hu[:, 0].ravel(), hu[:, -1].ravel(), hu[:, :, 0].ravel(), hu[:, :, -1].ravel()])
+    values, counts = np.unique(rim, return_counts=True)
+    at = int(np.argmax(counts))
+    return int(values[at]), float(counts[at] / rim.size)
+
+
+def _filled(hu: np.ndarray, value: int) -> np.ndarray:
+    """Areas of nothing but ``value`` become air; single voxels of tissue that have it stay."""
+    changed = hu.copy()
+    for one in changed:
+        same = one == value
+        core = ndimage.binary_erosion(same, np.ones((3, 3)), border_value=1)
+        one[ndimage.binary_dilation(core, np.ones((3, 3))) & same] = AIR_HU
+    return changed

@@ -1,0 +1,101 @@
+"""NRRD and MetaImage files by ITK, which takes 1 mm where a header states no spacing: here that is refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError, reason
+from .headers import NRRD, Header, data_files, read_header
+
+MM = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3}
+MM |= {"micrometer": 1e-3, "micrometers": 1e-3, "cm": 10.0, "m": 1000.0, "meter": 1000.0, "meters": 1000.0}
+NO_ORIENTATION = "The file states no orientation: right and left, head and feet may be swapped."
+_one_at_a_time = threading.Lock()
+
+
+def read(path: Path) -> tuple[Any, float, tuple[str, ...]]:
+    """A SimpleITK image, mm in one unit of its lengths, warnings; raises InputError with what is wrong."""
+    header = read_header(path)
+    for file in data_files(path):
+        if not file.is_file():
+            raise InputError(f"{path} has its voxels in {file.name}, which is not there; copy it beside the header.")
+    factor, warnings = (_nrrd_geometry if path.suffix.lower() in NRRD else _meta_geometry)(header, path)
+    return read_quietly(path), factor, warnings
+
+
+def read_quietly(path: Path | str) -> Any:
+    """What ITK reads, without its lines on stderr; raises InputError."""
+    import SimpleITK as sitk
+
+    with _quiet():
+        try:
+            return sitk.ReadImage(str(path))
+        except RuntimeError as error:
+            text = str(error).rsplit("ITK ERROR:", 1)[-1]
+            if re.search(
+                r"expected|truncated|end of file|too few|not read completely|read error|premature", text, re.I
+            ):
+                raise InputError(f"{path} is cut short or damaged; copy it again.") from error
+            raise InputError(f"{path} cannot be read; copy or export it again ({reason(text)}).") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """ITK's libraries write to the process's stderr; meanwhile that leads nowhere."""
+    with _one_at_a_time:
+        try:
+            kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        except OSError:  # no stderr at all
+            yield
+            return
+        try:
+            os.dup2(nothing, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nothing)
+
+
+def _nrrd_geometry(header: Header, path: Path) -> tuple[float, tuple[str, ...]]:
+    directions, spacings = header.get("space directions"), header.get("spacings")
+    if not directions and not _numbers(spacings):
+        raise InputError(f"{path} states no spacing (neither space directions nor spacings); export it again with it.")
+    units = set(re.findall(r'"([^"]*)"', header.get("space units", "units"))) - {"", "none", "???"}
+    unknown = sorted(unit for unit in units if unit.lower() not in MM)
+    factors = {MM[unit.lower()] for unit in units if unit.lower() in MM} or {1.0}
+    if unknown or len(factors) > 1:
+        raise InputError(f"{path} has lengths in {', '.join(sorted(units))}; export it again in mm.")
+    space = header.get("space").lower()
+    anatomical = re.match(r"(left|right)-(anterior|posterior)-superior|(ras|las|lps)", space)
+    return factors.pop(), () if directions and anatomical else (NO_ORIENTATION,)
+
+
+def _meta_geometry(header: Header, path: Path) -> tuple[float, tuple[str, ...]]:
+    spacing = _numbers(header.get("elementspacing", "elementsize"))
+    if not spacing:
+        raise InputError(f"{path} states no spacing (ElementSpacing); export it again with it.")
+    if not all(np.isfinite(step) and step > 0 for step in spacing):
+        raise InputError(f"{path} has a spacing of {spacing} mm; export it again with its true spacing.")
+    return 1.0, () if header.get("transformmatrix", "orientation", "rotation") else (NO_ORIENTATION,)
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers of a header's field, without those that are "none" or no number."""
+    found = []
+    for word in text.split():
+        try:
+            value = float(word)
+        except ValueError:
+            continue
+        if not np.isnan(value):
+            found.append(value)
+    return found
