@@ -79,3 +79,52 @@ def test_sides_of_real_patients(data):
     found, _ = split_sides(np.isin(machine, (2, 3)).astype(np.uint8), hu)
     assert np.array_equal(found == KIDNEY, machine == 2)
     assert np.array_equal(found == LEFT_KIDNEY, machine == 3)
+
+
+def tube(hu, column, value, row=66, radius=10):
+    """Something bright that runs along the body."""
+    rows, columns = np.ogrid[: hu.shape[1], : hu.shape[2]]
+    hu[:, (rows - row) ** 2 + (columns - column) ** 2 < radius**2] = value
+    return hu
+
+
+@pytest.mark.parametrize("column", [20, 35, 125, 140])
+@pytest.mark.parametrize("value", [300, 400, 1200, 20000])
+def test_a_bowel_full_of_contrast_is_no_spine(column, value):
+    """Nor is padding, which is no tissue at all."""
+    hu = body()
+    random = np.random.default_rng(0)
+    hu[hu == 400] += random.integers(-200, 200, (hu == 400).sum()).astype(np.int16)  # bone varies within
+    assert abs(midline(tube(hu, column, value), slice(20, 70)) - 80) < 6
+
+
+def test_padding_around_a_round_field_of_view_is_no_spine():
+    hu = body()
+    rows, columns = np.ogrid[: hu.shape[1], : hu.shape[2]]
+    hu[:, (rows - 50) ** 2 + (columns - 80) ** 2 > 62**2] = 32767
+    labels, notes = split_sides(kidneys(), hu)
+    assert at(labels, RIGHT) == KIDNEY
+    assert at(labels, LEFT) == LEFT_KIDNEY
+    assert notes == ()
+
+
+def test_two_kidneys_of_like_size_on_one_side_are_told():
+    labels = put(put(empty(), 1, (25, 60, 40), (18, 12, 12)), 1, (68, 55, 44), (18, 12, 12))
+    _, notes = split_sides(labels, body())
+    assert "Two kidneys of like size lie on the right side" in notes[0]
+
+
+def test_where_the_spine_seems_beside_both_kidneys_the_middle_of_the_body_decides():
+    hu = body()
+    hu[hu == 400] = 40
+    labels, notes = split_sides(kidneys(), tube(hu, 140, 400, radius=8))
+    assert at(labels, RIGHT) == KIDNEY
+    assert at(labels, LEFT) == LEFT_KIDNEY
+    assert "No spine was found between the kidneys" in notes[0]
+
+
+def test_a_third_kidney_is_told():
+    labels = put(kidneys(), 1, (75, 30, 40), (10, 13, 13))
+    labels = put(labels, 1, (75, 30, 40), (14, 16, 16))
+    _, notes = split_sides(labels, body())
+    assert "3 bodies of a kidney's size were found (a transplant?)" in notes[0]

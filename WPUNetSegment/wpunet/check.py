@@ -10,6 +10,7 @@ from . import hu_scale
 from .errors import InputError
 from .volume import Volume
 
+MOST_MM = 4000.0
 LOWEST_HU, HIGHEST_HU = -8192, 32767
 
 
@@ -53,6 +54,8 @@ def _check_size(volume: Volume) -> None:
     size = " x ".join(f"{mm:.0f}" for mm in extent)
     if len(volume.hu) < 3:
         raise InputError(f"{volume.name} has {len(volume.hu)} slices; give a whole CT, at least 3 slices.")
+    if max(extent) > MOST_MM:
+        raise InputError(f"{volume.name} is too large for a person ({size} mm); export it again with its true spacing.")
     if min(volume.hu.shape[1:]) < 16 or max(extent[1:]) < 50:
         shape = " x ".join(map(str, volume.hu.shape))
         raise InputError(f"{volume.name} is too small for an abdomen ({shape} voxels, {size} mm); give the whole CT.")

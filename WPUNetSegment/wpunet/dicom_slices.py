@@ -25,6 +25,7 @@ TAGS = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 )
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")  # pixels as they are; the last big endian
+DAMAGED = "its header is damaged"
 MOST_FRAMES, MOST_SIDE = 100_000, 65_535
 HU_TYPES = ("", "HU", "US", "HU_MOD")  # US: unspecified, what most scanners wrote before there was HU
 
@@ -88,17 +89,21 @@ class Slice:
 
 def read_slices(path: Path) -> list[Slice] | str:
     """The slices of a DICOM file, none where it holds no picture; a text says why a broken one cannot be read."""
-    import pydicom
-
     with silent():
         try:
-            with path.open("rb") as file:
-                data = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(TAGS))
-                at = file.tell()
-        except Exception:  # what pydicom raises for a broken file is of many classes
-            return "its header is damaged"
+            return _read(path)
+        except Exception:  # what pydicom raises for a broken file, now or when a value is asked for, is of many classes
+            return DAMAGED
+
+
+def _read(path: Path) -> list[Slice] | str:
+    import pydicom
+
+    with path.open("rb") as file:
+        data = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(TAGS))
+        at = file.tell()
     if "Rows" not in data or "Columns" not in data:
-        return [] if len(data) else "its header is damaged"
+        return [] if len(data) else DAMAGED
     size = [numbers(data, name) for name in ("Rows", "Columns")]
     rows, columns = (int(value[0]) if value and 0 < value[0] <= MOST_SIDE else 0 for value in size)
     frames = int((numbers(data, "NumberOfFrames") or (1,))[0])

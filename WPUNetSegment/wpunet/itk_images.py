@@ -17,6 +17,17 @@ from .headers import NRRD, Header, data_files, read_header
 
 MM = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3}
 MM |= {"micrometer": 1e-3, "micrometers": 1e-3, "cm": 10.0, "m": 1000.0, "meter": 1000.0, "meters": 1000.0}
+BYTES = {
+    **dict.fromkeys(("char", "signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
+    **dict.fromkeys(
+        ("short", "short int", "signed short", "int16", "int16_t", "ushort", "unsigned short", "uint16"), 2
+    ),
+    **dict.fromkeys(("uint16_t", "unsigned short int", "signed short int"), 2),
+    **dict.fromkeys(
+        ("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t", "float"), 4
+    ),
+    **dict.fromkeys(("double", "int64", "uint64", "longlong", "ulonglong"), 8),
+}
 NO_ORIENTATION = "The file states no orientation: right and left, head and feet may be swapped."
 _one_at_a_time = threading.Lock()
 
@@ -27,8 +38,35 @@ def read(path: Path) -> tuple[Any, float, tuple[str, ...]]:
     for file in data_files(path):
         if not file.is_file():
             raise InputError(f"{path} has its voxels in {file.name}, which is not there; copy it beside the header.")
+    _require_voxels(header, path)
     factor, warnings = (_nrrd_geometry if path.suffix.lower() in NRRD else _meta_geometry)(header, path)
     return read_quietly(path), factor, warnings
+
+
+def _require_voxels(header: Header, path: Path) -> None:
+    """Raises InputError where voxels that are not packed, or packed as gzip, are not as many as the header says."""
+    size = BYTES.get(header.get("type", "elementtype").lower().removeprefix("met_"))
+    counts = _numbers(header.get("sizes", "dimsize"))
+    packed = header.get("encoding").lower() or ("zlib" if header.get("compresseddata").lower() == "true" else "raw")
+    if (
+        header.binary_from is None
+        or size is None
+        or not counts
+        or header.get("line skip", "byte skip", "byteskip", "headersize")
+    ):
+        return
+    there = path.stat().st_size - header.binary_from
+    if packed in ("gzip", "gz"):  # the last bytes of a gzip say how much is in it
+        with path.open("rb") as file:
+            file.seek(-min(4, max(there, 0)), os.SEEK_END)
+            there = int.from_bytes(file.read(4), "little")
+    elif packed != "raw":
+        return
+    channels = (_numbers(header.get("elementnumberofchannels")) or [1.0])[0]
+    need = float(np.prod(counts)) * size * channels
+    if not np.isfinite(need) or need % 2**32 != there % 2**32:
+        what = "more" if there > need else "fewer"
+        raise InputError(f"{path} is cut short or damaged: it holds {what} voxels than its header says; copy it again.")
 
 
 def read_quietly(path: Path | str) -> Any:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MOST_HEADER = 4 << 20  # bytes, with extensions
 SIZES = {348: "Nifti1Image", 540: "Nifti2Image"}
 MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # by the header's code: not stated (mm by custom), meter, mm, micron
+MOST_PADDING = 16  # bytes after the voxels
+SAME_PLACE_MM = 5.0  # that sform and qform of one code may differ
 SAME = 0.01  # share by which two statements of a spacing may differ
 
 
@@ -42,6 +44,8 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header, tuple[str, .
         need, start = int(np.prod(shape, dtype=float)) * dtype.itemsize, float(image.header["vox_offset"])
         if min(shape) < 1 or not start + need <= len(content):
             raise InputError(f"{path} is cut short or damaged (fewer voxels than its header says); copy it again.")
+        if len(content) > start + need + MOST_PADDING:
+            warnings = (*warnings, "The file holds more voxels than its header says; the header may be damaged.")
         stored: Any = image.dataobj
         array = np.ndarray(shape, stored.dtype, content, stored.offset, order="F")  # a view: nothing is copied
         array = nib.volumeutils.apply_read_scaling(array, stored.slope, stored.inter)
@@ -125,7 +129,7 @@ def _stated(
         raise InputError(f"{path} has a broken affine (not finite); export it again with its geometry.")
     steps = np.linalg.norm(sform[:3, :3], axis=0)
     if (np.abs(steps - pixdim) <= SAME * pixdim).all() or (pixdim == 1).all():
-        return sform, _agreeing(sform, qform)
+        return sform, _agreeing(sform, qform, header)
     told = f"voxels of {_text(steps)} in its sform but of {_text(pixdim)} in its pixdim"
     if not np.allclose(steps, 1, atol=1e-3):
         raise InputError(f"{path} states {told}; export it again with its true spacing.")
@@ -136,12 +140,19 @@ def _stated(
     return scaled, [f"The file states {told}; the pixdim was taken, and the place in the patient may be off."]
 
 
-def _agreeing(sform: np.ndarray, qform: np.ndarray | None) -> list[str]:
-    """A warning where the two statements of the orientation name other directions."""
+def _agreeing(sform: np.ndarray, qform: np.ndarray | None, header: Any) -> list[str]:
+    """A warning where the two statements name other directions, or with one code other places."""
     from nibabel import aff2axcodes
 
-    if qform is None or aff2axcodes(qform) == aff2axcodes(sform) or not np.isfinite(qform).all():
+    if qform is None or not np.isfinite(qform).all():
         return []
+    if aff2axcodes(qform) == aff2axcodes(sform):
+        shape = np.asarray(header["dim"][1:4], float)
+        corners = np.array(np.meshgrid(*([0.0, n - 1] for n in shape), indexing="ij")).reshape(3, -1)
+        away = (sform - qform)[:3, :3] @ corners + (sform - qform)[:3, 3:]
+        if header["sform_code"] != header["qform_code"] or np.linalg.norm(away, axis=0).max() <= SAME_PLACE_MM:
+            return []
+        return ["sform and qform disagree on where the CT lies; the sform was taken: places may be off."]
     return [
         f"sform and qform disagree on the orientation ({''.join(map(str, aff2axcodes(sform)))} and"
         f" {''.join(map(str, aff2axcodes(qform)))}); the sform was taken: right and left may be swapped."

@@ -1,0 +1,80 @@
+"""A kidney is cut where the data end: at the array's border, in an oblique grid, at padding or a mask."""
+
+import numpy as np
+import pytest
+
+from Testing.wpunet import patient
+from Testing.wpunet.test_geometry import nifti, turned
+
+AT = 20  # slice through both kidneys
+
+
+def cut_names(report):
+    return {f"{one['side']} {one['kind']}" for one in report["structures"] if one["touches_border"]}
+
+
+def padded(number):
+    hu = patient.hu()
+    hu[AT:] = number
+    return hu
+
+
+def round_field(number):
+    """A round field of view that runs through the left kidney."""
+    hu = patient.hu()
+    y, x = np.mgrid[: hu.shape[1], : hu.shape[2]]
+    hu[:, np.hypot((y - 60) * 3, (x - 40) * 3) > 120] = number
+    return hu
+
+
+def masked(number):
+    """A mask that leaves a box, which cuts the right kidney's outer half off."""
+    hu = np.full_like(patient.hu(), number)
+    hu[4:-4, 8:-8, 38:-20] = patient.hu()[4:-4, 8:-8, 38:-20]
+    return hu
+
+
+CUT = {
+    "array": (patient.hu()[:AT], None, {"right kidney", "left kidney"}),
+    "blank slices of -1024": (padded(-1024), None, {"right kidney", "left kidney"}),
+    "blank slices of -2000": (padded(-2000), None, {"right kidney", "left kidney"}),
+    "round field of view": (round_field(-1024), None, {"left kidney"}),
+    "mask of -1024": (masked(-1024), None, {"right kidney"}),
+    "oblique": (None, patient.affine_lps(turn=turned(15, (1, 0, 0))), {"right kidney", "left kidney"}),
+    "sheared": (None, patient.affine_lps(step=(0, 1.8, 5), origin=(-175.5, -172.0, -107.5)), None),
+}
+
+
+@pytest.mark.parametrize("kind", CUT)
+def test_a_cut_is_told(told, tmp_path, kind):
+    hu, matrix, expected = CUT[kind]
+    if hu is None:
+        hu = patient.hu(matrix)[:AT]
+        expected = {"right kidney", "left kidney"}
+    report = told(nifti(tmp_path / "ct.nii", matrix, hu=hu))
+    assert cut_names(report) >= expected
+    assert {name for name in cut_names(report) if name.endswith("kidney")} == expected
+    for name in expected:
+        assert f"The {name} is cut by the edge of the scan; its volume is a lower bound." in report["warnings"]
+
+
+@pytest.mark.parametrize("number", [-512, -1024, -2000])
+def test_whole_kidneys_are_not(told, tmp_path, number):
+    """Air that was cut off at one number, lungs in it, is no end of the data next to a kidney."""
+    hu = patient.hu().clip(max(number, -1024))
+    hu[-3:] = number
+    assert cut_names(told(nifti(tmp_path / "ct.nii", hu=hu))) == set()
+    matrix = patient.affine_lps(turn=turned(15, (1, 0, 0)))
+    assert cut_names(told(nifti(tmp_path / "turned.nii", matrix, hu=patient.hu(matrix).clip(-512)))) == set()
+
+
+def test_the_real_case_is_cut_nowhere(data):
+    """Official masks of whole kidneys, in CT whose air was cut off at -512 HU."""
+    from wpunet import edges, files
+
+    for case in ("case_00166",):
+        folder = data / "kits19" / "data" / case
+        volume, truth = files.read(folder / "imaging.nii.gz"), files.read(folder / "segmentation.nii.gz").hu
+        assert not edges.DataEnd(volume).cuts(truth > 0)
+        volume.hu[: int(np.flatnonzero(truth.any((1, 2)))[10])] = -1024
+        assert edges.DataEnd(volume).cuts((truth > 0) & (volume.hu > -1024))

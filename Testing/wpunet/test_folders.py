@@ -1,0 +1,176 @@
+"""What people's folders look like: every CT is found, and what is left out is named, at the end and in the status."""
+
+import csv
+import gzip
+import shutil
+
+import pytest
+from wpunet import folders
+from wpunet.errors import InputError
+
+from Testing.wpunet.slices import one_slice, write_series
+
+
+@pytest.fixture
+def packed(nifti_bytes):
+    return gzip.compress(nifti_bytes, 1, mtime=0)
+
+
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def names(folder):
+    return [str(one.path.relative_to(folder)) for one in folders.survey(folder).cts]
+
+
+def rows(out):
+    with (out / "summary.csv").open(encoding="utf-8", newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+def test_hidden_files_are_left_alone(segment, packed, tmp_path):
+    folder = tmp_path / "apple"
+    put(folder / "lung_001.nii.gz", packed)
+    put(folder / "._lung_001.nii.gz", b"\0\5\26\7\0\2\0\0Mac OS X        ")
+    put(folder / "__MACOSX" / "lung_001.nii.gz", packed)
+    put(folder / ".cache" / "lung_001.nii.gz", packed)
+    assert segment(folder, "-o", tmp_path / "r") == 0
+    assert rows(tmp_path / "r").keys() == {"lung_001"}
+
+
+def test_a_patients_folder_with_a_file_inside(segment, packed, tmp_path):
+    folder = tmp_path / "nested"
+    for name in ("s1", "s2"):
+        put(folder / name / "ct.nii.gz", packed)
+        mask = bytearray(gzip.decompress(packed))
+        mask[70:72], mask[72:74] = b"\2\0", b"\10\0"  # 8-bit numbers
+        put(folder / name / "segmentations" / "liver.nii.gz", gzip.compress(bytes(mask)))
+    assert segment(folder, "-o", tmp_path / "r") == 0
+    found = rows(tmp_path / "r")
+    assert [name for name, row in found.items() if row["status"] == "done"] == ["s1_ct", "s2_ct"]
+    assert found["s1_ct"]["right_kidney_ml"] == found["s2_ct"]["right_kidney_ml"] != ""
+    left = [row for row in found.values() if row["status"] == "left out"]
+    assert len(left) == 2
+    assert all("8-bit" in row["reason"] for row in left)
+
+
+def test_files_beside_dicom_folders(segment, packed, tmp_path, capsys):
+    folder = tmp_path / "mixed"
+    put(folder / "x.nii.gz", packed)
+    for name in ("p1", "p2"):
+        write_series(folder / name)
+    shutil.copytree(folder / "p1", folder / "deep" / "er")
+    assert segment(folder, "-o", tmp_path / "r") == 0
+    found = rows(tmp_path / "r")
+    assert found.keys() == {"x", "p1", "p2", "er"}
+    assert len({(row["right_kidney_ml"], row["left_kidney_ml"], row["status"]) for row in found.values()}) == 1
+    assert "4 done" in capsys.readouterr().out
+
+
+def test_a_second_run_goes_on_where_the_first_stopped(segment, nifti_bytes, tmp_path, capsys):
+    folder = tmp_path / "again"
+    put(folder / "a.nii", nifti_bytes)
+    put(folder / "b.nii", nifti_bytes)
+    for status in ("done", "skipped"):
+        assert segment(folder, "-o", folder) == 0
+        found = rows(folder)
+        assert {name: row["status"] for name, row in found.items() if row["status"] != "left out"} == dict.fromkeys(
+            "ab", status
+        )
+        assert found["a"]["right_kidney_ml"] != ""
+    (folder / "b.nii.gz").unlink()
+    assert segment(folder, "-o", folder) == 0
+    assert (rows(folder)["a"]["status"], rows(folder)["b"]["status"]) == ("skipped", "done")
+
+
+def test_what_fails_and_what_is_left_out_is_named_in_words_and_status(segment, packed, tmp_path, capsys):
+    folder = tmp_path / "cts"
+    put(folder / "good.nii.gz", packed)
+    put(folder / "broken.nii.gz", b"no CT")
+    put(folder / "more.zip", b"PK")
+    put(folder / "notes.txt", b"hello")
+    write_series(folder / "scout", lambda ds, k: k < 2 or False)
+    assert segment(folder, "-o", tmp_path / "r") == 2
+    found = rows(tmp_path / "r")
+    told = capsys.readouterr().out
+    assert found["good"]["status"] == "done"
+    assert "not a NIfTI image" in found["broken"]["reason"]
+    assert "1 done, 1 failed, 2 left out" in told
+    assert "more.zip: an archive: unpack it first" in told
+    assert "scout: a series of 2 slice(s)" in told
+
+
+def test_a_patient_disc(segment, told, truth, tmp_path):
+    disc = tmp_path / "disc"
+    write_series(disc / "DICOM" / "PA0" / "SE0")
+    put(disc / "DICOMDIR", b"\0" * 128 + b"DICM")
+    put(disc / "VIEWER" / "viewer.exe", b"MZ")
+    put(disc / "index.html", b"<html>")
+    from Testing.wpunet import patient
+
+    assert patient.same_patient(told(disc), truth)
+    assert patient.same_patient(told(disc / "DICOMDIR"), truth)
+    shutil.copytree(disc, tmp_path / "discs" / "patient1")
+    shutil.copytree(disc, tmp_path / "discs" / "patient2")
+    assert segment(tmp_path / "discs", "-o", tmp_path / "r") == 0
+    assert len(rows(tmp_path / "r")) == 2
+
+
+def test_a_series_in_several_folders_is_one_ct(told, truth, tmp_path):
+    from Testing.wpunet import patient
+
+    folder = tmp_path / "study"
+    write_series(folder / "a", lambda ds, k: k < 20 or False)
+    write_series(folder / "b", lambda ds, k: k >= 20 or False)
+    assert patient.same_patient(told(folder), truth)
+
+
+def test_pictures_and_reports_that_sort_first(told, truth, tmp_path):
+    from Testing.wpunet import patient
+    from Testing.wpunet.test_dicom_kinds import without_picture
+
+    folder = write_series(tmp_path / "series")
+    for k in range(60):
+        put(folder / f"A{k:03}.jpg", b"\xff\xd8\xff\xe0")
+    for k in range(5):
+        without_picture("SR").save_as(folder / f"A{k}.dcm", enforce_file_format=True)
+    assert patient.same_patient(told(folder), truth)
+
+
+def test_a_folder_of_another_kind_is_no_ct(tmp_path):
+    write_series(tmp_path / "mr", lambda ds, k: setattr(ds, "Modality", "MR"))
+    with pytest.raises(InputError, match=r"holds no CT: .* mr, DICOM, but no CT slices \(MR\)"):
+        folders.survey(tmp_path)
+
+
+def test_several_cts_need_a_folder(segment, packed, tmp_path, capsys):
+    put(tmp_path / "cts" / "a.nii.gz", packed)
+    put(tmp_path / "cts" / "b.nii.gz", packed)
+    assert segment(tmp_path / "cts", "-o", tmp_path / "k.nii.gz") == 2
+    assert "There are 2 CTs, so -o must name a folder" in capsys.readouterr().err
+    assert not (tmp_path / "k.nii.gz").exists()
+
+
+def test_links_in_a_circle_are_walked_once(packed, tmp_path):
+    put(tmp_path / "cts" / "p" / "a.nii.gz", packed)
+    (tmp_path / "cts" / "p" / "round").symlink_to(tmp_path / "cts")
+    assert names(tmp_path / "cts") == ["p/a.nii.gz"]
+
+
+def test_a_ct_given_twice_is_done_once(segment, packed, tmp_path):
+    ct = put(tmp_path / "cts" / "a.nii.gz", packed)
+    put(tmp_path / "cts" / "a.nii", gzip.decompress(packed))
+    assert segment(tmp_path / "cts", ct, "-o", tmp_path / "r") == 0
+    found = rows(tmp_path / "r")
+    assert {name for name, row in found.items() if row["status"] == "done"} == {"a.nii", "a.nii.gz"}
+
+
+def test_one_slice_files_are_read_as_their_folder_says(tmp_path):
+    one_slice(__import__("Testing.wpunet.patient").wpunet.patient.hu()[0], 0).save_as(
+        tmp_path / "a.dcm", enforce_file_format=True
+    )
+    with pytest.raises(InputError, match=r"a series of 1 slice"):
+        folders.survey(tmp_path)
