@@ -42,8 +42,8 @@ def cut_off():
 )
 def test_each_warning(labels, kidney_hu, says):
     warnings = warnings_of(labels, kidney_hu)
-    assert len(warnings) == 1
-    assert says in warnings[0].text
+    assert 1 <= len(warnings) <= 2
+    assert [says in one.text for one in warnings].count(True) == 1
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from . import extent, nephrometry
+from . import contrast, extent, nephrometry
 from .bodies import bodies
 from .boxes import Box, around, bounding_box, grown
 from .contour import Contour, contour
@@ -94,7 +94,7 @@ def measure(
         one = _common(body, hu, certainty)
         if body.kind == "kidney":
             lesions_ml = sum(lesion.ml for lesion in _lesions_of(body, found))
-            structures.append(_kidney(one, body, lesions_ml, tissue_ml))
+            structures.append(_kidney(one, body, hu, lesions_ml, tissue_ml))
             continue
         one = _lesion(one, body, labels, hu, tissue_hu.get(body.side))
         kidney = contours.get(body.side)
@@ -204,7 +204,8 @@ def _common(body: Body, hu: np.ndarray, certainty: Certainty | None) -> Structur
     )
 
 
-def _kidney(one: Structure, body: Body, lesions_ml: float, tissue_ml: float) -> Structure:
+def _kidney(one: Structure, body: Body, hu: np.ndarray, lesions_ml: float, tissue_ml: float) -> Structure:
+    cortex, medulla, excreted = contrast.layers(body.mask, hu[body.box], body.spacing)
     length, width, thickness = extent.kidney(body.outline, body.spacing[0])
     return replace(
         one,
@@ -213,6 +214,9 @@ def _kidney(one: Structure, body: Body, lesions_ml: float, tissue_ml: float) -> 
         thickness=thickness,
         with_lesions_ml=body.ml + lesions_ml,
         split_percent=100.0 * body.ml / tissue_ml,
+        cortex_hu=cortex,
+        medulla_hu=medulla,
+        excreted_percent=excreted,
     )
 
 

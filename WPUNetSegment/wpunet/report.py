@@ -14,6 +14,7 @@ import numpy as np
 
 from . import __version__
 from .bundle import Weights
+from .contrast import phase
 from .labels import BY_SIDE
 from .structure import Caution, Place, Point, Structure, from_plain, plain
 from .volume import Volume
@@ -89,6 +90,7 @@ class Report:
             "input": input_of(self.path, self.series, self.shape, self.affine),
             "options": self.options,
             "labels": [{"value": one.value, "key": one.key, "name": one.name} for one in BY_SIDE],
+            "phase": phase(self.structures),
             "structures": [plain(one, place) for one in self.structures],
             "warnings": [plain_caution(one) for one in self.warnings],
             "notes": list(self.notes),

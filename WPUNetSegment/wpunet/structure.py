@@ -88,6 +88,8 @@ class Structure:
     width, thickness: of the widest section across the length: its longest distance and what is perpendicular to it
     with_lesions_ml: its tissue with its tumors and cysts
     split_percent:   its share of both kidneys' tissue
+    cortex_hu, medulla_hu: median HU 1 to 5 and 8 to 14 mm below its surface
+    excreted_percent: of it, contrast in the collecting system
 
     A tumor or cyst has
     diameter:        the longest distance in any direction
@@ -120,6 +122,9 @@ class Structure:
     thickness: Line | None = None
     with_lesions_ml: float | None = None
     split_percent: float | None = None
+    cortex_hu: float | None = None
+    medulla_hu: float | None = None
+    excreted_percent: float | None = None
     diameter: Line | None = None
     axial_diameter: Line | None = None
     axial_perpendicular: Line | None = None
@@ -145,7 +150,10 @@ class Structure:
 LINES = ("length", "width", "thickness", "diameter", "axial_diameter", "axial_perpendicular", "craniocaudal")
 WAYS = ("to_sinus", "to_surface")
 PARTS = ("radius", "exophytic", "nearness", "face", "location", "hilar")
-OF_KIDNEY = ("length", "width", "thickness", "with_lesions_ml", "split_percent")
+OF_KIDNEY = (
+    *("length", "width", "thickness", "with_lesions_ml", "split_percent"),
+    *("cortex_hu", "medulla_hu", "excreted_percent"),
+)
 OF_LESION = tuple(
     one.name for one in fields(Structure)[12:] if one.name not in (*OF_KIDNEY, "nephrometry")
 )  # what only tumors and cysts have

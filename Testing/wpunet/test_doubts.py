@@ -1,0 +1,142 @@
+"""What is doubtful is marked and warned of, and what is not is left alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from wpunet import contrast, doubts
+from wpunet.clean import Removed
+from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from wpunet.measure import measure
+from wpunet.sides import split_sides
+
+from Testing.wpunet.anatomy import AFFINE, LEFT, RIGHT, SHAPE, body, empty, kidneys, put
+
+FAT, TISSUE, SOLID = -100, 150, 80
+BULGE = (LEFT[0], LEFT[1], LEFT[2] + 13)  # half in the left kidney, half in fat
+
+
+def judged(labels, hu=SOLID, around=None, chance=None):
+    """Kidneys of 150 HU in fat with tumors and cysts of ``hu``; around(array) paints what lies beside them."""
+    labels, _ = split_sides(labels, body())
+    array = np.full(SHAPE, FAT, np.int16)
+    if around:
+        around(array)
+    array[np.isin(labels, (RIGHT_KIDNEY, LEFT_KIDNEY))] = TISSUE
+    array[np.isin(labels, (TUMOR, CYST))] = hu
+    certain = None if chance is None else lambda one: chance if one.kind == "tumor" else 0.95
+    return doubts.judge(measure(labels, array, AFFINE, certain), labels, array)
+
+
+def tumor(place=BULGE, radius=7, value=TUMOR):
+    return put(kidneys(), value, place, (radius,) * 3)
+
+
+def test_a_sure_solid_tumor_in_a_kidney_is_no_doubt():
+    structures, warnings = judged(tumor(), chance=0.9)
+    assert warnings == ()
+    assert not any(one.doubts for one in structures)
+
+
+@pytest.mark.parametrize(
+    ("labels", "how", "code", "says"),
+    [
+        (tumor(), {"chance": 0.3}, "low_chance", "a chance of only 30 %"),
+        (tumor(), {"hu": 9}, "water", "as dense as water (9 HU inside): a cyst?"),
+        (tumor(), {"hu": -40}, "fat", "an angiomyolipoma"),
+        (tumor((LEFT[0], LEFT[1], LEFT[2] + 19), 7), {}, "outside", "largely outside the kidney"),
+        (tumor(), {"around": lambda hu: hu[:, :, LEFT[2] + 6 :].fill(60)}, "soft", "liver, spleen or bowel?"),
+        (tumor(), {"around": lambda hu: hu[:, :, LEFT[2] + 20 :].fill(-900)}, "gas", "gas: bowel?"),
+    ],
+)
+def test_each_doubt(labels, how, code, says):
+    structures, warnings = judged(labels, **how)
+    found = structures[-1]
+    assert found.doubts == (code,)
+    (warning,) = warnings
+    assert (warning.code, warning.about) == (code, "left tumor")
+    assert says.replace(" %", "%") in warning.text.replace(" %", "%")
+    assert warning.text.endswith(("?", "."))
+
+
+def test_one_of_many_tumors_is_doubtful():
+    labels = kidneys()
+    for k in range(4):
+        put(labels, TUMOR, (25 + 10 * k, LEFT[1], LEFT[2] + 9), (4, 4, 4))
+    structures, warnings = judged(labels)
+    assert [one.doubts for one in structures if one.kind == "tumor"] == [("many",)] * 4
+    assert [one.about for one in warnings] == [f"left tumor {k}" for k in (1, 2, 3, 4)]
+    labels[labels[:, :, :] == TUMOR] = 1
+    assert judged(labels)[1] == ()
+
+
+def test_a_cyst_of_water_is_no_doubt():
+    structures, warnings = judged(tumor(value=CYST), hu=9)
+    assert structures[-1].kind == "cyst"
+    assert warnings == ()
+
+
+def test_kidneys_that_differ_are_told():
+    labels = put(kidneys(left=False), 1, LEFT, (26, 10, 10))
+    _, warnings = judged(labels)
+    assert [(one.code, one.about) for one in warnings] == [("asymmetry", "left kidney")]
+
+
+def test_a_large_body_that_was_taken_away_is_told():
+    few, many = (
+        doubts.of_removed([Removed(10.0, (1, 2, 3))], AFFINE),
+        doubts.of_removed([Removed(90.0, (1, 2, 3))], AFFINE),
+    )
+    assert few == ()
+    assert many[0].code in doubts.OF_RUN
+    assert "90 ml" in many[0].text
+
+
+@pytest.mark.parametrize(
+    ("cortex", "medulla", "pelvis", "phase"),
+    [
+        (30, 30, 30, contrast.PLAIN),
+        (200, 80, 80, contrast.CORTICOMEDULLARY),
+        (150, 140, 140, contrast.NEPHROGRAPHIC),
+        (120, 120, 700, contrast.EXCRETORY),
+    ],
+)
+def test_the_phase_of_contrast(cortex, medulla, pelvis, phase):
+    labels, _ = split_sides(kidneys(), body())
+    inner = put(put(empty(), 1, RIGHT, (24, 9, 9)), 1, LEFT, (24, 9, 9)) > 0
+    middle = put(put(empty(), 1, RIGHT, (6, 3, 3)), 1, LEFT, (6, 3, 3)) > 0
+    hu = body()
+    hu[labels > 0], hu[inner], hu[middle] = cortex, medulla, pelvis
+    structures = measure(labels, hu, AFFINE)
+    assert contrast.phase(structures) == phase
+    codes = [one.code for one in doubts.judge(structures, labels, hu)[1]]
+    assert codes == (["contrast"] if phase in (contrast.PLAIN, contrast.CORTICOMEDULLARY) else [])
+
+
+def test_a_painted_tumor_has_no_chance_and_keeps_its_other_doubts():
+    from wpunet.certainty import kept
+
+    before, _ = judged(tumor(), chance=0.3)
+    labels = put(tumor(), TUMOR, (RIGHT[0], RIGHT[1], RIGHT[2] - 13), (6, 6, 6))
+    now, _ = judged(labels, hu=9)
+    found = {one.name: one for one in kept(now, before)}
+    assert found["left tumor 1"].certainty == 0.3
+    assert found["right tumor 2"].certainty is None
+    assert found["left kidney"].certainty == 0.95
+    assert found["right kidney"].certainty is None  # a part of it was painted over
+    assert replace(found["right tumor 2"], doubts=()).doubts == ()
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_cyst_of_a_phantom_is_called_what_it_is(seed):
+    """Marked as a tumor, as a network without a class for cysts does."""
+    from Testing import phantom
+
+    made = phantom.make(seed=seed, shape=(100, 160, 160), spacing=(3.0, 2.4, 2.4), tumors=0, cysts=2)
+    labels, _ = split_sides(np.where(made.labels == CYST, TUMOR, made.labels).astype(np.uint8), made.hu)
+    structures, warnings = doubts.judge(measure(labels, made.hu, made.affine), labels, made.hu)
+    found = [one for one in structures if one.kind == "tumor" and one.volume_ml > 0.5]
+    assert found
+    assert all("water" in one.doubts for one in found)
+    assert {one.name for one in found} <= {one.about for one in warnings}
+    assert any("a cyst?" in one.text for one in warnings)
