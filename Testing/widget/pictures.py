@@ -34,15 +34,15 @@ def main() -> None:
         desktop = Desktop(Path(folder))
         module = desktop.load_module()
         desk = Desk(desktop, module, engine=None, acknowledged=False)
-        ct = module.make_sample()
-        desk.choose("ct", ct)
         save(desk, "panel-first-use")
         desk.click("acknowledgeButton")
+        desk.click("sampleButton")
+        ct = desk.parameters.ct
         run(desk, "panel-running")
         save(desk, "panel-result")
         views = Views(ct, desk.parameters.segmentation)
-        tumor = desk.panel.results.structures[-1].centre_ras_mm
-        views.sheet(tumor, picture(desk)).save(SCREENSHOTS / "segmentation.png")
+        largest = next(one for one in desk.panel.results.structures if one.kind == "tumor")
+        views.sheet(largest.centre_ras_mm, picture(desk)).save(SCREENSHOTS / "segmentation.png")
         views.thumbnail().save(ICONS / "WPUNetPhantom.png")
         for section in ("correctSection", "optionsSection"):
             desk.open(section)
@@ -114,6 +114,7 @@ class Views:
             )
             for key in segments.GetSegmentIDs()
         ]
+        self.masks = [(mask, colour) for mask, colour in self.masks if mask.any()]
 
     def sheet(self, ras: tuple[float, float, float], panel: Image.Image) -> Image.Image:
         """The panel beside three slices through a place and the surfaces."""
@@ -172,9 +173,12 @@ class Views:
             mapper.ScalarVisibilityOff()
             actor.SetMapper(mapper)
             actor.GetProperty().SetColor(segments.GetSegment(key).GetColor())
+            actor.GetProperty().SetOpacity(self.segmentation.GetDisplayNode().GetSegmentOpacity3D(key))
             renderer.AddActor(actor)
         window.SetOffScreenRendering(1)
-        window.SetMultiSamples(8)
+        window.SetMultiSamples(0)  # which translucent surfaces in their true order need
+        window.SetAlphaBitPlanes(1)
+        renderer.SetUseDepthPeeling(True)
         window.SetSize(TILE, TILE)
         window.AddRenderer(renderer)
         camera = renderer.GetActiveCamera()

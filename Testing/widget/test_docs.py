@@ -41,3 +41,14 @@ def test_each_message_of_the_trouble_table_is_one_of_the_programs():
     for message in messages:
         words = re.sub(r"Python 3.9", "Python {has}", message)
         assert words in sources, message
+
+
+def test_a_picture_that_was_not_taken_in_slicer_says_so():
+    shown = 0
+    for document in (GUIDE, ROOT / "README.md"):
+        lines = document.read_text("utf-8").splitlines()
+        for at, line in enumerate(lines):
+            if re.search(r"Screenshots/(panel|segmentation)", line) and line.lstrip().startswith("!["):
+                assert lines[at + 2].lstrip().startswith("*Not taken in Slicer"), line
+                shown += 1
+    assert shown >= 6
