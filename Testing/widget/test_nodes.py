@@ -117,8 +117,7 @@ class TestSurfaces:
         assert opacity == {"kidney_right": 0.4, "kidney_left": 0.4, "tumor": 1.0}
 
     def test_stay_away_when_the_user_has_put_them_away(self, done):
-        done.ui.show3DButton.setChecked(True)
-        done.ui.show3DButton.setChecked(False)
+        done.click("show3DButton")
         done.segment()
         inside = done.parameters.segmentation.GetSegmentation()
         assert not inside.ContainsRepresentation(slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName())
