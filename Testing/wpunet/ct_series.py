@@ -1,10 +1,10 @@
-"""CT series as a scanner's archive gives them, written with pydicom: one file a slice, or one file of many frames."""
+"""CT series as a scanner's archive gives them, with a patient and a study, in any direction: one file a slice."""
 
 from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 # Columns: LPS directions along a row, down a column and from slice to slice
 AXIAL, AXIAL_UPWARDS = np.diag([1.0, 1, -1]), np.eye(3)
@@ -36,29 +36,6 @@ def write(folder, hu, spacing, directions=AXIAL, origin=(-40.0, -30.0, 100.0), *
                 setattr(image, keyword, value)
         _save(image, folder / f"{(k * 7) % 101:03}_{k}.dcm")  # no order by name
     return folder
-
-
-def write_frames(path, hu, spacing, order, directions=AXIAL, origin=(-40.0, -30.0, 100.0)):
-    """One enhanced CT file whose frames are the slices of ``hu`` in the order of their numbers ``order``."""
-    image = _patient(generate_uid(), generate_uid())
-    image.FrameOfReferenceUID = generate_uid()
-    image.SOPClassUID, image.SOPInstanceUID = EnhancedCTImageStorage, generate_uid()
-    image.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
-    image.InstanceNumber, image.NumberOfFrames = 1, len(order)
-    measures, plane, shared = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = list(spacing[1:]), spacing[0]
-    plane.ImageOrientationPatient = [*directions[:, 0], *directions[:, 1]]
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [plane]
-    image.SharedFunctionalGroupsSequence = [shared]
-    image.PerFrameFunctionalGroupsSequence = []
-    for k in order:
-        place, groups = Dataset(), Dataset()
-        place.ImagePositionPatient = list(np.array(origin) + directions[:, 2] * spacing[0] * k)
-        groups.PlanePositionSequence = [place]
-        image.PerFrameFunctionalGroupsSequence.append(groups)
-    _pixels(image, hu[list(order)])
-    _save(image, Path(path))
-    return Path(path)
 
 
 def _patient(study, series):

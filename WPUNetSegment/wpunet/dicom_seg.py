@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,15 @@ for library in ("highdicom", "pydicom"):  # what they would tell goes to nobody,
     logging.getLogger(library).addHandler(logging.NullHandler())
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the libraries' warnings on values that the standard does not allow: they are only passed on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@quiet()
 def segmentation(result: Result, *, fractional: bool = False) -> hd.seg.Segmentation:
     """The segmentation object of a result whose CT was DICOM.
 
@@ -81,7 +91,7 @@ def segmentation(result: Result, *, fractional: bool = False) -> hd.seg.Segmenta
 
 def write(path: Path, dataset: pydicom.Dataset) -> None:
     """An object into a file, whole or not at all; raises OutputError."""
-    with outputs.replacing(path) as temporary:
+    with quiet(), outputs.replacing(path) as temporary:
         dataset.save_as(temporary)
 
 
@@ -105,9 +115,7 @@ def source_images(volume: Volume) -> list[pydicom.Dataset]:
     several_frames = any(frame for _, frame in slices)
     if several_frames and len(paths) > 1:
         raise InputError(unfit(volume, "its frames are spread over several files"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on values that the standard does not allow; they are only passed on
-        images: list[pydicom.Dataset] = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    images: list[pydicom.Dataset] = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
     for name, image in zip(paths, images, strict=True):
         for keyword in MAY_BE_EMPTY:
             if image.get(keyword) is None:

@@ -17,7 +17,7 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
 from . import __version__
-from .dicom_seg import MAKER, MODEL, SERIES_NUMBER, UNICODE, coded, label_of, source_images
+from .dicom_seg import MAKER, MODEL, SERIES_NUMBER, UNICODE, coded, label_of, quiet, source_images
 from .labels import LEFT, RIGHT
 from .report import Report
 from .segment import Result
@@ -70,6 +70,7 @@ LENGTHS = (
 )
 
 
+@quiet()
 def measurement_report(result: Result, segmentation: hd.seg.Segmentation) -> hd.sr.Comprehensive3DSR:
     """The report of a result whose segmentation object was made; raises InputError where it cannot be made."""
     images = source_images(result.volume)
