@@ -283,7 +283,7 @@ def main() -> int:
     given = arguments.parse_args()
     try:
         segmenter = Segmenter(given.weights)
-        cases = _held_out(given.data, given.split, segmenter.weights) if given.data else []
+        cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []
         figures = evaluate(segmenter, cases, given.volumes, given.tumor_free)
         write(figures, given.output)
     except WpunetError as error:
@@ -295,7 +295,8 @@ def main() -> int:
     return 0
 
 
-def _held_out(data: Path, split: Path | None, weights: Weights) -> list[Case]:
+def held_out_cases(data: Path, split: Path | None, weights: Weights) -> list[Case]:
+    """The prepared slices of patients that the weights have not seen; raises InputError where nobody says who."""
     names = read_split(split)[1] if split else weights.card.get("held_out_patients", [])
     if not names:
         raise InputError(f"The card of {weights.path} names no held_out_patients; say with --split who they are.")

@@ -135,7 +135,7 @@ def test_the_cyst_of_a_phantom_is_called_what_it_is(seed):
     made = phantom.make(seed=seed, shape=(100, 160, 160), spacing=(3.0, 2.4, 2.4), tumors=0, cysts=2)
     labels, _ = split_sides(np.where(made.labels == CYST, TUMOR, made.labels).astype(np.uint8), made.hu)
     structures, warnings = doubts.judge(measure(labels, made.hu, made.affine), labels, made.hu)
-    found = [one for one in structures if one.kind == "tumor" and one.volume_ml > 0.5]
+    found = [one for one in structures if one.kind == "tumor" and one.volume_ml > 2]
     assert found
     assert all("water" in one.doubts for one in found)
     assert {one.name for one in found} <= {one.about for one in warnings}

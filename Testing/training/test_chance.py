@@ -1,0 +1,130 @@
+"""The chance of a marked tumor: fitted, told of others than it was fitted on, and put where the engine finds it."""
+
+import json
+
+import numpy as np
+import pytest
+from wpunet import bundle
+from wpunet.certainty import FEATURES, Certain, Chance, features
+from wpunet.errors import InputError
+from wpunet.labels import KIDNEY, TUMOR
+from wpunet.measure import parts
+from wpunet.predict import Maps
+from wpunet.preprocess import InPlaneGrid
+
+from Testing.training.test_evaluate import Oracle, drawn
+from training import chance
+from training.chance import Candidate
+
+TRUE = Chance(-1.0, (0.8, 0.5, -0.3))
+
+
+def drawn_candidates(count=3000, patients=300, seed=0):
+    """Marked bodies whose chance is known."""
+    g = np.random.default_rng(seed)
+    x = g.normal([2, 0, 3], [3, 2, 0.5], (count, 3))
+    is_tumor = g.random(count) < TRUE(x)
+    return [Candidate(f"p{k % patients:03}", x[k], bool(is_tumor[k])) for k in range(count)]
+
+
+def test_the_model_finds_the_chances_that_were_drawn():
+    candidates = drawn_candidates()
+    fitted, x = chance.fit(candidates), np.array([one.features for one in candidates])
+    assert np.abs(fitted(x) - TRUE(x)).mean() < 0.03
+
+
+def test_chances_are_told_by_other_patients():
+    """A patient whose tumors are all called what they are not does not change what is told of that patient."""
+    candidates = drawn_candidates(600, 30)
+    told = chance.told_by_others(candidates)
+    turned = [Candidate(one.patient, one.features, one.is_tumor ^ (one.patient == "p007")) for one in candidates]
+    own = np.array([one.patient == "p007" for one in candidates])
+    changed = np.abs(chance.told_by_others(turned) - told)
+    assert changed[own].max() < 1e-9
+    assert changed[~own].max() > 1e-3
+    assert np.isfinite(told).all()
+
+
+def test_reliability_of_honest_and_of_boastful_chances():
+    candidates = drawn_candidates()
+    is_tumor, told = np.array([one.is_tumor for one in candidates]), chance.told_by_others(candidates)
+    honest = chance.reliability(told, is_tumor)
+    assert honest["error"] < 0.04
+    assert sum(row["marked"] for row in honest["bands"]) == len(candidates)
+    assert chance.reliability(np.clip(told + 0.3, 0, 1), is_tumor)["error"] > 0.15
+
+
+def test_wilson():
+    assert chance.wilson(0.5, 100) == pytest.approx((0.404, 0.596), abs=1e-3)
+    assert chance.wilson(1.0, 10)[0] == pytest.approx(0.722, abs=1e-3)
+
+
+def test_all_of_one_kind_is_refused():
+    with pytest.raises(InputError, match="others that are not"):
+        chance.fit([one for one in drawn_candidates(200) if one.is_tumor])
+    with pytest.raises(InputError):
+        chance.fit([])
+
+
+def test_marked_tumors_of_slices_are_told_from_invented_ones(make_weights):
+    weights = bundle.load(make_weights())
+    case = drawn()
+    true = list(chance.of_slices(case, Oracle(), weights))
+    assert true
+    assert all(one.is_tumor and one.patient == case.name for one in true)
+    case.labels[case.labels == TUMOR] = KIDNEY
+    assert not any(one.is_tumor for one in chance.of_slices(case, Oracle(), weights))
+
+
+def test_all_is_written_and_the_engine_finds_the_model(tmp_path, make_weights):
+    weights = bundle.load(make_weights())
+    candidates = drawn_candidates(400, 40)
+    found = chance.summary(candidates, [*{one.patient for one in candidates}, "healthy"], weights)
+    assert (found["patients"], found["patients_without_marked_tumor"]) == (41, 1)
+    chance.write(found, candidates, tmp_path)
+    assert "41 patients" in (tmp_path / "chance.md").read_text()
+    assert (tmp_path / "reliability.png").read_bytes()[:4] == b"\x89PNG"
+    card = tmp_path / "weights.json"
+    card.write_text(json.dumps({"version": "1", "sha256": "a"}))
+    chance.into_card(json.loads((tmp_path / "chance.json").read_text()), card)
+    kept = json.loads(card.read_text())
+    assert kept["sha256"] == "a"
+    model, x = Chance.of_card(kept), np.array([one.features for one in candidates])
+    assert np.allclose(model(x), chance.fit(candidates)(x))
+    assert Chance.of_card({}) is None
+    assert Chance.of_card({"tumor_chance": {"features": ["other"], "offset": 0, "weights": [1]}}) is None
+    with pytest.raises(InputError, match="card"):
+        chance.into_card(found, tmp_path / "absent.json")
+
+
+def maps_of(ct, foreground, tumor):
+    grid = InPlaneGrid(ct.shape[1:], (1.6, 1.6), 1.6)
+    whole = tuple(slice(0, n) for n in ct.shape)
+    shape = (ct.shape[0], *grid.network_shape)
+    logits = [np.full(shape, -8.0, np.float16) for _ in range(2)]
+    for logit, values in zip(logits, (foreground, tumor), strict=True):
+        logit[:, : ct.shape[1], : ct.shape[2]] = values
+
+    class Region:
+        box = whole
+
+    return Maps(Region(), grid, 1, 3.0, *logits)
+
+
+def test_the_certainty_of_a_kidney_is_its_mean_probability_and_of_a_tumor_its_chance():
+    labels = np.zeros((12, 64, 64), np.uint8)
+    labels[2:10, 20:40, 10:30] = KIDNEY
+    labels[4:8, 26:34, 16:24] = TUMOR
+    even = np.log(3.0)  # three to one
+    kidney, tumor = parts(labels, np.diag([3.0, 1.6, 1.6, 1.0]))
+    assert Certain(maps_of(labels, even, -20.0), None)(kidney) == pytest.approx(0.75, abs=0.02)
+    maps = maps_of(labels, even, even)
+    assert Certain(maps, None)(kidney) == pytest.approx(0.75 * 0.25, abs=0.02)
+    assert Certain(maps, None)(tumor) is None
+    surest, mean, size = features(maps, tumor)
+    assert surest == pytest.approx(np.log(0.5625 / 0.4375), abs=0.03)
+    assert mean <= surest
+    assert size == pytest.approx(np.log(2 * np.sqrt(64 * 1.6**2 / np.pi)))
+    told = Chance(0.0, (1.0, 0.0, 0.0))
+    assert Certain(maps, told)(tumor) == pytest.approx(0.5625, abs=0.01)
+    assert len(FEATURES) == 3
