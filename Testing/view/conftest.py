@@ -11,15 +11,20 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
-from wpunet.labels import LEFT_KIDNEY
+from scipy import ndimage
+from wpunet.labels import KIDNEY, LEFT_KIDNEY, TUMOR
 
 from Testing import phantom
 
 ROOT = Path(__file__).resolve().parents[2]
+STAND_IN = Path(__file__).with_name("stand_in")
 SHOTS = ROOT / "build" / "view"  # what the pages looked like, for whoever wonders why a test failed
 KEEP_SECONDS, UPLOAD_MB = 8, 6  # a reload takes seconds on a busy machine
 PATIENCE = 240_000  # ms; a busy machine takes ten times what an idle one does
+SMALL = {"seed": 3, "shape": (30, 116, 144), "spacing": (8.0, 2.8, 2.8)}  # with a tumor
+HEALTHY = {"seed": 3, "shape": (28, 116, 144), "spacing": (8.0, 2.8, 2.8)}  # its truth is told without tumors
 CHROMIUM_OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -50,11 +55,14 @@ def require_parts(browser=True):
 
 
 class Server:
-    """``wpunet view`` as a user starts it."""
+    """``wpunet view`` as a user starts it; truth: a folder that ``keep_truth`` wrote, in place of the network."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, truth=None):
         command = [sys.executable, "-m", "wpunet", "view", "--no-browser", *map(str, arguments)]
         environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
+        if truth is not None:
+            environment["WPUNET_TEST_TRUTH"] = str(truth)
+            environment["PYTHONPATH"] = os.pathsep.join((str(STAND_IN), str(ROOT / "WPUNetSegment")))
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         self.address = re.search(r"http\S+", self.process.stdout.readline()).group(0)
 
@@ -87,12 +95,19 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments):
-    server = Server(*arguments)
+def serving(*arguments, truth=None):
+    server = Server(*arguments, truth=truth)
     try:
         yield server
     finally:
         server.stop()
+
+
+def launch(playwright):
+    """Chromium with scrollbars, as people have them."""
+    return playwright.chromium.launch(
+        executable_path=chromium(), args=CHROMIUM_OPTIONS, ignore_default_args=["--hide-scrollbars"]
+    )
 
 
 class Visitor:
@@ -110,16 +125,36 @@ class Visitor:
         self.page.get_by_text("Try it with the phantom").wait_for()
         return self
 
+    def anew(self):
+        """Make the page as it was when its CT was opened, or segmented."""
+        self.page.set_viewport_size({"width": 1280, "height": 800})
+        self.page.evaluate(
+            """async () => {
+              const { trame, wpunet } = window;
+              trame.state.update({PageState__hidden: false, PageState__uncertainty: false, PageState__error: "",
+                PageState__heeded: false, PageState__help: false, PageState__tool: "window"});
+              const large = trame.state.state.PageState__large;
+              if (large) await wpunet.ask("enlarge", large);
+              await wpunet.ask("use", "window");
+              await wpunet.ask("unmark", -1);
+              await wpunet.ask("reset");
+            }"""
+        )
+        self.page.locator("[data-view]").nth(3).wait_for()
+        self.rest()
+        self.complaints.clear()
+        return self
+
     def button(self, name):
         return self.page.get_by_role("button", name=name, exact=True)
 
     def sees(self, text):
         return self.page.get_by_text(text).first.wait_for()
 
-    def upload(self, path):
+    def upload(self, *paths, button="Open CT"):
         with self.page.expect_file_chooser() as chooser:
-            self.button("Open CT").click()
-        chooser.value.set_files(str(path))
+            self.button(button).click()
+        chooser.value.set_files([str(path) for path in paths] if len(paths) > 1 else str(paths[0]))
 
     def segment(self):
         self.button("Segment").click()
@@ -146,11 +181,57 @@ class Visitor:
         download.value.save_as(path)
         return path
 
+    def over(self, view):
+        """What is written over a view."""
+        return self.page.locator(f'[data-view="{view}"] .over-view').inner_text()
+
     def position(self, view):
         """Where a slice view stands: RAS mm along its normal."""
-        text = self.page.locator(".over-view", has_text=view).inner_text()
-        side, mm = re.search(r"([RLAPSI]) ([\d.]+) mm", text).groups()
+        side, mm = re.search(r"([RLAPSI]) ([\d.]+) mm", self.over(view)).groups()
         return float(mm) * (1 if side in "RAS" else -1)
+
+    def slice(self, view="Axial"):
+        """The number of the slice that a view shows."""
+        return int(re.search(rf"{view}\s+(\d+) of", self.over(view)).group(1))
+
+    def window(self):
+        """Width and level in HU, as they stand over the axial view."""
+        return tuple(map(int, re.search(r"W (-?\d+)\s+L (-?\d+)", self.over("Axial")).groups()))
+
+    def under_the_pointer(self, view="Axial"):
+        """HU and RAS mm under the pointer, as they stand over a view."""
+        hu, *places = re.search(
+            r"(-?\d+) HU\s+([RL] [\d.]+)\s+([AP] [\d.]+)\s+([SI] [\d.]+) mm", self.over(view)
+        ).groups()
+        return int(hu), [float(place[2:]) * (1 if place[0] in "RAS" else -1) for place in places]
+
+    def place(self, view, right=0.5, down=0.5):
+        """Pixels of the page at shares of a view's width and height."""
+        box = self.page.locator(f'[data-view="{view}"]').bounding_box()
+        return box["x"] + right * box["width"], box["y"] + down * box["height"]
+
+    def drag(self, view, start, end, button="left"):
+        """From one place of a view to another, both in shares of it."""
+        self.page.mouse.move(*self.place(view, *start))
+        self.page.mouse.down(button=button)
+        self.page.mouse.move(*self.place(view, *end), steps=6)
+        self.page.mouse.up(button=button)
+
+    def picture(self, view):
+        """What a view shows, without what is written over it: the address of its latest picture."""
+        return self.page.locator(f'[data-view="{view}"] img').get_attribute("src")
+
+    def rest(self, quiet=1.5):
+        """Wait until no view gets another picture."""
+        shown = "[...document.querySelectorAll('[data-view] img')].map((one) => one.src).join()"
+        last, since = None, time.monotonic()
+        end = since + 120
+        while time.monotonic() < since + quiet:
+            now = self.page.evaluate(shown)
+            if now != last:
+                last, since = now, time.monotonic()
+            assert time.monotonic() < end, "the views never rest"
+            time.sleep(0.1)
 
     def stroke(self, start, by, steps=4):
         """Draw a line in the axial view, from a place in shares of it, slowly as a hand does."""
@@ -165,9 +246,7 @@ class Visitor:
         self.page.mouse.up()
 
     def _axial(self, right, down):
-        """The axial view is the first; the place at shares of its width and height, in pixels of the page."""
-        box = self.page.locator(".layout-grid-item").first.bounding_box()
-        return box["x"] + right * box["width"], box["y"] + down * box["height"]
+        return self.place("Axial", right, down)
 
 
 def until(holds, what, seconds=120):
@@ -185,7 +264,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_OPTIONS)
+        browser = launch(playwright)
         yield browser
         browser.close()
 
@@ -197,13 +276,62 @@ def server():
         yield server
 
 
+@pytest.fixture(scope="session")
+def truth(tmp_path_factory):
+    """Answers in place of the network's, for CTs of these shapes: one with a tumor, one without, and the phantom."""
+    folder = tmp_path_factory.mktemp("truth")
+    keep_truth(folder, phantom.make(**SMALL))
+    keep_truth(folder, phantom.make(**HEALTHY))
+    return folder
+
+
+def keep_truth(folder, made):
+    """Write what stand_in/sitecustomize.py answers for a CT of the shape of ``made``."""
+    labels = made.labels.astype(np.uint8)
+    if labels.shape == HEALTHY["shape"]:
+        labels[labels == TUMOR] = KIDNEY
+    rim = ndimage.binary_dilation(labels > 0) ^ ndimage.binary_erosion(labels > 0)
+    for what, values in (("labels", labels), ("uncertainty", np.where(rim, 100, 0).astype(np.uint8))):
+        np.save(folder / f"{'x'.join(map(str, labels.shape))}_{what}.npy", values)
+
+
+@pytest.fixture(scope="session")
+def quick(truth):
+    """A server whose engine answers at once, and truly."""
+    require_parts(browser=False)
+    with serving("--upload-limit", UPLOAD_MB, "--device", "cpu", truth=truth) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def opened(browser, quick, small_ct):
+    """A page with the small CT, for all tests of a file."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    visitor = Visitor(page).open(quick.address)
+    visitor.upload(small_ct)
+    visitor.sees("30 × 116 × 144 voxels")
+    visitor.rest()
+    yield visitor
+    page.close()
+
+
 @pytest.fixture
 def visit(browser, server, request):
     """A function that opens a page of its own; afterwards its picture is kept and it is closed."""
+    yield from visits(browser, server, request)
+
+
+@pytest.fixture
+def call(browser, quick, request):
+    """``visit`` where the engine answers at once."""
+    yield from visits(browser, quick, request)
+
+
+def visits(browser, server, request):
     pages = []
 
-    def visit():
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
+    def visit(width=1280, height=800):
+        page = browser.new_page(viewport={"width": width, "height": height})
         pages.append(page)
         return Visitor(page).open(server.address)
 
@@ -218,7 +346,7 @@ def visit(browser, server, request):
 @pytest.fixture(scope="session")
 def small_ct(tmp_path_factory):
     """A CT that is read and segmented in a moment."""
-    made = phantom.make(seed=3, shape=(30, 116, 144), spacing=(8.0, 2.8, 2.8))
+    made = phantom.make(**SMALL)
     path = tmp_path_factory.mktemp("view") / "patient 7.nii.gz"
     phantom.save_nifti(made.hu, made.affine, path)
     return path

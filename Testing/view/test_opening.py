@@ -18,6 +18,11 @@ async def chunks(*parts):
         yield part
 
 
+async def upload(**files):
+    for name, parts in files.items():
+        yield name.replace("__", "/"), chunks(*parts)
+
+
 def zipped(path, **entries):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in entries.items():
@@ -27,16 +32,33 @@ def zipped(path, **entries):
 
 def test_an_upload_arrives_whole_and_its_share_is_told(tmp_path):
     told = []
-    asyncio.run(opening.receive(chunks(b"ab", b"cd"), tmp_path / "x", 4, MB, told.append))
-    assert (tmp_path / "x").read_bytes() == b"abcd"
+    path = asyncio.run(opening.receive(upload(x=[b"ab", b"cd"]), tmp_path, 4, MB, told.append))
+    assert path == tmp_path / "x"
+    assert path.read_bytes() == b"abcd"
     assert told == [50, 100]
+
+
+def test_a_folder_arrives_with_its_files_where_they_were_and_none_outside(tmp_path):
+    files = upload(**{"study__a__1.dcm": [b"1"], "study__..__..__evil": [b"2"], "__etc__passwd": [b"3"]})
+    path = asyncio.run(opening.receive(files, tmp_path / "in", None, MB, lambda _: None))
+    found = {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*") if one.is_file()}
+    assert found == {"in/study/a/1.dcm", "in/study/evil", "in/etc/passwd"}
+    assert path == tmp_path / "in"
+    one = upload(**{"study__a__1.dcm": [b"1"], "study__b__2.dcm": [b"2"]})
+    assert asyncio.run(opening.receive(one, tmp_path / "two", None, MB, lambda _: None)) == tmp_path / "two" / "study"
+
+
+def test_several_files_count_together_against_the_limit(tmp_path):
+    files = upload(**{f"study__{k}": [bytes(MB)] for k in range(3)})
+    with pytest.raises(InputError, match=r"of 2 MB.*--upload-limit"):
+        asyncio.run(opening.receive(files, tmp_path, None, 2 * MB, lambda _: None))
 
 
 @pytest.mark.parametrize("size", [3 * MB, None, 10])  # honest, silent and lying about its size
 def test_an_upload_beyond_the_limit_is_refused_whatever_it_says(tmp_path, size):
     parts = [bytes(MB)] * 3
     with pytest.raises(InputError, match=r"of 2 MB.*--upload-limit"):
-        asyncio.run(opening.receive(chunks(*parts), tmp_path / "x", size, 2 * MB, lambda _: None))
+        asyncio.run(opening.receive(upload(x=parts), tmp_path, size, 2 * MB, lambda _: None))
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "C:\\evil", "..\\evil"])
@@ -95,7 +117,7 @@ def test_series_of_a_zipped_folder_are_offered_and_read(tmp_path):
         ("patient 7.nii.gz", "patient 7.nii.gz"),
         ("../../etc/passwd", "_.._etc_passwd"),
         ("C:\\a\0.nii", "C__a_.nii"),
-        ("..", "upload"),
+        ("..", "CT"),
         ("ö" * 200 + ".nii.gz", "ö" * 93 + ".nii.gz"),
     ],
 )

@@ -89,25 +89,25 @@ def test_review_and_display(visit, small_ct, tmp_path):
     assert count >= 1
     visitor.sees(f"Tumor 1 of {count}")
     here = [visitor.position(view) for view in ("Axial", "Coronal", "Sagittal")]
-    page.mouse.move(600, 600)  # over the coronal view
-    page.mouse.move(610, 610)
-    page.wait_for_timeout(500)
+    page.mouse.move(*visitor.place("Coronal", 0.5, 0.4))
+    page.mouse.move(*visitor.place("Coronal"), steps=2)
+    until(lambda: "HU" in visitor.over("Coronal"), "the pointer to be noticed")
     page.keyboard.press("ArrowUp")
     until(lambda: abs(abs(visitor.position("Coronal") - here[1]) - 2.8) < 0.3, "one slice further")
     page.keyboard.press("n")
     until(lambda: visitor.position("Coronal") == here[1] or count > 1, "the tumor again")
 
     def picture():
-        return page.screenshot(clip={"x": 372, "y": 48, "width": 454, "height": 376})
+        return page.screenshot(clip=page.locator("[data-view=Axial]").bounding_box())
 
     still = settled(picture, page)
     page.get_by_label("Uncertainty").click()
     until(lambda: picture() != still, "the uncertainty to show")
     page.get_by_label("Uncertainty").click()
     until(lambda: picture() == still, "the uncertainty to go")
-    visitor.button("Bone").click()
+    page.keyboard.press("3")
     until(lambda: picture() != still, "another window")
-    visitor.button("Soft tissue").click()
+    page.keyboard.press("1")
     until(lambda: picture() == still, "the window before")
     visitor.button("Hide kidney tumor").click()
     until(lambda: picture() != still, "the tumor to go")
@@ -179,6 +179,7 @@ def test_two_pages_do_not_see_each_other(visit, small_ct, tmp_path):
     assert other.button("Segment").is_enabled()
     for visitor, own, foreign in ((one, "patient 7", "somebody else"), (other, "somebody else", "patient 7")):
         assert visitor.page.get_by_text(own).count() == 1
+        assert visitor.page.title().startswith(own)
         assert visitor.page.get_by_text(foreign).count() == 0
 
 
@@ -205,7 +206,7 @@ def test_files_that_cannot_be_opened_are_told_in_one_sentence(visit, small_ct, t
     ):
         visitor.upload(path)
         visitor.sees(says)
-        error = visitor.page.locator(".v-alert.text-error, .v-alert--variant-tonal").first.inner_text()
+        error = visitor.page.locator(".messages .v-alert").first.inner_text()
         assert str(tmp_path) not in error
         assert "/tmp" not in error
         visitor.page.get_by_role("alert").get_by_role("button", name="Close").click()

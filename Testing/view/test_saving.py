@@ -6,6 +6,7 @@ import zipfile
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 from wpunet import files
 from wpunet import volume as geometry
 from wpunet.errors import InputError
@@ -13,6 +14,7 @@ from wpunet.labels import together
 from wpunet_view import saving
 
 from Testing import phantom
+from Testing.wpunet.results import result_of
 
 
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "IPL"])
@@ -20,7 +22,7 @@ def test_label_maps_lie_on_the_grid_that_the_ct_came_on(made, labels, tmp_path, 
     phantom.save_nifti(made.hu, made.affine, tmp_path / "ct.nii.gz", axes)
     phantom.save_nifti(together(made.labels), made.affine, tmp_path / "truth.nii.gz", axes)
     volume = files.read(tmp_path / "ct.nii.gz")
-    saving.write(tmp_path / "saved.nii.gz", labels, volume, {})
+    saving.write(tmp_path / "saved.nii.gz", result_of(volume, labels))
     saved, truth = nib.load(tmp_path / "saved.nii.gz"), nib.load(tmp_path / "truth.nii.gz")
     assert np.array_equal(saved.affine, truth.affine)
     assert np.array_equal(saved.dataobj, truth.dataobj)
@@ -28,7 +30,7 @@ def test_label_maps_lie_on_the_grid_that_the_ct_came_on(made, labels, tmp_path, 
 
 def test_the_segmentation_for_slicer_keeps_the_sides(made, labels, tmp_path):
     volume = geometry.from_array(made.hu, made.affine, "x")
-    saving.write(tmp_path / "x.seg.nrrd", labels, volume, {})
+    saving.write(tmp_path / "x.seg.nrrd", result_of(volume, labels))
     header = (tmp_path / "x.seg.nrrd").read_bytes().split(b"\n\n")[0].decode()
     assert "Segment2_Name:=left kidney" in header
     assert np.array_equal(files.read(tmp_path / "x.seg.nrrd").hu, labels)
@@ -37,7 +39,7 @@ def test_the_segmentation_for_slicer_keeps_the_sides(made, labels, tmp_path):
 def test_the_training_reads_the_training_case(made, labels, tmp_path):
     prepare = pytest.importorskip("training.prepare", reason="needs the extra train")
     volume = geometry.from_array(made.hu, made.affine, "patient 7/8")
-    saving.write(tmp_path / "x.zip", labels, volume, {})
+    saving.write(tmp_path / "x.zip", result_of(volume, labels))
     with zipfile.ZipFile(tmp_path / "x.zip") as archive:
         archive.extractall(tmp_path)
     folder = tmp_path / "patient_7_8"
@@ -53,14 +55,29 @@ def test_a_case_that_the_training_would_refuse_is_not_saved(made, labels, tmp_pa
     affine[:, 2] *= 1.2
     volume = geometry.from_array(made.hu, affine, "x")
     with pytest.raises(InputError, match=r"not square \(5.00 x 6.00 mm\)"):
-        saving.write(tmp_path / "x.zip", labels, volume, {})
+        saving.write(tmp_path / "x.zip", result_of(volume, labels))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_report_is_json(made, labels, tmp_path):
     volume = geometry.from_array(made.hu, made.affine, "x")
-    saving.write(tmp_path / "x.json", labels, volume, {"structures": []})
-    assert json.loads((tmp_path / "x.json").read_text()) == {"structures": []}
+    saving.write(tmp_path / "x.json", result_of(volume, labels), corrected=True)
+    told = json.loads((tmp_path / "x.json").read_text())
+    assert told["corrected_by_hand"]
+    assert [one["name"] for one in told["structures"]][:2] == ["right kidney", "left kidney"]
+
+
+def test_table_picture_and_uncertainty_are_saved(made, labels, tmp_path):
+    volume = geometry.from_array(made.hu, made.affine, "x")
+    result = result_of(volume, labels)
+    for kind in saving.KINDS:
+        if not kind.dicom:
+            saving.write(tmp_path / f"x.{kind.ending}", result)
+    lines = (tmp_path / "x.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(result.report.structures)
+    assert np.asarray(nib.load(tmp_path / "x.uncertainty.nii.gz").dataobj).max() == pytest.approx(51 / 255)
+    assert np.asarray(nib.load(tmp_path / "x.nii.gz").dataobj).max() == 2  # the label map, not the uncertainty
+    assert Image.open(tmp_path / "x.png").size[0] > 500
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,36 @@ def test_segments_hold_the_labels_and_stand_where_the_ct_stands(app, scene, made
     assert node.GetSegmentation().GetNumberOfLayers() == 1
 
 
+def test_tumors_are_seen_through_the_kidneys(app, scene, made, labels):
+    scene.show_ct(geometry.from_array(made.hu, made.affine, "x"))
+    scene.show_labels(labels)
+    display = app.scene.GetFirstNodeByClass("vtkMRMLSegmentationNode").GetDisplayNode()
+    assert display.GetSegmentOpacity3D("kidney_left") < 0.5
+    assert display.GetSegmentOpacity3D("kidney_right") < 0.5
+    assert display.GetSegmentOpacity3D("tumor") == 1
+    scene.set_segments_visible(False)
+    assert not display.GetVisibility()
+
+
+@pytest.mark.parametrize(("normal", "axis"), [(2, 0), (1, 1), (0, 2)])  # RAS axis, the engine's axis
+def test_a_round_region_holds_the_voxels_of_its_slice(scene, normal, axis):
+    from wpunet_view.scene import circle
+
+    hu = np.random.default_rng(1).integers(-100, 300, (20, 40, 50)).astype(np.int16)
+    affine = np.array([[0, 0, -1.5, 40], [0, -2.0, 0, 30], [-3.0, 0, 0, 20], [0, 0, 0, 1]])
+    volume = geometry.from_array(hu, affine, "x")
+    at = np.array([10, 20, 25])
+    centre = volume.affine[:3, :3] @ at + volume.affine[:3, 3]
+    index = np.stack(np.meshgrid(*map(np.arange, hu.shape), indexing="ij"), -1)
+    away = np.linalg.norm((index - at) * volume.spacing, axis=-1)
+    inside = (away <= 9.1) & (index[..., axis] == at[axis])
+    assert sorted(circle(volume, centre, 9.1, normal)) == sorted(hu[inside])
+    scene.show_ct(volume)
+    told = scene.measured("region", centre, centre + 9.1 * np.eye(3)[normal - 1], normal)
+    assert told.startswith(f"{hu[inside].mean():.0f} ± {hu[inside].std():.0f} HU")
+    assert scene.measured("ruler", centre, centre + np.array([3, 4, 0]), normal) == "5.0 mm"
+
+
 def test_edits_reach_the_labels_and_not_the_engines_answer(app, scene, made, labels):
     from slicer import util
 

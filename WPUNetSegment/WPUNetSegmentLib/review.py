@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from scipy import ndimage
 from slicer.i18n import tr as _
+from wpunet import places
+from wpunet.places import Point
 from wpunet.structure import Structure
-
-Point = tuple[float, float, float]
-CUBE_MM = 8.0  # uncertainty is averaged over cubes of this size: single voxels on an outline mean little
-APART_MM = 20.0  # places nearer to each other than this are one
-MOST = 10
 
 
 @dataclass(frozen=True)
@@ -65,51 +61,20 @@ def least_certain(structures: Sequence[Structure]) -> list[Place]:
 
 
 def uncertain_places(uncertainty: np.ndarray, affine: np.ndarray) -> list[Place]:
-    """The places of highest uncertainty, the highest first, at most ``MOST``.
+    """The places of highest uncertainty, the highest first.
 
     uncertainty: (k, j, i), 0 (sure) to 1; affine: (4, 4), (i, j, k, 1) -> RAS mm
     """
-    steps = np.maximum(1, np.round(CUBE_MM / np.linalg.norm(affine[:3, :3], axis=0)).astype(int))[::-1]  # k, j, i
-    cubes = _averaged(uncertainty, steps)
-    peaks = np.argwhere((cubes == ndimage.maximum_filter(cubes, size=3)) & (cubes > 0))
-    peaks = peaks[np.argsort(-cubes[tuple(peaks.T)], kind="stable")]
-    centres = ((peaks + 0.5) * steps - 0.5)[:, ::-1]  # i, j, k
-    points = centres @ affine[:3, :3].T + affine[:3, 3]
-    found = _apart(points)
+    found = places.uncertain_places(uncertainty, affine[:, [2, 1, 0, 3]])
     return [
         Place(
             _("Uncertain place {number} of {count}: {level:.0%} uncertain").format(
-                number=number, count=len(found), level=float(cubes[tuple(peaks[at])])
+                number=number, count=len(found), level=level
             ),
-            _point(points[at]),
+            ras,
         )
-        for number, at in enumerate(found, 1)
+        for number, (level, ras) in enumerate(found, 1)
     ]
-
-
-def _apart(points: np.ndarray) -> list[int]:
-    """Which of the points (n, 3) to keep: from the first on each that is not near to one kept before."""
-    kept: list[int] = []
-    for at, point in enumerate(points):
-        if len(kept) == MOST:
-            break
-        if all(np.linalg.norm(point - points[other]) >= APART_MM for other in kept):
-            kept.append(at)
-    return kept
-
-
-def _averaged(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Means over whole cubes of ``steps`` voxels, one axis after the other; the rest at the far ends is left out."""
-    for axis, step in enumerate(steps):
-        count = max(1, values.shape[axis] // step)
-        step = min(int(step), values.shape[axis])
-        front = np.moveaxis(values, axis, 0)[: count * step]
-        values = np.moveaxis(front.reshape(count, step, *front.shape[1:]).mean(1, dtype=np.float32), 0, axis)
-    return values
-
-
-def _point(ras: np.ndarray) -> Point:
-    return float(ras[0]), float(ras[1]), float(ras[2])
 
 
 def show(ras: Point, node: Any) -> None:

@@ -53,11 +53,12 @@ def quiet() -> Iterator[None]:
 
 
 @quiet()
-def segmentation(result: Result, *, fractional: bool = False) -> hd.seg.Segmentation:
+def segmentation(result: Result, *, fractional: bool = False, corrected: bool = False) -> hd.seg.Segmentation:
     """The segmentation object of a result whose CT was DICOM.
 
     fractional: a voxel of a segment holds its certainty in place of yes: 255 is 1, and 1 is the least, so that what is
     more than 0 is the same voxels.
+    corrected: somebody has changed the labels by hand
     Raises InputError where the CT was no DICOM or its files lack what an object of the same study needs.
     """
     images = source_images(result.volume)
@@ -67,7 +68,7 @@ def segmentation(result: Result, *, fractional: bool = False) -> hd.seg.Segmenta
             source_images=images,
             pixel_array=values,
             segmentation_type="FRACTIONAL" if fractional else "BINARY",
-            segment_descriptions=_segments(result),
+            segment_descriptions=_segments(result, corrected),
             series_instance_uid=hd.UID(),
             series_number=SERIES_NUMBER,
             sop_instance_uid=hd.UID(),
@@ -170,12 +171,12 @@ def algorithm(result: Result) -> hd.AlgorithmIdentificationSequence:
     )
 
 
-def _segments(result: Result) -> list[hd.seg.SegmentDescription]:
+def _segments(result: Result, corrected: bool) -> list[hd.seg.SegmentDescription]:
     """One description for each structure of the report; the two kidneys, empty, where nothing was found."""
     wanted = [(one.name, one.kind, one.side) for one in result.report.structures]
     wanted = wanted or [("right kidney", "kidney", "right"), ("left kidney", "kidney", "left")]
     return [
-        _segment(number, name, label_of(kind, side), side, algorithm(result))
+        _segment(number, name, label_of(kind, side), side, algorithm(result), corrected)
         for number, (name, kind, side) in enumerate(wanted, 1)
     ]
 
@@ -195,14 +196,19 @@ def segment_numbers(labels: np.ndarray, affine: np.ndarray) -> np.ndarray:
 
 
 def _segment(
-    number: int, name: str, label: Label, side: str, algorithm: hd.AlgorithmIdentificationSequence
+    number: int,
+    name: str,
+    label: Label,
+    side: str,
+    algorithm: hd.AlgorithmIdentificationSequence,
+    corrected: bool,
 ) -> hd.seg.SegmentDescription:
     made = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name,
         segmented_property_category=coded(label.category),
         segmented_property_type=coded(label.type),
-        algorithm_type="AUTOMATIC",
+        algorithm_type="SEMIAUTOMATIC" if corrected else "AUTOMATIC",
         algorithm_identification=algorithm,
         tracking_uid=hd.UID(),
         tracking_id=name,

@@ -4,34 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import os
-from functools import partial
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from trame.app import TrameApp
+from trame_rca import module as trame_rca_module
 from trame_server.utils.typed_state import TypedState
 from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.core import SlicerApp
-from vtkmodules.vtkCommonCore import vtkCommand
-from wpunet import __version__, certainty, check, doubts, measure, report, structure
+from wpunet import __version__, check
 from wpunet.errors import InputError, WpunetError
+from wpunet.pace import Pace
 from wpunet.volume import Volume
 
-from . import opening, saving, views
+from . import opening, saving
+from .hand import Hand
 from .page import Page
 from .run import Run
-from .scene import Scene
-from .state import Choice, PageState, Row
+from .scene import WINDOWS, Scene
+from .state import Choice, PageState
+
+if TYPE_CHECKING:
+    from .findings import Findings
 
 WWW = Path(__file__).with_name("www")
+TITLE = "WPUNetSegment"
+NO_NAME = "CT without a name"
 REST_SECONDS = 0.6  # without an edit, before the segments are measured again
 POLL_SECONDS = 0.15
 
 
 class Application(TrameApp):
-    """Owns scene, run and state; the page calls its public methods.
+    """Owns scene, hand, run and state; the page calls its public methods.
 
     settings: of the command line: device, threads, weights, upload_limit (bytes)
     folder:   the session's own, for everything that is written
@@ -41,38 +50,49 @@ class Application(TrameApp):
         super().__init__()
         self.settings, self.folder = settings, folder
         self.server.enable_module(trame_slicer_module)
+        self.server.enable_module(trame_rca_module)
         name = f"wpunet_{__version__}"
-        self.server.enable_module({"serve": {name: str(WWW)}, "scripts": [f"{name}/page.js"]})
-        self.state.trame__title = "WPUNetSegment"
+        scripts = [f"{name}/{script}" for script in ("page.js", "marks.js", "names.js")]
+        self.server.enable_module({"serve": {name: str(WWW)}, "scripts": scripts})
+        self.state.trame__title = TITLE
         self.state.trame__favicon = "data:,"
         self._typed = TypedState(self.state, PageState)
         self.data: PageState = self._typed.data
         self._slicer = SlicerApp()
-        self._scene = Scene(self._slicer)
+        self._scene = Scene(self._slicer, self._windowed)
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
-        manager = views.four_views(self._slicer, self.server)
-        self._editor_logic.set_ui(Page(self.server, self, manager).tools)
-        self._last_view = views.AXIAL
-        for view in self._slicer.view_manager.get_slice_views():
-            over = partial(self._over, view.get_singleton_tag())
-            view.interactor().AddObserver(vtkCommand.MouseMoveEvent, over, 100.0)  # before Slicer's tools, which end it
+        self.hand = Hand(self.server, self._slicer, self._scene, self.data)
+        self._editor_logic.set_ui(Page(self.server, self, self.hand.views.manager).tools)
         self._typed.bind_changes(
             {
-                self._typed.name.window: self._on_window,
-                self._typed.name.uncertainty: self._on_uncertainty,
+                self._typed.name.window: self._on_preset,
+                self._typed.name.uncertainty: self._scene.set_uncertainty_visible,
+                self._typed.name.doubt_opacity: self._scene.set_uncertainty_opacity,
+                self._typed.name.hidden: lambda hidden: self._scene.set_segments_visible(not hidden),
             }
         )
         self._slicer.segmentation_editor.segmentation_modified.connect(self._edited)
-        self.server.trigger("key")(self.key)
-        self.server.trigger("upload_broke")(self.upload_broke)
+        hand = self.hand
+        for asked, does in {
+            "key": self.key,
+            "upload_broke": self.upload_broke,
+            "roll": hand.roll,
+            "enlarge": hand.enlarge,
+            "reset": hand.reset,
+            "fit": hand.fit,
+            "use": hand.use,
+            "mark": hand.mark,
+            "unmark": hand.unmark,
+            "seen": hand.views.painter.seen,
+        }.items():
+            self.server.trigger(asked)(does)
         self._volume: Volume | None = None
         self._run: Run | None = None
-        self._answer: np.ndarray | None = None  # the engine's labels, before corrections
-        self._doubt: np.ndarray | None = None
-        self._told: dict[str, Any] = {}  # the engine's report
-        self._report: dict[str, Any] = {}  # of the segments as they are
-        self._base_warnings: tuple[structure.Caution, ...] = ()
+        self._pace = Pace()
+        self._findings: Findings | None = None
+        self._base_warnings: tuple[str, ...] = ()
         self._sources: list[opening.Source] = []
+        self._uploads = 0
         self._edited_at: float | None = None
         self._tasks: set[asyncio.Task] = set()
 
@@ -80,6 +100,7 @@ class Application(TrameApp):
         """End the engine's process, if one runs."""
         if self._run is not None:
             self._run.close()
+        self.hand.views.painter.close()
 
     # Opening
 
@@ -97,11 +118,13 @@ class Application(TrameApp):
             with self.state:
                 self.segment()
 
-    async def receive(self, name: str, chunks: Any, size: int | None) -> None:
-        """Take an upload in, and show the CT in it."""
-        folder = self.folder / "upload"
+    async def receive(
+        self, name: str, parts: AsyncIterator[tuple[str, AsyncIterator[bytes]]], size: int | None
+    ) -> None:
+        """Take an upload of one file or several in, and show the CT in it."""
+        self._uploads += 1
+        folder = self.folder / f"{opening.UPLOAD}{self._uploads}"
         opening.empty(folder)
-        path = folder / opening.local_name(name)
 
         def told(share: int) -> None:
             if share != self.data.share:
@@ -111,7 +134,7 @@ class Application(TrameApp):
         with self.state:
             self.data.error, self.data.busy, self.data.share = "", f"Uploading {name}", 0
         try:
-            await opening.receive(chunks, path, size, self.settings["upload_limit"], told)
+            path = await opening.receive(parts, folder, size, self.settings["upload_limit"], told)
         except (WpunetError, OSError) as error:
             self.tell(str(error))
         else:
@@ -131,11 +154,10 @@ class Application(TrameApp):
     async def _offer(self, path: Path) -> None:
         """Read the CT in ``path``, or let the user choose where there are several."""
         with self.state:
-            self.data.error, self.data.busy, self.data.share = "", f"Reading {path.name}", -1
+            self.data.error, self.data.busy, self.data.share = "", f"Reading {self._called(path)}", -1
+        unpacked = self.folder / f"{opening.UPLOAD}{self._uploads}-unpacked"
         try:
-            self._sources = await asyncio.to_thread(
-                opening.sources, path, self.folder / "unpacked", self.settings["upload_limit"]
-            )
+            self._sources = await asyncio.to_thread(opening.sources, path, unpacked, self.settings["upload_limit"])
         except WpunetError as error:
             self.tell(str(error))
             return
@@ -147,7 +169,7 @@ class Application(TrameApp):
             self.data.choices = [Choice(source.title, number) for number, source in enumerate(self._sources)]
 
     async def _read(self, source: opening.Source) -> None:
-        await self._open(f"Reading {source.path.name}", opening.read, source)
+        await self._open(f"Reading {self._called(source.path)}", opening.read, source)
 
     async def _open(self, busy: str, read: Any, *arguments: Any) -> None:
         self.cancel()
@@ -161,26 +183,51 @@ class Application(TrameApp):
         with self.state:
             self._show(volume, warnings)
         self.tell()
+        await asyncio.to_thread(self._forget_uploads)
 
     def _show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
-        self._volume, self._base_warnings = volume, tuple(structure.Caution("input", text) for text in warnings)
-        self._answer = self._doubt = None
-        self._told, self._report = {}, {}
         data = self.data
-        data.segmented = data.corrected = data.uncertainty = False
-        data.rows, data.tumors, data.tumor = [], 0, 0
-        data.window = "Soft tissue"
-        self._scene.show_ct(volume)
-        data.case = volume.name
+        self._findings = None
+        data.segmented = data.corrected = data.uncertainty = data.hidden = False
+        data.rows, data.tumors, data.tumor, data.places, data.place = [], 0, 0, 0, 0
+        data.unnamed, data.name = not volume.name, ""
+        self._volume, self._base_warnings = replace(volume, name=volume.name or NO_NAME), warnings
+        self.hand.show(self._volume)
+        self._scene.show_ct(self._volume)
+        self._called_now()
+        data.dicom = bool(volume.grid.slices)
         data.size = (
             f"{' × '.join(map(str, volume.hu.shape))} voxels of {' × '.join(f'{mm:.2f}' for mm in volume.spacing)} mm"
         )
-        data.warnings = list(warnings)
+        data.warnings, data.heeded = list(warnings), False
+
+    def name_case(self, name: str) -> None:
+        """What the user calls a CT whose file does not say."""
+        self.data.unnamed = False
+        if name.strip() and self._volume is not None:
+            self._volume = replace(self._volume, name=name.strip()[:80])
+            self._called_now()
+
+    def _called_now(self) -> None:
+        assert self._volume is not None
+        self.data.case = self._volume.name
+        self.state.trame__title = f"{self._volume.name} – {TITLE}"
+
+    def _called(self, path: Path) -> str:
+        """A file or folder as the user knows it."""
+        return "the files" if path.name.startswith(opening.UPLOAD) else path.name
+
+    def _forget_uploads(self) -> None:
+        """Only the files of the CT that is shown are needed still, for what refers to them."""
+        latest = f"{opening.UPLOAD}{self._uploads}"
+        for folder in self.folder.glob(f"{opening.UPLOAD}*"):
+            if folder.name not in (latest, f"{latest}-unpacked"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def tell(self, error: str = "") -> None:
         """Nothing goes on any more; ``error`` is one sentence for the user where something went wrong."""
-        for part in ("upload", "unpacked"):  # folders that the user never saw
-            error = error.replace(f"{self.folder / part}{os.sep}", "")
+        for folder in self.folder.glob(f"{opening.UPLOAD}*"):  # folders that the user never saw
+            error = error.replace(f"{folder}{os.sep}", "").replace(str(folder), "The upload")
         with self.state:
             self.data.busy, self.data.share, self.data.error, self.data.log = "", -1, error, ""
 
@@ -203,16 +250,17 @@ class Application(TrameApp):
         self._later(self._segment())
 
     async def _segment(self) -> None:
-        volume = self._volume
+        assert self._volume is not None
+        hu, result = self._volume.hu, None
         try:
-            run = self._run = Run(self._scene, self.folder, self.settings, full=self.data.full, flips=self.data.flips)
+            options = {"full": self.data.full, "flips": self.data.flips}
+            run = self._run = Run(self._scene, self.folder, self.settings, self._pace, **options)
             while run.goes_on():
                 with self.state:
                     self.data.fraction, self.data.stage, self.data.left = 100 * run.fraction, run.stage, run.left
                 await asyncio.sleep(POLL_SECONDS)
             result = await asyncio.to_thread(run.result)
         except (WpunetError, OSError) as error:
-            result = None
             with self.state:
                 self.data.error, self.data.log = str(error), self._run.log if self._run else ""
         finally:
@@ -221,24 +269,33 @@ class Application(TrameApp):
             self._run = None
             with self.state:
                 self.data.running = False
-        if result is not None and volume is self._volume:
+        if result is not None and hu is self._volume.hu:
             await self._show_result(*result)
 
     async def _show_result(self, answer: np.ndarray, doubt: np.ndarray, told: dict[str, Any]) -> None:
+        from .findings import Findings  # what measures takes 0.4 s to load
+
+        assert self._volume is not None
+        self._findings = Findings(answer, doubt, told, self._base_warnings)
+        places = await asyncio.to_thread(self._findings.uncertain_places, self._volume)
         with self.state:
-            self._answer, self._doubt, self._told = answer, doubt, told
             self._scene.show_labels(answer)
             self._scene.show_uncertainty(doubt)
             self._scene.set_uncertainty_visible(self.data.uncertainty)
+            self._scene.set_uncertainty_opacity(self.data.doubt_opacity)
+            self._scene.set_segments_visible(not self.data.hidden)
             shown = self._editor_logic.data.segment_display
             shown.show_3d, shown.opacity_3d.is_disabled = True, False
             self._slicer.segmentation_editor.set_surface_representation_enabled(True)
             self._scene.reset_3d_view()
             self.data.segmented = True
+            self.data.places, self.data.place, self.data.tumor = len(places), 0, 0
         await self._measure()
-        if self.data.tumors:
-            with self.state:
+        with self.state:
+            if self.data.tumors:
                 self.next_tumor(1)
+            elif self.data.rows:  # kidneys only, or cysts too: the larger kidney
+                self.jump(max(self.data.rows, key=lambda one: (one.kind == "kidney", float(one.volume.lstrip("> ")))))
 
     def cancel(self) -> None:
         """Stop the engine; what was shown before stays."""
@@ -250,7 +307,7 @@ class Application(TrameApp):
 
     def _edited(self) -> None:
         """A segment has changed; measure once the hand rests."""
-        if self._answer is None:
+        if self._findings is None:
             return
         waiting = self._edited_at is not None
         self._edited_at = asyncio.get_running_loop().time()
@@ -266,79 +323,81 @@ class Application(TrameApp):
 
     async def _measure(self) -> None:
         """Table, warnings and report for the segments as they are."""
-        volume, answer = self._volume, self._answer
-        if volume is None or answer is None:
+        volume, findings = self._volume, self._findings
+        if volume is None or findings is None:
             return
-        now = self._scene.labels()
-        structures, about_these = await asyncio.to_thread(_measured, now, volume, self._told)
-        if volume is not self._volume:
+        result = await asyncio.to_thread(findings.measured, volume, self._scene.labels())
+        if findings is not self._findings:
             return
-        corrected = not np.array_equal(now, answer)
-        of_run = [one for one in report.cautions_of(self._told) if one.code in doubts.OF_RUN]
-        warnings = tuple(dict.fromkeys((*self._base_warnings, *of_run, *about_these)))
-        place = report.places(volume.grid.affine)
-        self._report = self._told | {
-            "case": volume.name,
-            "input": report.input_of(volume.path, volume.series, volume.grid.shape, volume.grid.affine),
-            "structures": [structure.plain(one, place) for one in structures],
-            "warnings": [report.plain_caution(one) for one in warnings],
-            "corrected_by_hand": corrected,
-        }
-        with self.state:
-            self.data.rows = [_row(one) for one in structures]
-            self.data.tumors = sum(one.kind == "tumor" for one in structures)
-            self.data.tumor = min(self.data.tumor, self.data.tumors)
-            self.data.corrected, self.data.warnings = corrected, [one.text for one in warnings]
+        from .findings import row
 
-    def jump(self, at: list[float]) -> None:
-        """Show a place, RAS mm, in the slice views."""
+        structures, warnings = result.report.structures, [str(one) for one in result.report.warnings]
+        with self.state:
+            data = self.data
+            data.rows = [row(one) for one in structures]
+            data.tumors = sum(one.kind == "tumor" for one in structures)
+            data.tumor = min(data.tumor, data.tumors)
+            data.corrected = findings.corrected
+            if warnings != data.warnings:
+                data.warnings, data.heeded = warnings, False
+
+    def jump(self, to: Any) -> None:
+        """Show a row of the table in the slice views, or a line of it as the page holds it."""
+        at, extent = (to["at"], to["extent"]) if isinstance(to, dict) else (to.at, to.extent)
         x, y, z = at
-        self._scene.jump((x, y, z))
+        self._scene.go_to((x, y, z), extent)
 
     def next_tumor(self, by: int) -> None:
         """Go ``by`` tumors on, largest first, round and round."""
-        found = [row for row in self.data.rows if row.kind == "tumor"]
+        found = [one for one in self.data.rows if one.kind == "tumor"]
         if found:
-            at = (self.data.tumor - 1 + by) % len(found) if self.data.tumor else (0 if by > 0 else len(found) - 1)
-            self.data.tumor = at + 1
-            self.jump(found[at].at)
+            self.data.tumor = _round(self.data.tumor, by, len(found))
+            self.jump(found[self.data.tumor - 1])
+
+    def next_place(self, by: int) -> None:
+        """Go ``by`` uncertain places on, the most uncertain first, and show how uncertain they are."""
+        if self._findings is not None and self._findings.places:
+            self.data.place = _round(self.data.place, by, len(self._findings.places))
+            self.data.uncertainty = True
+            self._scene.go_to(self._findings.places[self.data.place - 1], (0, 0, 0))
 
     def key(self, name: str, value: int = 0) -> None:
         """A key of the page."""
-        if name == "slices" and self._volume is not None:
-            self._scene.step(self._last_view, value)
-        elif name in ("n", "p"):
+        if self.hand.key(name, value) or not self.data.segmented:
+            return
+        if name in ("n", "p"):
             self.next_tumor(1 if name == "n" else -1)
-        elif name == "u" and self.data.segmented:
+        elif name == "d":
+            self.next_place(1)
+        elif name == "u":
             self.data.uncertainty = not self.data.uncertainty
-        elif name in ("undo", "redo") and self.data.segmented:
+        elif name in ("undo", "redo"):
             stack = self._slicer.segmentation_editor.undo_stack
             if stack.can_undo() if name == "undo" else stack.can_redo():
                 getattr(stack, name)()
 
-    def _over(self, view: str, *_: Any) -> None:
-        self._last_view = view
+    def _on_preset(self, name: str) -> None:
+        if self._volume is not None and name in WINDOWS:
+            self._scene.set_window(*WINDOWS[name])
 
-    def _on_window(self, name: str) -> None:
-        if self._volume is not None:
-            self._scene.set_window(name)
-
-    def _on_uncertainty(self, visible: bool) -> None:
-        if self._doubt is not None:
-            self._scene.set_uncertainty_visible(visible)
+    def _windowed(self, width: int, level: int) -> None:
+        with self.state:
+            self.data.width, self.data.level = width, level
+            self.data.window = next((name for name, values in WINDOWS.items() if values == (width, level)), "")
 
     # Saving
 
     async def saved(self, ending: str) -> Path:
         """A file of the segments as they are now; raises InputError when there are none, OutputError on a full disk."""
-        if self._volume is None or self._answer is None or ending not in {kind.ending for kind in saving.KINDS}:
+        if self._findings is None or ending not in {kind.ending for kind in saving.KINDS}:
             raise InputError("There is nothing of this kind to save yet; segment a CT first.")
         await self._measure()
+        result = self._findings.result
+        assert result is not None
         folder = self.folder / "saved"
         folder.mkdir(exist_ok=True)
-        path = folder / f"{saving.file_name(self._volume.name)}.{ending}"
-        now = self._scene.labels()
-        await asyncio.to_thread(saving.write, path, now, self._volume, dict(self._report))
+        path = folder / f"{saving.file_name(result.volume.name)}.{ending}"
+        await asyncio.to_thread(saving.write, path, result, corrected=self._findings.corrected)
         return path
 
     def _later(self, work: Any) -> None:
@@ -348,22 +407,6 @@ class Application(TrameApp):
         task.add_done_callback(self._tasks.discard)
 
 
-def _measured(
-    labels: np.ndarray, volume: Volume, told: dict[str, Any]
-) -> tuple[tuple[structure.Structure, ...], tuple[structure.Caution, ...]]:
-    """The segments as they are; certain only where they are what the engine told of."""
-    structures = measure.measure(labels, volume.hu, volume.affine)
-    structures = certainty.kept(structures, report.structures_of(told))
-    return doubts.judge(structures, labels, volume.hu)
-
-
-def _row(one: structure.Structure) -> Row:
-    return Row(
-        name=f"{'? ' if one.doubts else ''}{one.name}",
-        kind=one.kind,
-        volume=f"{'> ' if one.touches_border else ''}{one.volume_ml:.1f}",
-        diameter=f"{one.size.mm:.0f}",
-        hu=f"{one.mean_hu:.0f}",
-        certainty="" if one.certainty is None else f"{one.certainty:.0%}",
-        at=list(one.centre_ras_mm),
-    )
+def _round(at: int, by: int, count: int) -> int:
+    """From the ``at``-th of ``count`` (0: none yet) so many on, round and round; from 1."""
+    return (at - 1 + by) % count + 1 if at else (1 if by > 0 else count)

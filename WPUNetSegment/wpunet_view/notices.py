@@ -18,6 +18,14 @@ i {{ display: inline-block; width: 1em; height: 1em; margin-right: .6em; border:
 </style><main role="status"><h1>{title}</h1>{body}</main></html>"""
 
 
+WAIT = """<script>
+(async () => {
+  while ((await (await fetch("ready")).text()) !== "yes");
+  location.reload();
+})().catch(() => setTimeout(() => location.reload(), 1000));
+</script>"""
+
+
 def _page(title: str, body: str, status: int, more: str = "") -> web.Response:
     return web.Response(
         text=PAGE.format(title=title, body=body, more=more), status=status, content_type="text/html", charset="utf-8"
@@ -25,10 +33,9 @@ def _page(title: str, body: str, status: int, more: str = "") -> web.Response:
 
 
 def starting() -> web.Response:
-    """Looks again every second."""
-    return _page(
-        "<i></i>Starting", "<p>3D Slicer's core is being loaded.</p>", 200, '<meta http-equiv="refresh" content="1">'
-    )
+    """Goes on to the page as soon as that is ready."""
+    again = '<noscript><meta http-equiv="refresh" content="1"></noscript>'
+    return _page("<i></i>Starting", f"<p>3D Slicer's core is being loaded.</p>{WAIT}", 200, again)
 
 
 def refused(text: str) -> web.Response:

@@ -6,16 +6,20 @@ import re
 import shutil
 import zipfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from wpunet import dicom, files, folders, phantom
+from wpunet import dicom, files, folders
 from wpunet import volume as geometry
 from wpunet.errors import InputError
 from wpunet.volume import Volume
 
+if TYPE_CHECKING:
+    from wpunet.phantom import Phantom
+
 MB = 1_000_000
+UPLOAD = "upload-"  # how the folders of uploads begin
 MOST_FILES = 20_000  # in a zip: a DICOM study has hundreds to a few thousand
 UNPACKED = 4  # times the upload limit that a zip may unpack to; DICOM halves at best
 
@@ -31,7 +35,13 @@ class Source:
 
 def local_name(name: str) -> str:
     """The name of an upload as a file's name: no folders, nothing that a file system refuses; its ending is kept."""
-    return re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", name)[-100:].lstrip(". ") or "upload"
+    return re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", name)[-100:].lstrip(". ") or "CT"
+
+
+def local_path(path: str) -> PurePosixPath:
+    """The path of an uploaded file within its folder, as a path that stays within ours."""
+    parts = [local_name(part) for part in PurePosixPath(path).parts if part not in ("/", "..", ".")]
+    return PurePosixPath(*parts or ["CT"])
 
 
 def require_room(size: int | None, limit: int) -> None:
@@ -44,17 +54,37 @@ def require_room(size: int | None, limit: int) -> None:
 
 
 async def receive(
-    chunks: AsyncIterator[bytes], path: Path, size: int | None, limit: int, told: Callable[[int], None]
-) -> None:
-    """Write ``chunks`` to ``path``, telling the percentage as it goes; raises InputError beyond ``limit`` bytes."""
+    parts: AsyncIterator[tuple[str, AsyncIterator[bytes]]],
+    folder: Path,
+    size: int | None,
+    limit: int,
+    told: Callable[[int], None],
+) -> Path:
+    """Write an upload of one file or several into ``folder``, telling the percentage as it goes.
+
+    parts: path and content of each file
+    Gives the file, or the folder that all of them lie in. Raises InputError beyond ``limit`` bytes.
+    """
     require_room(size, limit)
-    done = 0
-    with path.open("wb") as file:
-        async for chunk in chunks:
-            done += len(chunk)
-            require_room(done, limit)
-            file.write(chunk)
-            told(round(100 * done / size) if size else -1)
+    done, written = 0, []
+    async for name, chunks in parts:
+        path = folder / local_path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            async for chunk in chunks:
+                done += len(chunk)
+                require_room(done, limit)
+                file.write(chunk)
+                told(round(100 * done / size) if size else -1)
+        written.append(path)
+        if len(written) > MOST_FILES:
+            raise InputError(f"These are more than {MOST_FILES:,} files; choose the folder of one study only.")
+    if not written:
+        raise InputError("Nothing has arrived; choose the file again.")
+    if len(written) == 1 and written[0].parent == folder:
+        return written[0]
+    tops = {path.relative_to(folder).parts[0] for path in written}
+    return folder / tops.pop() if len(tops) == 1 else folder
 
 
 def sources(path: Path, into: Path, limit: int) -> list[Source]:
@@ -85,13 +115,16 @@ def read(source: Source, name: str = "") -> Volume:
     """Read a CT; raises InputError with what is wrong, where ``name`` stands for the path that a user never saw."""
     try:
         volume = files.read(source.path, source.series)
-        return volume.with_hu(geometry.contiguous(volume.hu))  # VTK shares its memory
     except InputError as error:
         raise InputError(str(error).replace(str(source.path), name or source.path.name)) from error
+    volume = volume.with_hu(geometry.contiguous(volume.hu))  # VTK shares its memory
+    return replace(volume, name="") if volume.name.startswith(UPLOAD) else volume  # our own folder names nothing
 
 
-def the_phantom() -> phantom.Phantom:
+def the_phantom() -> Phantom:
     """The generated CT that the page offers, with its truth."""
+    from wpunet import phantom
+
     return phantom.make(seed=1, shape=(120, 256, 256), spacing=(2.5, 1.5, 1.5))
 
 
@@ -143,6 +176,6 @@ def _copy(source: IO[bytes], file: IO[bytes], left: int, name: str) -> int:
 
 
 def empty(folder: Path) -> None:
-    """Take away what an earlier upload left, and be ready for the next."""
+    """Take away what was there before, and be ready for what comes."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(parents=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import client, html
@@ -10,13 +10,7 @@ from trame.widgets.vuetify3 import (
     VAlert,
     VAppBar,
     VBtn,
-    VBtnToggle,
-    VCard,
-    VCardActions,
-    VCardText,
-    VCardTitle,
     VCheckbox,
-    VDialog,
     VDivider,
     VExpansionPanel,
     VExpansionPanels,
@@ -28,87 +22,30 @@ from trame.widgets.vuetify3 import (
     VNavigationDrawer,
     VProgressLinear,
     VSpacer,
-    VSwitch,
-    VTable,
 )
 from trame_client.widgets.core import Template
 from trame_server.utils.typed_state import TypedState
-from wpunet.labels import BY_SIDE, CYST, TUMOR
-from wpunet.report import USE
 
+from .dialogs import dialogs, welcome
+from .looks import CSS, PANEL, THEME
 from .saving import KINDS
 from .scene import WINDOWS
 from .state import PageState
+from .table import results, review
 from .tools import CorrectionTools
 
 if TYPE_CHECKING:
     from trame_server import Server
     from trame_slicer.core import LayoutManager
 
-COLOURS = {
-    "background": "#101317",
-    "surface": "#181c22",
-    "surface-light": "#232932",
-    "primary": "#6cb2f7",
-    "on-primary": "#06131f",
-    "warning": "#f2c14e",
-    "error": "#ff8a80",
-}
-THEME = {
-    "theme": {"defaultTheme": "reading", "themes": {"reading": {"dark": True, "colors": COLOURS}}},
-    "defaults": {"VBtn": {"style": "text-transform: none; letter-spacing: 0"}, "VTooltip": {"openDelay": 400}},
-}
-CSS = """
-html { overflow: hidden; }
-.panel h2 { font-size: .8rem; font-weight: 600; letter-spacing: .02em; color: #a9b4c0; padding: 10px 14px 4px; }
-.panel th, .panel td { padding: 0 6px !important; height: 30px !important; font-size: .8rem; white-space: nowrap; }
-.panel th:first-child, .panel td:first-child { padding-left: 14px !important; }
-.panel th:last-child, .panel td:last-child { padding-right: 14px !important; }
-.panel td.number, .panel th.number { text-align: right !important; font-variant-numeric: tabular-nums; }
-.panel th { font-size: .72rem !important; color: #a9b4c0 !important; }
-.panel .text-subtitle-1 { font-size: .8rem !important; font-weight: 600; color: #a9b4c0; }
-.panel .v-card-item { padding: 2px 14px; }
-.panel .v-expansion-panel-title { min-height: 32px !important; padding: 4px 14px; font-size: .8rem; color: #a9b4c0; }
-.panel .v-label { font-size: .82rem; }
-.panel tr.jump { cursor: pointer; }
-.panel tr.jump:hover, .panel tr.jump:focus-visible { background: #232932; outline: none; }
-.tool-grid { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2px; padding: 4px 8px; }
-.tool-grid .v-btn { height: 48px !important; font-size: .7rem; }
-.tool-options .text-subtitle-2 { font-size: .75rem !important; }
-.tool-options .v-selection-control { --v-selection-control-size: 28px; min-height: 28px; }
-.segment { min-height: 32px !important; }
-.segment .v-list-item-title { font-size: .85rem; }
-.segment .v-list-item__prepend .v-icon { opacity: 1; }
-.mark { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 8px; }
-.over-view { position: absolute; inset: 0; pointer-events: none; color: #c9d3dd; font-size: .75rem;
-  text-shadow: 0 0 3px #000, 0 0 3px #000; }
-.over-view > * { position: absolute; padding: 0 4px; border-radius: 3px; background: #0008; }
-.over-view .slice-slider { background: none; }
-.over-view .slice-slider { left: 8px; right: 8px; bottom: 0; pointer-events: auto; }
-.over-view .v-slider.v-input--horizontal { margin: 0; }
-:focus-visible { outline: 2px solid #6cb2f7; outline-offset: 1px; }
-"""
-KEYS = (
-    ("Up, Down", "one slice further in the view that the pointer was last over"),
-    ("Page Up, Page Down", "five slices"),
-    ("N, P", "next and previous tumor"),
-    ("U", "uncertainty on or off"),
-    ("Ctrl+Z, Ctrl+Y", "undo and redo a correction"),
-    ("Wheel", "through the slices"),
-    ("Right button, middle button", "zoom, move"),
+    from .actions import Actions
+
+HAND = (
+    ("window", "Window", "mdi-contrast-circle", "The left button changes window and level"),
+    ("crosshair", "Crosshair", "mdi-crosshairs", "The left button shows a place in all views (C)"),
+    ("ruler", "Ruler", "mdi-ruler", "The left button draws a ruler"),
+    ("region", "Region", "mdi-circle-outline", "The left button draws a circle: mean and SD of its HU"),
 )
-
-
-class Actions(Protocol):
-    """What the page's controls do; the application does it."""
-
-    async def open_phantom(self) -> None: ...
-    async def choose(self, number: int) -> None: ...
-    def segment_asked(self) -> None: ...
-    def segment(self) -> None: ...
-    def cancel(self) -> None: ...
-    def jump(self, at: list[float]) -> None: ...
-    def next_tumor(self, by: int) -> None: ...
 
 
 class Page:
@@ -123,41 +60,35 @@ class Page:
         with VAppLayout(server, vuetify_config=THEME) as self.layout:
             client.Style(CSS)
             self._bar()
-            with VNavigationDrawer(permanent=True, width=372, classes="panel", raw_attrs=['aria-label="Controls"']):
+            with VNavigationDrawer(permanent=True, width=PANEL, classes="panel", raw_attrs=['aria-label="Controls"']):
                 self._start()
                 self._messages()
-                self._results()
                 with html.Div(v_if=(self._is.segmented,)):
+                    results(self._is, self._do)
+                    review(self._is, self._do)
+                    VDivider(classes="mt-1")
                     self.tools = CorrectionTools()
-            with VMain(style="height: 100vh"):
-                layout_manager.initialize_layout_grid(self.layout)
-                self._welcome()
-            self._dialogs()
+            with VMain(style="height: 100vh"), html.Div(classes="views"):
+                self._hand()
+                with html.Div(classes="grid"):
+                    layout_manager.initialize_layout_grid(self.layout)
+                welcome(self._is, self._phantom)
+            dialogs(self._is, self._do)
 
     def _bar(self) -> None:
         with VAppBar(density="compact", flat=True, border=True):
-            html.Div("WPUNetSegment", classes="text-subtitle-1 font-weight-medium ml-4 mr-3")
-            html.Div(
-                f"{{{{ {self._is.case} }}}}  <span style='color:#a9b4c0'>{{{{ {self._is.size} }}}}</span>",
-                v_if=(self._is.case,),
-                classes="text-body-2 text-truncate",
-            )
+            html.H1("WPUNetSegment", classes="text-subtitle-1 font-weight-medium ml-4 mr-3")
+            with html.Div(v_if=(self._is.case,), classes="text-body-2 text-truncate"):
+                html.Span(f"{{{{ {self._is.case} }}}}")
+                html.Span(f"{{{{ {self._is.size} }}}}", classes="bar-size text-medium-emphasis ml-2")
             VSpacer()
-            with VBtnToggle(
-                v_if=(self._is.case,),
-                v_model=(self._is.window,),
-                mandatory=True,
-                density="compact",
-                classes="mr-3",
-                raw_attrs=['aria-label="Window"'],
-            ):
-                for name, (width, centre) in WINDOWS.items():
-                    VBtn(name, value=name, size="small", raw_attrs=[f'title="{width} HU wide around {centre} HU"'])
+            busy = f"!!{self._is.busy}"
             for text, icon, click in (
-                ("Open CT", "mdi-folder-open-outline", "window.wpunet.choose()"),
+                ("Open CT", "mdi-file-outline", "window.wpunet.choose(false)"),
+                ("Open folder", "mdi-folder-open-outline", "window.wpunet.choose(true)"),
                 ("Phantom", "mdi-human-male", self._phantom),
             ):
-                VBtn(text, prepend_icon=icon, size="small", click=click, disabled=(f"!!{self._is.busy}",))
+                VBtn(text, prepend_icon=icon, size="small", click=click, disabled=(busy,))
             with VMenu(v_if=(self._is.segmented,)):
                 with Template(v_slot_activator="{ props }"):
                     VBtn("Save", v_bind="props", prepend_icon="mdi-tray-arrow-down", size="small", color="primary")
@@ -167,8 +98,72 @@ class Page:
                             title=kind.title,
                             subtitle=kind.what,
                             raw_attrs=[f'href="save/{kind.ending}"', "download"],
+                            **({"v_if": (self._is.dicom,)} if kind.dicom else {}),
                         )
             VBtn("Help", size="small", click=f"{self._is.help} = true")
+
+    def _hand(self) -> None:
+        """Above the views: what the left button does, window, and how much is shown."""
+        with html.Div(v_if=(self._is.case,), classes="hand", raw_attrs=['role="toolbar"', 'aria-label="Views"']):
+            for name, text, icon, what in HAND:
+                on = f"{self._is.tool} === '{name}'"
+                self._small(text, icon, f"{self._is.tool} = '{name}'; window.wpunet.ask('use', '{name}')", what, on)
+            with VMenu():
+                with (
+                    Template(v_slot_activator="{ props }"),
+                    VBtn(
+                        v_bind="props",
+                        size="small",
+                        variant="tonal",
+                        append_icon="mdi-menu-down",
+                        classes="mx-1",
+                        raw_attrs=['aria-label="Window presets"'],
+                    ),
+                ):
+                    html.Span(f"{{{{ {self._is.window} || 'Window' }}}}", classes="word mr-2")
+                    html.Span(f"W {{{{ {self._is.width} }}}} L {{{{ {self._is.level} }}}}")
+                with VList(density="compact"):
+                    for number, (name, (width, level)) in enumerate(WINDOWS.items(), 1):
+                        VListItem(
+                            title=name,
+                            subtitle=f"W {width}  L {level}  key {number}",
+                            click=f"{self._is.window} = '{name}'",
+                        )
+            self._small(
+                "Fit", "mdi-fit-to-page-outline", "window.wpunet.ask('key', 'f')", "The whole CT in the view (F)"
+            )
+            self._small(
+                "Reset", "mdi-restore", "window.wpunet.ask('reset')", "All views and the window as at first (R)"
+            )
+            self._small(
+                "Hide",
+                "mdi-eye-off-outline",
+                f"{self._is.hidden} = !{self._is.hidden}",
+                "Hide or show the segments (H)",
+                self._is.hidden,
+                v_if=(self._is.segmented,),
+            )
+            self._small(
+                "Clear",
+                "mdi-eraser-variant",
+                f"{self._is.marks}.length && window.wpunet.ask('unmark', -1)",
+                "Take all rulers and regions away",
+                v_if=(f"{self._is.marks}.length",),
+            )
+
+    def _small(self, text: str, icon: str, click: str, what: str, on: str = "", **more: Any) -> None:
+        pressed = [f':aria-pressed="!!({on})"'] if on else []
+        with VBtn(
+            prepend_icon=icon,
+            click=click,
+            size="small",
+            variant="text",
+            color=(f"({on or 'false'}) ? 'primary' : undefined",),
+            active=(on or "false",),
+            raw_attrs=[f'title="{what}"', f'aria-label="{text}"', *pressed],
+            **more,
+        ):
+            html.Span(text, classes="word")
 
     def _start(self) -> None:
         """The one button that matters, and how far it has come."""
@@ -188,7 +183,13 @@ class Page:
             VBtn("Cancel", v_else=True, click=self._do.cancel, block=True, size="large", prepend_icon="mdi-stop")
             with html.Div(raw_attrs=['role="status"', 'aria-live="polite"']):
                 with html.Div(v_if=(self._is.running,)):
-                    VProgressLinear(model_value=(self._is.fraction,), height=6, color="primary", rounded=True)
+                    VProgressLinear(
+                        model_value=(self._is.fraction,),
+                        height=6,
+                        color="primary",
+                        rounded=True,
+                        raw_attrs=['aria-label="Segmentation"'],
+                    )
                     html.Div(
                         f"{{{{ {self._is.stage} }}}}<span style='float:right'>{{{{ {self._is.left} }}}}</span>",
                         classes="text-caption pt-1",
@@ -201,6 +202,7 @@ class Page:
                         color="primary",
                         rounded=True,
                         classes="mt-2",
+                        raw_attrs=['aria-label="Opening"'],
                     )
                     html.Div(f"{{{{ {self._is.busy} }}}}", classes="text-caption pt-1")
         with (
@@ -215,7 +217,8 @@ class Page:
                 VCheckbox(label=text, v_model=(flag,), density="compact", hide_details=True)
 
     def _messages(self) -> None:
-        with html.Div(raw_attrs=['aria-live="assertive"']):
+        """Errors and warnings: they stay at the top of the panel, however far it is scrolled."""
+        with html.Div(classes="messages", raw_attrs=['aria-live="assertive"']):
             with VAlert(
                 v_if=(self._is.error,),
                 type="error",
@@ -230,128 +233,18 @@ class Page:
                     "Copy the log",
                     v_if=(self._is.log,),
                     click=f"window.wpunet.copy({self._is.log})",
-                    size="x-small",
+                    size="small",
                     variant="outlined",
                     classes="mt-1",
                 )
-            VAlert(
-                v_for=f"text in {self._is.warnings}",
-                key="text",
-                text=("text",),
-                type="warning",
-                variant="tonal",
-                density="compact",
-                classes="mx-3 my-2 text-body-2",
-            )
-
-    def _results(self) -> None:
-        columns = ("", "Volume, ml", "Across, mm", "Mean, HU", "Certainty")
-        with html.Div(v_if=(self._is.segmented,)):
-            html.H2(f"Results<span id='corrected' v-if='{self._is.corrected}'>, corrected by hand</span>")
-            with VTable(density="compact", raw_attrs=['aria-label="Measurements"']):
-                with html.Thead(), html.Tr():
-                    for name in columns:
-                        html.Th(name, classes="number" if name else "")
-                with html.Tbody():
-                    with html.Tr(
-                        v_for=f"(row, i) in {self._is.rows}",
-                        key="i",
-                        click=(self._do.jump, "[row.at]"),
-                        keydown_enter=(self._do.jump, "[row.at]"),
-                        classes="jump",
-                        raw_attrs=['tabindex="0"', 'title="Show this place"'],
-                    ):
-                        with html.Td():
-                            html.Span(classes="mark", raw_attrs=[f':style="{_swatch()}"'])
-                            html.Span("{{ row.name }}")
-                        for value in ("volume", "diameter", "hu", "certainty"):
-                            html.Td(f"{{{{ row.{value} }}}}", classes="number")
-                    with html.Tr(v_if=(f"!{self._is.rows}.length",)):
-                        html.Td("Nothing is marked.", raw_attrs=['colspan="5"'])
-            with html.Div(classes="d-flex align-center px-2 pt-1"):
-                for icon, text, by in (
-                    ("mdi-chevron-left", "Previous tumor", -1),
-                    ("mdi-chevron-right", "Next tumor", 1),
-                ):
-                    VBtn(
-                        icon=icon,
-                        click=(self._do.next_tumor, f"[{by}]"),
-                        disabled=(f"!{self._is.tumors}",),
-                        variant="text",
-                        density="comfortable",
-                        raw_attrs=[f'aria-label="{text}"', f'title="{text}"'],
-                    )
-                html.Span(
-                    f"{{{{ {self._is.tumors} ? 'Tumor ' + ({self._is.tumor} || '–') + ' of ' + {self._is.tumors}"
-                    " : 'No tumor' }}",
-                    classes="text-caption",
+            count = f"{self._is.warnings}.length"
+            with html.Div(v_if=(count,), raw_attrs=['aria-label="Warnings"', 'role="group"']):
+                html.Button(
+                    f"⚠ {{{{ {count} === 1 ? 'Warning' : {count} + ' warnings' }}}}"
+                    f" <span style='float:right'>{{{{ {self._is.heeded} ? 'Show' : 'Fold' }}}}</span>",
+                    classes="heading",
+                    click=f"{self._is.heeded} = !{self._is.heeded}",
+                    raw_attrs=[f':aria-expanded="!{self._is.heeded}"'],
                 )
-                VSpacer()
-                VSwitch(
-                    label="Uncertainty",
-                    v_model=(self._is.uncertainty,),
-                    density="compact",
-                    hide_details=True,
-                    color="primary",
-                    classes="flex-grow-0",
-                )
-            VDivider(classes="mt-1")
-
-    def _welcome(self) -> None:
-        with (
-            html.Div(
-                v_if=(f"!{self._is.case} && !{self._is.busy}",),
-                classes="d-flex align-center justify-center",
-                style="position: absolute; inset: 48px 0 0 372px; background: #101317; z-index: 2",
-            ),
-            VCard(max_width=520, color="surface", classes="pa-4"),
-        ):
-            VCardTitle("Kidneys and kidney tumors in CT")
-            with VCardText(classes="text-body-2"):
-                html.P(
-                    "Open a CT as NIfTI, NRRD, MHA, or DICOM slices in a zip file; or drop it anywhere on this page."
-                )
-                html.P("Nothing leaves the machine that this page comes from.", classes="mt-2")
-                html.P(USE, classes="mt-2 text-medium-emphasis")
-            with VCardActions():
-                VBtn("Open a CT", click="window.wpunet.choose()", variant="flat", color="primary")
-                VBtn("Try it with the phantom", click=self._phantom, variant="tonal")
-
-    def _dialogs(self) -> None:
-        with VDialog(v_model=(self._is.ask,), max_width=460), VCard():
-            VCardTitle("Segment again?")
-            VCardText("Your corrections would be replaced by the network's answer.")
-            with VCardActions():
-                VBtn("Keep my corrections", click=f"{self._is.ask} = false")
-                VBtn("Replace them", click=self._do.segment, color="primary")
-        with VDialog(model_value=(f"{self._is.choices}.length > 0",), persistent=True, max_width=640), VCard():
-            VCardTitle("Several CTs in this upload: which one?")
-            with VList():
-                VListItem(
-                    v_for=f"choice in {self._is.choices}",
-                    key="choice.value",
-                    title=("choice.title",),
-                    click=(self._do.choose, "[choice.value]"),
-                )
-            with VCardActions():
-                VBtn("None of them", click=f"{self._is.choices} = []")
-        with VDialog(v_model=(self._is.help,), max_width=620), VCard():
-            VCardTitle("Keys and mouse")
-            with VCardText(), VTable(density="compact"), html.Tbody():
-                for key, what in KEYS:
-                    with html.Tr():
-                        html.Td(key)
-                        html.Td(what)
-            VCardText(USE, classes="text-caption")
-            with VCardActions():
-                VBtn("Close", click=f"{self._is.help} = false", color="primary")
-
-
-def _swatch() -> str:
-    """The colour of a row, from the table of labels."""
-    colours = {
-        label.key if label.value in (TUMOR, CYST) else label.name: f"rgb{label.colour}".replace(" ", "")
-        for label in BY_SIDE
-    }
-    pairs = ",".join(f"'{name}':'{colour}'" for name, colour in colours.items())
-    return f"{{background: {{{pairs}}}[row.kind === 'kidney' ? row.name : row.kind]}}"
+                with html.Ul(v_if=(f"!{self._is.heeded}",)):
+                    html.Li("{{ text }}", v_for=f"text in {self._is.warnings}", key="text")

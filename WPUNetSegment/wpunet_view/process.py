@@ -28,6 +28,7 @@ class SessionProcess:
         self.failed = False
         self.connections = 0
         self.headers = {KEY_HEADER: key}
+        self.settled = asyncio.Event()  # it listens, or has failed
         self._process = process
         self._log: deque[str] = deque(maxlen=40)
         self._readers = [asyncio.create_task(self._listen()), asyncio.create_task(self._keep_log())]
@@ -82,7 +83,9 @@ class SessionProcess:
         async for line in self._process.stdout:
             with suppress(ValueError, TypeError, KeyError):
                 self.port = json.loads(line)["port"]
+                self.settled.set()
         self.failed = True
+        self.settled.set()
 
     async def _keep_log(self) -> None:
         assert self._process.stderr is not None

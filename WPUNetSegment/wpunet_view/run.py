@@ -7,10 +7,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import SimpleITK as sitk
 from wpunet import files
-from wpunet.child import EngineProcess, crash, seconds_left
+from wpunet.child import EngineProcess, crash
 from wpunet.errors import InputError, WpunetError
+from wpunet.pace import Pace
 from wpunet.progress import EXIT_CANCELLED, WORDS
 
 if TYPE_CHECKING:
@@ -23,13 +23,17 @@ class Run:
     fraction: 0 to 1; stage, left: what goes on and for how long still, in words
     """
 
-    def __init__(self, scene: Scene, folder: Path, settings: dict[str, Any], *, full: bool, flips: bool) -> None:
+    def __init__(
+        self, scene: Scene, folder: Path, settings: dict[str, Any], pace: Pace, *, full: bool, flips: bool
+    ) -> None:
+        """``pace`` knows how long earlier runs took."""
         self.fraction = 0.0
         self.stage: str = "Starting the engine"
         self.left = ""
         self._report: dict[str, Any] = {}
         self._error = ""
         self._files = TemporaryDirectory(prefix="run-", dir=folder)
+        self._pace, self._run_pace = pace, pace.run(scene.voxels)
         ct = self._path("ct.nrrd")
         scene.write_ct(ct)
         arguments = ["segment", str(ct), "-o", str(self._path("labels.nrrd")), "--sides"]
@@ -47,12 +51,13 @@ class Run:
         for event in self._process.poll():
             if event["event"] == "progress":
                 self.fraction, self.stage = event["fraction"], WORDS.get(event["stage"]) or event["stage"]
-                seconds = seconds_left(self.fraction, self._process.seconds)
-                self.left = "" if seconds is None else f"about {max(1, round(seconds))} s left"
+                self._run_pace.heard(event["stage"], event["done"], event["total"], self._process.seconds)
             elif event["event"] == "result":
                 self._report = event["report"]
             elif event["event"] == "error":
                 self._error = event["text"]
+        left = self._run_pace.left(self._process.seconds)
+        self.left = "" if left is None else f"about {max(1, round(left))} s left"
         return self._process.returncode is None
 
     def cancel(self) -> None:
@@ -76,7 +81,10 @@ class Run:
             if self._error:
                 raise InputError(self._error.replace(str(self._path("ct.nrrd")), "The CT"))
             raise WpunetError(crash(status))
+        self._pace.learn(self._run_pace, self._process.seconds)
         labels = files.read(self._path("labels.nrrd")).hu.astype(np.uint8)
+        import SimpleITK as sitk
+
         image = sitk.ReadImage(str(self._path("uncertainty.nrrd")))
         doubt = np.empty(labels.shape, np.uint8)
         for ours, theirs in zip(doubt, sitk.GetArrayViewFromImage(image), strict=True):  # no more copies of 4 bytes

@@ -7,15 +7,15 @@ import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
-from isal import igzip
-from wpunet import files
+from wpunet import files, outputs, table
 from wpunet.errors import InputError
 from wpunet.labels import BY_SIDE, TOGETHER, together
-from wpunet.volume import Volume
+
+if TYPE_CHECKING:
+    from wpunet.segment import Result
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,17 @@ class Kind:
     ending: str
     title: str
     what: str
+    dicom: bool = False  # only where the CT came as DICOM
 
 
 KINDS = (
     Kind("seg.nrrd", "Segmentation (.seg.nrrd)", "Opens in 3D Slicer with names and colours"),
     Kind("nii.gz", "Label map (.nii.gz)", "1 kidney, 2 tumor, on the CT's own grid"),
+    Kind("dcm", "DICOM segmentation (.dcm)", "An object of the CT's own study, for an archive", dicom=True),
+    Kind("csv", "Table (.csv)", "Measurements, for a spreadsheet"),
+    Kind("png", "Preview (.png)", "One picture of the slices that matter"),
     Kind("json", "Report (.json)", "Measurements, warnings, versions"),
+    Kind("uncertainty.nii.gz", "Uncertainty (.nii.gz)", "0, sure, to 1, on the CT's own grid"),
     Kind("zip", "Training case (.zip)", "CT and segmentation in KiTS19's layout"),
 )
 
@@ -40,24 +45,52 @@ def file_name(case: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", case).strip("._") or "case"
 
 
-def write(path: Path, labels: np.ndarray, volume: Volume, report: dict[str, Any]) -> None:
-    """Write the kind of file that ``path`` ends in; labels (slice, row, column), values of labels.BY_SIDE.
+def write(path: Path, result: Result, *, corrected: bool = False) -> None:
+    """Write the kind of file that ``path`` ends in.
 
-    Raises OutputError when it cannot be written, InputError when the training could not use the case.
+    result: the segments as they are now, measured; corrected: whether somebody has changed them by hand
+    Raises OutputError when it cannot be written, InputError when what it is for could not use the case.
     """
-    if path.name.endswith(".seg.nrrd"):
-        files.write_labels(path, labels, volume, BY_SIDE)
-    elif path.name.endswith(".nii.gz"):
-        files.write_labels(path, together(labels), volume, TOGETHER)
-    elif path.suffix == ".json":
-        with files.replacing(path) as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    kind = next(one.ending for one in (*KINDS[-2:], *KINDS) if path.name.endswith(f".{one.ending}"))
+    if kind == "seg.nrrd":
+        files.write_labels(path, result.labels, result.volume, BY_SIDE)
+    elif kind == "nii.gz":
+        files.write_labels(path, together(result.labels), result.volume, TOGETHER)
+    elif kind == "uncertainty.nii.gz":
+        files.write_map(path, result.uncertainty.astype(np.float32) / 255.0, result.volume)
+    elif kind == "dcm":
+        _write_dicom(path, result, corrected)
+    elif kind == "png":
+        from wpunet import preview
+
+        with outputs.replacing(path) as temporary:
+            preview.preview(result.volume.hu, result.labels, result.volume.affine, result.report).save(temporary, "PNG")
+    elif kind == "json":
+        told = {**result.report.to_json_dict(), "corrected_by_hand": corrected}
+        with outputs.replacing(path) as temporary:
+            temporary.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+    elif kind == "csv":
+        with outputs.replacing(path) as temporary:
+            temporary.write_text(table.as_csv(result.report.structures, result.volume.name), "utf-8")
     else:
-        _write_training_case(path, labels, volume)
+        _write_training_case(path, result)
 
 
-def _write_training_case(path: Path, labels: np.ndarray, volume: Volume) -> None:
+def _write_dicom(path: Path, result: Result, corrected: bool) -> None:
+    try:
+        from wpunet import dicom_seg
+    except ModuleNotFoundError as error:
+        raise InputError(f"DICOM results need more packages ({error}): pip install highdicom pydicom.") from error
+
+    dicom_seg.write(path, dicom_seg.segmentation(result, corrected=corrected))
+
+
+def _write_training_case(path: Path, result: Result) -> None:
     """A zip of CASE/imaging.nii.gz and CASE/segmentation.nii.gz, axes in KiTS19's order, which is the engine's."""
+    import nibabel as nib
+    from isal import igzip
+
+    volume = result.volume
     case = file_name(volume.name)
     _, row_mm, column_mm = volume.spacing
     if abs(row_mm / column_mm - 1) > 0.01:
@@ -65,7 +98,7 @@ def _write_training_case(path: Path, labels: np.ndarray, volume: Volume) -> None
             f"The pixels of this CT are not square ({row_mm:.2f} x {column_mm:.2f} mm), as the training needs them;"
             " save the case from 3D Slicer, which resamples it."
         )
-    with files.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, values in (("imaging", volume.hu), ("segmentation", together(labels))):
+    with outputs.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, values in (("imaging", volume.hu), ("segmentation", together(result.labels))):
             content = nib.Nifti1Image(values, volume.affine).to_bytes()
             archive.writestr(f"{case}/{name}.nii.gz", igzip.compress(content, 2, mtime=0))

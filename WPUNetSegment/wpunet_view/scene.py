@@ -5,6 +5,7 @@ Arrays are the engine's, (slice, row, column) from head to feet; VTK counts (col
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ import numpy as np
 import slicer
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation import SegmentationEffectErase, SegmentationEffectPaint
+from trame_slicer.views import SliceView
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
-from vtkmodules.vtkCommonCore import vtkStringArray
+from vtkmodules.vtkCommonCore import vtkCommand, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkImageData
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from wpunet.errors import OutputError
-from wpunet.labels import BY_SIDE
+from wpunet.labels import BY_SIDE, KIDNEY_LABEL
 from wpunet.volume import Volume
 
 WINDOWS = {  # HU: width and centre
@@ -26,15 +28,18 @@ WINDOWS = {  # HU: width and centre
     "Bone": (1800, 400),
     "Lung": (1500, -600),
 }
+LEAST_FIELD_MM = 120.0  # of a view that goes to a structure: enough to see what it lies in
+KIDNEY_OPACITY = 0.35  # in 3D
 BRUSH_PERCENT = 2  # of the screen: some 15 mm on the whole of an abdomen
-SHOWN_UNCERTAINTY = 11  # of 255: below it the network is as good as sure
+SHOWN_UNCERTAINTY = (11, 120)  # of 255: below, the network is as good as sure; above, all is the brightest blue
 
 
 class Scene:
     """One CT with at most one segmentation and one uncertainty map."""
 
-    def __init__(self, app: SlicerApp) -> None:
-        self._app = app
+    def __init__(self, app: SlicerApp, windowed: Callable[[int, int], None] = lambda _width, _level: None) -> None:
+        """``windowed``: told width and level in HU whenever they change."""
+        self._app, self._windowed = app, windowed
         self._volume: Volume
         self._ct: Any = None
         self._segments: Any = None
@@ -46,7 +51,8 @@ class Scene:
         self._volume, self._segments, self._doubt = volume, None, None
         self._ct = self._node("vtkMRMLScalarVolumeNode", volume.name or "CT", volume.hu)
         self._ct.CreateDefaultDisplayNodes()
-        self.set_window("Soft tissue")
+        self._ct.GetDisplayNode().AddObserver(vtkCommand.ModifiedEvent, lambda *_: self._on_window())
+        self.set_window(*WINDOWS["Soft tissue"])
         self._app.display_manager.show_volume_in_slice_background(self._ct)
         self._app.display_manager.show_volume_in_slice_foreground(None)
         self._app.display_manager.reset_views()
@@ -71,6 +77,9 @@ class Scene:
             segment.SetColor(*(part / 255 for part in label.colour))
             segment.SetTag(segment.GetTerminologyEntryTagName(), label.terminology)
         editor.set_active_segmentation(self._segments, self._ct)
+        for label in BY_SIDE:  # tumors and cysts are seen through the kidneys that they lie in
+            if label.type == KIDNEY_LABEL.type:
+                self._segments.GetDisplayNode().SetSegmentOpacity3D(label.key, KIDNEY_OPACITY)
         for brush in (SegmentationEffectPaint, SegmentationEffectErase):
             editor.get_effect(brush).set_brush_diameter(BRUSH_PERCENT)
 
@@ -102,37 +111,87 @@ class Scene:
         display = self._doubt.GetDisplayNode()
         display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeCyan")  # neither the red nor the green of the segments
         display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(140, 50)
-        display.SetThreshold(SHOWN_UNCERTAINTY, 255)
+        low, high = SHOWN_UNCERTAINTY
+        display.SetWindowLevelMinMax(low - 31, high)  # so that the faintest that is shown is still seen
+        display.SetThreshold(low, 255)
         display.SetApplyThreshold(True)
 
     def set_uncertainty_visible(self, visible: bool) -> None:
         self._app.display_manager.show_volume_in_slice_foreground(self._doubt if visible else None)
-        for view in self._app.view_manager.get_slice_views():
-            view.set_foreground_opacity(0.75)
 
-    def set_window(self, name: str) -> None:
-        """Show the CT with one of WINDOWS."""
+    def set_segments_visible(self, visible: bool) -> None:
+        """All segments, in slices and in 3D; which of them are hidden one by one stays as it is."""
+        if self._segments is not None:
+            self._segments.GetDisplayNode().SetVisibility(visible)
+
+    def set_uncertainty_opacity(self, opacity: float) -> None:
+        for view in self._app.view_manager.get_slice_views():
+            view.set_foreground_opacity(opacity)
+
+    def set_window(self, width: int, level: int) -> None:
+        """Show the CT with ``width`` HU around ``level``."""
         display = self._ct.GetDisplayNode()
         display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(*WINDOWS[name])
+        display.SetWindowLevel(width, level)
 
-    def jump(self, ras: tuple[float, float, float]) -> None:
-        """Bring a place, RAS mm, into every slice view and mark it with the crosshair."""
+    def _on_window(self) -> None:
+        display = self._ct.GetDisplayNode()
+        self._windowed(round(display.GetWindow()), round(display.GetLevel()))
+
+    def cross(self, ras: tuple[float, float, float]) -> None:
+        """Put the crosshair on a place, RAS mm."""
+        self._app.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode").SetCrosshairRAS(*ras)
+
+    def show_crosshair(self, visible: bool) -> None:
         crosshair = self._app.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
-        crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowSmallBasic)
-        crosshair.SetCrosshairRAS(*ras)
-        slicer.vtkMRMLSliceNode.JumpAllSlices(self._app.scene, *ras, slicer.vtkMRMLSliceNode.OffsetJumpSlice)
+        kind = slicer.vtkMRMLCrosshairNode
+        crosshair.SetCrosshairMode(kind.ShowBasic if visible else kind.NoCrosshair)
 
-    def step(self, view_name: str, slices: int) -> None:
+    def go_to(self, ras: tuple[float, float, float], extent_mm: Sequence[float]) -> None:
+        """Centre every slice view on a place, RAS mm, so that what is ``extent_mm`` large there fills half of it.
+
+        extent_mm: right to left, front to back, head to feet
+        """
+        crosshair = self._app.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        if crosshair.GetCrosshairMode() == slicer.vtkMRMLCrosshairNode.NoCrosshair:
+            crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowSmallBasic)
+        crosshair.SetCrosshairRAS(*ras)
+        across, deep, long = (max(LEAST_FIELD_MM, 2 * mm) for mm in extent_mm)
+        for view in self._app.view_manager.get_slice_views():
+            node = view.get_view_node()
+            wide, high = {"Axial": (across, deep), "Coronal": (across, long)}.get(node.GetOrientation(), (deep, long))
+            columns, rows, _ = node.GetDimensions()
+            pixel_mm = max(wide / columns, high / rows)
+            node.SetFieldOfView(columns * pixel_mm, rows * pixel_mm, node.GetFieldOfView()[2])
+            node.SetXYZOrigin(0, 0, 0)
+            node.JumpSliceByCentering(*ras)
+
+    def step(self, view: SliceView, slices: int) -> None:
         """Move a slice view by ``slices``."""
-        view = self._app.view_manager.get_view(view_name)
         low, high = view.get_slice_range()
         view.set_slice_value(min(max(view.get_slice_value() + slices * view.get_slice_step(), low), high))
+
+    def measured(self, kind: str, a: np.ndarray, b: np.ndarray, normal: int) -> str:
+        """In words: the length of a ruler from ``a`` to ``b``, or HU in the circle around ``a`` through ``b``; RAS mm.
+
+        normal: the RAS axis that the circle stands on
+        """
+        length = float(np.linalg.norm(b - a))
+        if kind == "ruler":
+            return f"{length:.1f} mm"
+        values = circle(self._volume, a, length, normal)
+        if values.size == 0:
+            return "outside"
+        return f"{values.mean():.0f} ± {values.std():.0f} HU, {np.pi * length**2 / 100:.2f} cm²"
 
     def reset_3d_view(self) -> None:
         for view in self._app.view_manager.get_threed_views():
             view.reset_view()
+
+    @property
+    def voxels(self) -> int:
+        """Of the CT."""
+        return int(self._volume.hu.size)
 
     def write_ct(self, path: Path) -> None:
         """The CT as NRRD, not compressed: how the engine gets it, checked and upright as it is shown."""
@@ -155,3 +214,21 @@ class Scene:
                 matrix.SetElement(row, column, float(self._volume.affine[row, axis]))
         node.SetIJKToRASMatrix(matrix)
         return node
+
+
+def circle(volume: Volume, centre: np.ndarray, radius: float, normal: int) -> np.ndarray:
+    """HU of the voxels whose middles lie in a circle; centre RAS mm, radius mm, normal: the RAS axis it stands on."""
+    to_index = np.linalg.inv(volume.affine)
+    step = min(volume.spacing) / 2
+    line = np.arange(-radius, radius + step, step)
+    across, up = np.meshgrid(line, line)
+    inside = across**2 + up**2 <= radius**2
+    points = np.repeat(centre[None], inside.sum(), 0)
+    first, second = (axis for axis in range(3) if axis != normal)
+    points[:, first] += across[inside]
+    points[:, second] += up[inside]
+    index = np.unique(np.rint(points @ to_index[:3, :3].T + to_index[:3, 3]).astype(int), axis=0)
+    index = index[((index >= 0) & (index < volume.hu.shape)).all(1)]
+    middles = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    away = np.delete(middles - centre, normal, axis=1)
+    return volume.hu[tuple(index[np.linalg.norm(away, axis=1) <= radius].T)]

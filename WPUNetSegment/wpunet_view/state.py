@@ -1,4 +1,4 @@
-"""What the page shows, as one record that the browser and the session share."""
+"""What the page shows, as records that the browser and the session share."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Row:
-    """A line of the results table, ready to be shown; ``at`` is the place to jump to, RAS mm."""
+    """A line of the results table, ready to be shown; ``at`` and ``extent`` are the place to go to, RAS mm."""
 
     name: str = ""
     kind: str = ""
+    side: str = ""
     volume: str = ""
     diameter: str = ""
     hu: str = ""
     certainty: str = ""
     at: list[float] = field(default_factory=list)
+    extent: list[float] = field(default_factory=list)
 
 
 @dataclass
@@ -27,20 +29,54 @@ class Choice:
 
 
 @dataclass
+class Mark:
+    """A ruler or a round region of a slice view; ``a`` and ``b`` RAS mm: its ends, or its centre and its edge."""
+
+    kind: str = ""
+    view: str = ""
+    a: list[float] = field(default_factory=list)
+    b: list[float] = field(default_factory=list)
+    text: str = ""
+
+
+@dataclass
+class ViewState:
+    """What is written over a slice view.
+
+    number, count: which slice of how many; ``at`` its place in words
+    pointer:       what lies under the pointer
+    geometry:      RAS mm to pixels from the lower left (4 x 4, row after row), then width and height in pixels
+    """
+
+    number: int = 0
+    count: int = 0
+    at: str = ""
+    pointer: str = ""
+    geometry: list[float] = field(default_factory=list)
+
+
+@dataclass
 class PageState:
     """Texts are empty and flags False while there is nothing to show.
 
     case, size: the CT that is open
+    dicom:      whether it came as DICOM
     busy:       what is going on, other than a run of the engine; ``share`` (percent) where that is known, else -1
     fraction:   of the run, 0 to 100; ``stage`` and ``left`` say the same in words
     error:      one sentence to act on
+    heeded:     the warnings were read and are folded away
     segmented:  whether there are segments; ``corrected``: whether they differ from the engine's answer
-    tumor:      which of the tumors the review stands at, from 1; 0 before it has begun
-    ask:        the question before corrections are replaced is open
+    tumor:      which of the tumors the review stands at, from 1; 0 before it has begun; ``place``: of ``places``
+    window:     the name of the preset, empty where the hand has left it; ``width`` and ``level`` in HU
+    tool:       what the left button does in a slice; empty while a correction tool has it
+    large:      the view that fills the page
+    marks:      rulers and regions
+    ask:        the question before corrections are replaced is open; ``unnamed``: the one for its ``name``
     """
 
     case: str = ""
     size: str = ""
+    dicom: bool = False
     busy: str = ""
     share: int = -1
     choices: list[Choice] = field(default_factory=list)
@@ -51,14 +87,26 @@ class PageState:
     error: str = ""
     log: str = ""
     warnings: list[str] = field(default_factory=list)
+    heeded: bool = False
     segmented: bool = False
     corrected: bool = False
     rows: list[Row] = field(default_factory=list)
     tumors: int = 0
     tumor: int = 0
+    places: int = 0
+    place: int = 0
     window: str = "Soft tissue"
+    width: int = 400
+    level: int = 40
+    tool: str = "window"
+    large: str = ""
+    marks: list[Mark] = field(default_factory=list)
+    hidden: bool = False
     uncertainty: bool = False
+    doubt_opacity: float = 0.75
     full: bool = False
     flips: bool = True
     ask: bool = False
+    unnamed: bool = False
+    name: str = ""
     help: bool = False

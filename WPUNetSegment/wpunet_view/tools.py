@@ -33,7 +33,7 @@ from trame_slicer.segmentation import (
 )
 
 TOOLS = (
-    ("Move", "mdi-cursor-default-outline", SegmentationEffectNoTool),
+    ("Look", "mdi-cursor-default-outline", SegmentationEffectNoTool),
     ("Paint", "mdi-brush", SegmentationEffectPaint),
     ("Erase", "mdi-eraser", SegmentationEffectErase),
     ("Draw", "mdi-draw", SegmentationEffectDraw),

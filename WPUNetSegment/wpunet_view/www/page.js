@@ -1,50 +1,162 @@
-// What a template cannot do: choosing and sending a file, keys, and a word before corrections are lost.
+// What a template cannot do: sending files, keys and the wheel, and a word before corrections are lost.
 (function () {
-  const KEYS = { ArrowUp: 1, ArrowDown: -1, PageUp: 5, PageDown: -5 };
+  const SLICES = { ArrowUp: -1, ArrowDown: 1, PageUp: -5, PageDown: 5 };
+  const KEYS = ["Home", "End", "Escape", "n", "p", "u", "d", "h", "r", "f", "c", "1", "2", "3", "4"];
+  const CLICK = 100; // what browsers call one click of the wheel; 3 where they count lines
+  const TYPING = "input:not([type=checkbox]):not([type=radio]), textarea, select, [role=slider], [role=listbox], [role=dialog]";
 
   const corrected = () => document.getElementById("corrected") !== null;
   const mayReplace = () => !corrected() || window.confirm("Your corrections will be lost unless you save them. Go on?");
+  const ask = (what, ...more) => window.trame.trigger(what, more);
 
-  function send(file) {
-    if (!file || !mayReplace()) return;
-    fetch("upload/" + encodeURIComponent(file.name), { method: "POST", body: file }).catch(() =>
-      window.trame.trigger("upload_broke", [file.name]),
-    );
+  // Files
+
+  const broken = (name) => ask("upload_broke", name);
+
+  async function send(files) {
+    if (!files.length || !mayReplace()) return;
+    const name = files[0].file.name;
+    if (files.length === 1 && !files[0].path.includes("/")) {
+      fetch("upload/" + encodeURIComponent(name), { method: "POST", body: files[0].file }).catch(() => broken(name));
+      return;
+    }
+    const form = new FormData();
+    for (const { file, path } of files) form.append("file", file, path);
+    fetch("upload", { method: "POST", body: form }).catch(() => broken(name));
   }
 
-  window.wpunet = {
-    mayReplace,
-    choose() {
-      const input = document.createElement("input");
-      input.type = "file";
-      input.accept = ".nii,.gz,.nrrd,.nhdr,.mha,.zip";
-      input.onchange = () => send(input.files[0]);
-      input.click();
-    },
-    copy(text) {
-      navigator.clipboard.writeText(text);
-    },
-  };
+  const listed = (list) => [...list].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+
+  function choose(folder) {
+    const input = document.createElement("input");
+    input.type = "file";
+    if (folder) input.webkitdirectory = true;
+    else input.multiple = true;
+    input.onchange = () => send(listed(input.files));
+    input.click();
+  }
+
+  async function within(entry) {
+    if (entry.isFile)
+      return new Promise((done) => entry.file((file) => done([{ file, path: entry.fullPath.replace(/^\//, "") }]), () => done([])));
+    const reader = entry.createReader();
+    const found = [];
+    for (;;) {
+      const some = await new Promise((done) => reader.readEntries(done, () => done([])));
+      if (!some.length) return (await Promise.all(found.map(within))).flat();
+      found.push(...some);
+    }
+  }
+
+  window.addEventListener("dragover", (event) => event.preventDefault());
+  window.addEventListener("drop", async (event) => {
+    event.preventDefault();
+    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    const plain = listed(event.dataTransfer.files);
+    send(entries.length ? (await Promise.all(entries.map(within))).flat() : plain);
+  });
 
   window.addEventListener("beforeunload", (event) => {
     if (corrected()) event.preventDefault();
   });
 
-  window.addEventListener("dragover", (event) => event.preventDefault());
-  window.addEventListener("drop", (event) => {
-    event.preventDefault();
-    send(event.dataTransfer.files[0]);
+  // The wheel: what comes while an answer is awaited is added up, so nothing is overtaken
+
+  const due = {};
+  let asking = false;
+
+  async function roll(view, clicks, zoom) {
+    const name = view + (zoom ? " zoom" : "");
+    due[name] = (due[name] || 0) + clicks;
+    if (asking) return;
+    asking = true;
+    try {
+      for (;;) {
+        const next = Object.keys(due).find((one) => Math.trunc(due[one]) !== 0);
+        if (!next) break;
+        const whole = Math.trunc(due[next]);
+        due[next] -= whole;
+        await ask("roll", next.split(" ")[0], whole, next.endsWith("zoom"));
+      }
+    } finally {
+      asking = false;
+    }
+  }
+
+  const viewOf = (target) => target.closest?.("[data-view]")?.dataset.view;
+
+  window.addEventListener(
+    "wheel",
+    (event) => {
+      const view = viewOf(event.target);
+      if (!view) return;
+      event.preventDefault();
+      event.stopPropagation();
+      const size = event.deltaMode === 0 ? CLICK : 3;
+      const clicks = event.deltaY / size;
+      // a mouse clicks, however far its driver says; a touchpad moves in small steps, which add up
+      const counted = Math.abs(clicks) >= 0.5 ? Math.sign(clicks) * Math.max(1, Math.round(Math.abs(clicks))) : clicks;
+      roll(view, counted, event.ctrlKey);
+    },
+    { capture: true, passive: false },
+  );
+
+  window.addEventListener("dblclick", (event) => {
+    const view = viewOf(event.target);
+    if (view && !event.target.closest("button, .slice-slider, .marks g")) ask("enlarge", view);
   });
 
   window.addEventListener("keydown", (event) => {
-    if (event.target.closest("input, textarea, select, [role=slider], [role=listbox], [role=dialog]")) return;
+    if (event.target.closest(TYPING)) return;
     const command = event.ctrlKey || event.metaKey;
     let key = null;
-    if (!command && !event.altKey && (event.key in KEYS || "npu".includes(event.key))) key = event.key;
+    if (!command && !event.altKey && (event.key in SLICES || KEYS.includes(event.key))) key = event.key;
     if (command && event.key.toLowerCase() === "z") key = event.shiftKey ? "redo" : "undo";
     if (command && event.key.toLowerCase() === "y") key = "redo";
     if (key === null) return;
     event.preventDefault();
-    window.trame.trigger("key", [key in KEYS ? "slices" : key, KEYS[key] || 0]);
+    if (key in SLICES) turn(SLICES[key]);
+    else ask("key", key);
   });
+
+  // A key that is held down: as with the wheel
+  let turns = 0;
+  let turning = false;
+  async function turn(by) {
+    turns += by;
+    if (turning) return;
+    turning = true;
+    try {
+      while (turns) {
+        const now = turns;
+        turns = 0;
+        await ask("key", "slices", now);
+      }
+    } finally {
+      turning = false;
+    }
+  }
+
+  // Say which pictures are on the screen, so that no more are drawn than are seen
+
+  function listen() {
+    const session = window.trame.client.getConnection().getSession();
+    session.subscribe("trame.rca.topic.stream", ([{ name, meta }]) => {
+      const seen = () => ask("seen", name, meta.st);
+      if (document.hidden) seen();
+      else requestAnimationFrame(seen);
+    });
+  }
+  const waiting = setInterval(() => {
+    if (!window.trame?.client?.isConnected?.()) return;
+    clearInterval(waiting);
+    listen();
+  }, 20);
+
+  window.wpunet = {
+    ask,
+    mayReplace,
+    choose,
+    copy: (text) => navigator.clipboard.writeText(text),
+  };
 })();

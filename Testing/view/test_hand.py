@@ -1,0 +1,196 @@
+"""The views under a hand: wheel, mouse, keys, and what is measured with them."""
+
+import re
+
+import numpy as np
+import pytest
+from wpunet import files
+
+from Testing.view.conftest import until
+
+FOUR = ("Axial", "Coronal", "Sagittal", "ThreeD")
+
+
+@pytest.fixture
+def visitor(opened):
+    return opened.anew()
+
+
+def test_scrolling_draws_the_newest_and_nothing_that_is_overtaken(visitor):
+    page = visitor.page
+    page.evaluate(
+        """() => {
+          window.shown = 0;
+          new MutationObserver((changes) => {
+            window.shown += changes.filter(({target}) => target.matches("[data-view] img")).length;
+          }).observe(document, {subtree: true, attributes: true, attributeFilter: ["src"]});
+        }"""
+    )
+    page.mouse.move(*visitor.place("Axial"))
+    page.keyboard.press("Home")
+    until(lambda: visitor.slice() == 1, "the first slice")
+    page.keyboard.press("End")
+    until(lambda: visitor.slice() == 30, "the last slice")
+    visitor.rest()
+    for _ in range(25):
+        page.mouse.wheel(0, -100)
+    before = page.evaluate("window.shown")  # when the hand has stopped
+    until(lambda: visitor.slice() == 5, "25 slices towards the head, none lost")
+    visitor.rest()
+    assert page.evaluate("window.shown") - before <= 2 * len(FOUR) + 4  # what was on its way, then coarse and full
+    page.mouse.wheel(0, 300)  # three clicks in one
+    until(lambda: visitor.slice() == 8, "three slices on")
+    page.keyboard.press("PageUp")
+    until(lambda: visitor.slice() == 3, "five slices back")
+    assert not visitor.complaints
+
+
+def test_a_moving_view_is_coarser_than_one_at_rest(visitor):
+    def sharpness():
+        """Bytes of the picture that is shown: of the same slice more at a higher quality."""
+        return visitor.page.evaluate(
+            "async () => (await (await fetch(document.querySelector('[data-view=Axial] img').src)).blob()).size"
+        )
+
+    page = visitor.page
+    still = sharpness()
+    page.evaluate(
+        """() => {
+          window.sizes = [];
+          new MutationObserver(async ([{target}]) => {
+            if (target.closest("[data-view=Axial]")) window.sizes.push((await (await fetch(target.src)).blob()).size);
+          }).observe(document, {subtree: true, attributes: true, attributeFilter: ["src"]});
+        }"""
+    )
+    page.mouse.move(*visitor.place("Axial"))
+    for by in (100, -100):
+        page.mouse.wheel(0, by)
+        visitor.rest()
+    assert sharpness() == still  # the same slice at rest: the same picture
+    assert min(page.evaluate("window.sizes")) < 0.8 * still
+
+
+def test_left_drag_changes_window_and_level_and_presets_have_keys(visitor):
+    page = visitor.page
+    assert visitor.window() == (400, 40)
+    visitor.drag("Axial", (0.5, 0.5), (0.7, 0.5))
+    until(lambda: visitor.window()[0] > 500, "a wider window")
+    visitor.rest()
+    assert visitor.window()[1] == 40
+    width, _ = visitor.window()
+    visitor.drag("Sagittal", (0.5, 0.6), (0.5, 0.4))
+    until(lambda: visitor.window()[1] < 0, "a lower level: brighter")
+    visitor.rest()
+    assert visitor.window()[0] == width
+    for key, shown in (("2", (300, 120)), ("3", (1800, 400)), ("4", (1500, -600)), ("1", (400, 40))):
+        page.keyboard.press(key)
+        until(lambda shown=shown: visitor.window() == shown, f"preset {key}")
+    visitor.button("Window presets").click()
+    page.get_by_text("W 1800 L 400 key 3").click()
+    until(lambda: visitor.window() == (1800, 400), "the bone window")
+    page.keyboard.press("r")
+    until(lambda: visitor.window() == (400, 40), "the window as at first")
+
+
+def test_what_lies_under_the_pointer_is_told(visitor, small_ct):
+    ct = files.read(small_ct)
+    to_index = np.linalg.inv(ct.affine)
+    for view in ("Axial", "Coronal", "Sagittal"):
+        x, y = visitor.place(view, 0.45, 0.55)
+        visitor.page.mouse.move(x - 20, y)
+        visitor.page.mouse.move(x, y, steps=3)
+        until(lambda view=view: "HU" in visitor.over(view), "HU under the pointer")
+        visitor.page.wait_for_timeout(500)
+        hu, ras = visitor.under_the_pointer(view)
+        index = to_index[:3, :3] @ ras + to_index[:3, 3]
+        near = [ct.hu[tuple(np.rint(index + by).astype(int))] for by in np.ndindex(1, 1, 1)]
+        step = 0.06 / min(ct.spacing)  # places are told in tenths of a mm
+        if np.abs(index - np.floor(index) - 0.5).min() > step:
+            assert hu in near
+        axis = {"Axial": 0, "Coronal": 1, "Sagittal": 2}[view]
+        assert visitor.slice(view) == round(index[axis]) + 1
+        assert f"of {ct.hu.shape[axis]}" in visitor.over(view)
+
+
+def test_crosshair_links_the_views(visitor):
+    page = visitor.page
+    page.keyboard.press("c")
+    until(lambda: visitor.button("Crosshair").get_attribute("aria-pressed") == "true", "the crosshair")
+    page.mouse.click(*visitor.place("Axial", 0.4, 0.6))
+    until(lambda: "HU" in visitor.over("Axial"), "the place under the pointer")
+    _, (right, front, _) = visitor.under_the_pointer()
+    until(lambda: abs(visitor.position("Sagittal") - right) < 2.9, "the sagittal view to follow")
+    until(lambda: abs(visitor.position("Coronal") - front) < 2.9, "the coronal view to follow")
+    page.keyboard.press("c")
+    until(lambda: visitor.button("Window").get_attribute("aria-pressed") == "true", "window and level again")
+
+
+def test_a_view_fits_resets_and_fills_the_page(visitor):
+    page = visitor.page
+    whole = scale(visitor)
+    visitor.drag("Axial", (0.5, 0.6), (0.5, 0.4), button="right")  # zoom
+    until(lambda: abs(scale(visitor) / whole - 1) > 0.1, "another zoom")
+    page.mouse.move(*visitor.place("Axial"))
+    page.keyboard.press("f")
+    until(lambda: abs(scale(visitor) / whole - 1) < 0.01, "the whole CT")
+    page.keyboard.press("Home")
+    until(lambda: visitor.slice() == 1, "the first slice")
+    page.get_by_role("button", name="Reset Axial").click()
+    until(lambda: abs(visitor.slice() - 15) <= 1, "the middle again")
+    narrow = page.locator("[data-view=Axial]").bounding_box()["width"]
+    page.mouse.dblclick(*visitor.place("Axial"))
+    until(lambda: page.locator("[data-view]").count() == 1, "one view")
+    until(lambda: page.locator("[data-view=Axial]").bounding_box()["width"] > 1.9 * narrow, "a large view")
+    until(lambda: filled(visitor, "Axial"), "its picture")
+    page.mouse.dblclick(*visitor.place("Axial"))
+    until(lambda: page.locator("[data-view]").count() == 4, "four views")
+    for view in FOUR:
+        until(lambda view=view: filled(visitor, view), f"the picture of {view}")
+    assert not visitor.complaints
+
+
+def test_a_ruler_and_a_round_region_measure(visitor, small_ct):
+    page = visitor.page
+    visitor.button("Ruler").click()
+    visitor.drag("Axial", (0.3, 0.5), (0.7, 0.5))
+    (text,) = until(lambda: marks(visitor), "the ruler")
+    width = page.locator("[data-view=Axial]").bounding_box()["width"]
+    assert float(text.removesuffix(" mm")) == pytest.approx(0.4 * width / scale(visitor), rel=0.01)
+    visitor.button("Region").click()
+    visitor.drag("Axial", (0.4, 0.6), (0.44, 0.6))
+    region = until(lambda: len(marks(visitor)) == 2 and marks(visitor)[1], "the region")
+    mean, sd, area = map(float, re.fullmatch(r"(-?\d+) ± (\d+) HU, ([\d.]+) cm²", region).groups())
+    radius = 0.04 * width / scale(visitor)
+    assert area == pytest.approx(np.pi * radius**2 / 100, abs=0.02 * np.pi * radius**2 / 100 + 0.01)
+    assert -200 < mean < 400
+    assert sd < 200
+    page.mouse.wheel(0, 100)
+    until(lambda: not marks(visitor), "other slices to be without them")
+    page.mouse.wheel(0, -100)
+    until(lambda: len(marks(visitor)) == 2, "them again")
+    page.keyboard.press("Delete")
+    until(lambda: len(marks(visitor)) == 1, "one to go")
+    visitor.button("Clear").click()
+    until(lambda: not marks(visitor), "all to go")
+
+
+def marks(visitor):
+    return visitor.page.locator("[data-marks=Axial] text").all_inner_texts()
+
+
+def scale(visitor, view="Axial"):
+    """Pixels of the page a mm."""
+    given = visitor.page.evaluate(f"window.trame.state.state['over_{view}__ViewState__geometry']")
+    shown = visitor.page.locator(f"[data-view={view}]").bounding_box()["width"]
+    return float(np.linalg.norm(np.array(given[:16]).reshape(4, 4)[0, :3])) * shown / given[16]
+
+
+def filled(visitor, view):
+    """Whether a view shows a picture of about its own size."""
+    return visitor.page.evaluate(
+        """(view) => {
+          const cell = document.querySelector(`[data-view=${view}]`), picture = cell?.querySelector("img");
+          return !!picture && picture.naturalWidth > 0.45 * cell.clientWidth;
+        }""",
+        view,
+    )

@@ -1,0 +1,111 @@
+"""The results table, and the way from finding to finding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trame.widgets import html
+from trame.widgets.vuetify3 import (
+    VBtn,
+    VSlider,
+    VSpacer,
+    VSwitch,
+    VTable,
+)
+from wpunet.labels import BY_SIDE
+
+from .scene import SHOWN_UNCERTAINTY
+
+if TYPE_CHECKING:
+    from .actions import Actions
+
+
+def results(page: Any, do: Actions) -> None:
+    columns = (("", ""), ("Volume", "ml"), ("Length", "mm"), ("Mean", "HU"), ("Certain", "%"))
+    html.H2(f"Results<span id='corrected' v-if='{page.corrected}'>, corrected by hand</span>")
+    with VTable(density="compact", raw_attrs=['aria-label="Measurements"']):
+        with html.Thead(), html.Tr():
+            for name, unit in columns:
+                html.Th(f"{name}<small>{unit}</small>" if name else "", classes="number" if name else "")
+        with html.Tbody():
+            with html.Tr(
+                v_for=f"(row, i) in {page.rows}",
+                key="i",
+                click=(do.jump, "[row]"),
+                keydown_enter=(do.jump, "[row]"),
+                classes="jump",
+                raw_attrs=['tabindex="0"', 'title="Show this place"'],
+            ):
+                with html.Td():
+                    html.Span(classes="mark", raw_attrs=[f':style="{_swatch()}"'])
+                    html.Span("{{ row.name }}")
+                for value in ("volume", "diameter", "hu", "certainty"):
+                    html.Td(f"{{{{ row.{value} }}}}", classes="number")
+            with html.Tr(v_if=(f"!{page.rows}.length",)):
+                html.Td("Nothing is marked.", raw_attrs=['colspan="5"'])
+
+
+def review(page: Any, do: Actions) -> None:
+    """From tumor to tumor, and to the places where the network was least certain."""
+    with html.Div(classes="d-flex align-center px-2 pt-1"):
+        count, at = page.tumors, page.tumor
+        _step("Previous tumor", "mdi-chevron-left", (do.next_tumor, "[-1]"), count)
+        _step("Next tumor", "mdi-chevron-right", (do.next_tumor, "[1]"), count)
+        told = f"{{{{ {count} ? 'Tumor ' + ({at} || '–') + ' of ' + {count} : 'No tumor' }}}}"
+        html.Span(told, classes="text-caption")
+    with html.Div(classes="d-flex align-center px-2"):
+        count, at = page.places, page.place
+        _step("Previous uncertain place", "mdi-chevron-left", (do.next_place, "[-1]"), count)
+        _step("Next uncertain place", "mdi-chevron-right", (do.next_place, "[1]"), count)
+        told = f"{{{{ {count} ? 'Uncertain place ' + ({at} || '–') + ' of ' + {count} : 'No uncertain place' }}}}"
+        html.Span(told, classes="text-caption")
+        VSpacer()
+        VSwitch(
+            label="Uncertainty",
+            v_model=(page.uncertainty,),
+            density="compact",
+            hide_details=True,
+            color="primary",
+            classes="flex-grow-0 pr-1",
+        )
+    with html.Div(v_if=(page.uncertainty,)):
+        low, high = (f"{level / 255:.0%}" for level in SHOWN_UNCERTAINTY)
+        html.Div(
+            f"Chance to be wrong: <span>{low}</span><i style='background: linear-gradient(90deg, #044, #0ff)'></i>"
+            f"<span>{high} or more</span>",
+            classes="legend",
+            raw_attrs=[
+                'role="img"',
+                f'aria-label="Colours of the chance to be wrong, from {low}, dark, to {high}, bright"',
+            ],
+        )
+        VSlider(
+            v_model=(page.doubt_opacity,),
+            min=0,
+            max=1,
+            step=0.05,
+            label="Opacity",
+            density="compact",
+            hide_details=True,
+            color="primary",
+            thumb_size=24,
+            classes="px-3",
+            raw_attrs=['aria-label="Opacity of the uncertainty"'],
+        )
+
+
+def _step(text: str, icon: str, click: Any, count: str) -> None:
+    VBtn(
+        icon=icon,
+        click=click,
+        disabled=(f"!{count}",),
+        variant="text",
+        density="comfortable",
+        raw_attrs=[f'aria-label="{text}"', f'title="{text}"'],
+    )
+
+
+def _swatch() -> str:
+    """The colour of a row, from the table of labels."""
+    pairs = ",".join(f"{label.key}:'rgb{label.colour}'".replace(" ", "") for label in BY_SIDE)
+    return f"{{background: {{{pairs}}}[row.kind === 'kidney' ? 'kidney_' + row.side : row.kind]}}"
