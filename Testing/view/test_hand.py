@@ -175,7 +175,7 @@ def test_a_ruler_and_a_round_region_measure(visitor, small_ct):
 
 
 def marks(visitor):
-    return visitor.page.locator("[data-marks=Axial] text").all_inner_texts()
+    return visitor.page.locator("[data-marks=Axial] text").all_text_contents()
 
 
 def scale(visitor, view="Axial"):

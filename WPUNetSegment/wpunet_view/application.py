@@ -73,19 +73,9 @@ class Application(TrameApp):
         )
         self._slicer.segmentation_editor.segmentation_modified.connect(self._edited)
         hand = self.hand
-        for asked, does in {
-            "key": self.key,
-            "upload_broke": self.upload_broke,
-            "roll": hand.roll,
-            "enlarge": hand.enlarge,
-            "reset": hand.reset,
-            "fit": hand.fit,
-            "use": hand.use,
-            "mark": hand.mark,
-            "unmark": hand.unmark,
-            "seen": hand.views.painter.seen,
-        }.items():
-            self.server.trigger(asked)(does)
+        of_hand = (hand.roll, hand.enlarge, hand.reset, hand.use, hand.mark, hand.unmark, hand.views.painter.seen)
+        for does in (self.key, self.upload_broke, *of_hand):  # by their names, in page.js and marks.js
+            self.server.trigger(does.__name__)(does)
         self._volume: Volume | None = None
         self._run: Run | None = None
         self._pace = Pace()
@@ -331,7 +321,7 @@ class Application(TrameApp):
             return
         from .findings import row
 
-        structures, warnings = result.report.structures, [str(one) for one in result.report.warnings]
+        structures, warnings = result.report.structures, list(map(str, result.report.warnings))
         with self.state:
             data = self.data
             data.rows = [row(one) for one in structures]
@@ -392,10 +382,8 @@ class Application(TrameApp):
         if self._findings is None or ending not in {kind.ending for kind in saving.KINDS}:
             raise InputError("There is nothing of this kind to save yet; segment a CT first.")
         await self._measure()
-        result = self._findings.result
-        assert result is not None
-        folder = self.folder / "saved"
-        folder.mkdir(exist_ok=True)
+        result: Any = self._findings.result
+        (folder := self.folder / "saved").mkdir(exist_ok=True)
         path = folder / f"{saving.file_name(result.volume.name)}.{ending}"
         await asyncio.to_thread(saving.write, path, result, corrected=self._findings.corrected)
         return path

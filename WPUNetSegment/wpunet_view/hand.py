@@ -76,18 +76,20 @@ class Hand:
             if self.data.tool == "crosshair":
                 self._cross(tag, at)
             else:
-                self._window(at)
+                self._window(tag, at)
             return True
         if kind == "LeftButtonRelease" and self._drag is not None:
             self._drag = None
             return True
         return False
 
-    def _window(self, at: tuple[float, float]) -> None:
+    def _window(self, tag: str, at: tuple[float, float]) -> None:
         """To the right wider, upwards brighter."""
         assert self._drag is not None
         x, y, width, level = self._drag
         step = max(1.0, width * WINDOW_SHARE)
+        if (picture := self.views.picture(tag)) and picture.adapter:
+            step /= picture.adapter.scale_factor  # the hand moves over the page, whatever the picture's size is
         self._scene.set_window(max(1, round(width + (at[0] - x) * step)), round(level - (at[1] - y) * step))
 
     def _cross(self, tag: str, at: tuple[float, float]) -> None:

@@ -64,7 +64,8 @@ html { overflow: hidden; }
 .over-view .view-buttons button:hover { background: #3a4450; }
 .over-view .slice-slider { background: none; left: 8px; right: 8px; bottom: 0; pointer-events: auto; }
 .over-view .v-slider.v-input--horizontal { margin: 0; }
-.over-view .v-slider-thumb__surface { width: 14px; height: 14px; margin: 5px; }
+.v-slider-thumb { width: 24px !important; height: 24px !important; }
+.over-view .v-slider-thumb__surface { width: 14px; height: 14px; }
 .over-view .marks { inset: 0; padding: 0; background: none; }
 .marks svg { width: 100%; height: 100%; overflow: hidden; }
 .marks line, .marks .round { stroke: #ffd54a; stroke-width: 1.5; fill: none; }
