@@ -29,7 +29,7 @@ WINDOWS = {  # HU: width and centre
     "Lung": (1500, -600),
 }
 LEAST_FIELD_MM = 120.0  # of a view that goes to a structure: enough to see what it lies in
-KIDNEY_OPACITY = 0.35  # in 3D
+KIDNEY_OPACITY = 0.4  # in 3D
 BRUSH_PERCENT = 2  # of the screen: some 15 mm on the whole of an abdomen
 SHOWN_UNCERTAINTY = (11, 120)  # of 255: below, the network is as good as sure; above, all is the brightest blue
 
