@@ -1,3 +1,3 @@
 """WP-UNet: kidneys and kidney tumors in CT, offline, on a CPU."""
 
-__version__ = "0.1.0"
+__version__ = "0.6.0"
