@@ -122,3 +122,8 @@ def test_the_accuracy_in_the_readme_is_that_of_the_weights_that_ship():
     assert [figure for figure in figures if figure not in card] == []
     rest = README.read_text("utf-8").replace(block, "")
     assert not re.search(r"\b0\.\d{3}\b", rest), "accuracy outside its one place"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_no_merge_is_left_half_done(document):
+    assert not re.search(r"^(<{7}|={7}|>{7})( |$)", document.read_text("utf-8"), re.M)
