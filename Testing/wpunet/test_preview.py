@@ -8,7 +8,7 @@ from PIL import Image
 from wpunet import preview as page
 from wpunet.labels import BY_SIDE, CYST, CYST_LABEL, LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR, TUMOR_LABEL
 from wpunet.preview_3d import from_the_front
-from wpunet.preview_slices import AXIAL, CORONAL, SAGITTAL, Scan, Tile, View
+from wpunet.preview_slices import AXIAL, CORONAL, SAGITTAL, Scan, Tile, View, readable
 from wpunet.sides import split_sides
 from wpunet.structure import Caution, Line, Nephrometry, Part
 from wpunet.volume import from_array
@@ -73,6 +73,10 @@ def test_nothing_found_still_shows_the_ct():
 @pytest.mark.parametrize("name", ["é" * 10, "a very long name " * 20, ""])
 def test_any_name_and_warning_fits(name):
     assert picture_of(kidneys(), name, ["A long warning. " * 40]).size == page.PAGE
+
+
+def test_what_the_font_has_no_shape_for_is_put_in_other_words():
+    assert readable("Größe 3 cm², É, 病人") == "Grosse 3 cm2, E, ??"
 
 
 @pytest.mark.parametrize("axis", [AXIAL, CORONAL])

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from .labels import CYST_LABEL, KIDNEY_LABEL, TUMOR_LABEL
 from .preview_3d import from_the_front
-from .preview_slices import AXIAL, CORONAL, SAGITTAL, Scan, Tile, View, font
+from .preview_slices import AXIAL, CORONAL, SAGITTAL, Scan, Tile, View, font, readable
 from .report import Report
 from .structure import PARTS, Line, Nephrometry, Structure
 
@@ -300,6 +300,7 @@ def _foot(page: Image.Image, scan: Scan, report: Report) -> None:
 
 def _fitting(text: str, width: int, size: int) -> str:
     """The text, shortened to a width in pixels."""
+    text = readable(text)
     while text and font(size).getlength(text) > width:
         text = text[:-2].rstrip("…") + "…"
     return text
@@ -308,7 +309,7 @@ def _fitting(text: str, width: int, size: int) -> str:
 def _wrapped(text: str, width: int, size: int) -> list[str]:
     """The text in lines of a width in pixels."""
     lines = [""]
-    for word in text.split():
+    for word in readable(text).split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and font(size).getlength(longer) > width:
             lines.append(word)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -169,6 +170,23 @@ def write(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: i
 
 def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
+
+
+def readable(text: str) -> str:
+    """The text in the characters that the font has: without accents, else with question marks."""
+    return "".join(char if _has_shape(char) else _plain(char) for char in text)
+
+
+def _plain(char: str) -> str:
+    parts = unicodedata.normalize("NFKD", char)
+    with_shape = "".join(part for part in parts if _has_shape(part))
+    return with_shape or ("ss" if char == "ß" else "?")
+
+
+@lru_cache
+def _has_shape(char: str) -> bool:
+    shape, missing = (font(16).getmask(one) for one in (char, "\uffff"))
+    return (shape.size, bytes(shape)) != (missing.size, bytes(missing))
 
 
 def _paint(picture: np.ndarray, mask: np.ndarray, value: int, colour: tuple[int, int, int], fill: float) -> None:
