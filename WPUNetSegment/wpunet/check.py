@@ -10,7 +10,7 @@ from . import hu_scale
 from .errors import InputError
 from .volume import Volume
 
-MOST_MM = 4000.0
+MOST_MM, FAR_MM = 4000.0, 20_000.0  # of a CT; of its place
 LOWEST_HU, HIGHEST_HU = -8192, 32767
 
 
@@ -68,6 +68,8 @@ def _geometry_warnings(volume: Volume) -> list[str]:
         warnings.append(f"Slices are {slice_mm:.1f} mm apart; small tumors can lie between them.")
     if not (0.2 <= row_mm <= 3.5 and 0.2 <= column_mm <= 3.5):
         warnings.append(f"Pixels of {row_mm:.2f} x {column_mm:.2f} mm are unusual for a CT; is the spacing right?")
+    if np.abs(volume.grid.affine[:3, 3]).max() > FAR_MM:
+        warnings.append("The CT is stated to lie many meters from its origin; the places told may be off.")
     rows_mm = volume.hu.shape[1] * row_mm
     if not 100 <= rows_mm <= 900:
         warnings.append(f"The field of view of {rows_mm:.0f} mm is unusual for a body; is the spacing right?")

@@ -12,7 +12,7 @@ from .bodies import Box, bounding_box, grown
 from .volume import Volume
 
 RIM_SHARE = 0.03  # of a volume's faces that have one same number: there may be no data
-REACH_MM = 4.0  # from a structure to where the data end: the network is unsure next to it
+REACH_MM, REACH_VOXELS = 6.0, 2  # from a structure to where the data end: the network is unsure next to it
 CUT_MM2 = 250.0  # a cut through a kidney is larger but at its very pole; a lung whose air was cut off is not so near
 STEP_MM = 4.0  # at which padding is looked for
 MOST_VALUES = 3
@@ -49,9 +49,10 @@ class DataEnd:
     def _meets_padding(self, mask: np.ndarray, box: Box) -> bool:
         if not self._padding:
             return False
-        around = grown(box, REACH_MM, self.volume.spacing, mask.shape)
+        steps = [max(REACH_VOXELS, int(REACH_MM / step)) for step in self.volume.spacing]
+        reach = max(count * step for count, step in zip(steps, self.volume.spacing, strict=True))
+        around = grown(box, reach, self.volume.spacing, mask.shape)
         near = mask[around]
-        steps = [max(1, int(REACH_MM / step)) for step in self.volume.spacing]
         hu, area = self.volume.hu[around], 0.0
         coarse = np.ix_(*(np.arange(side.start, side.stop) // self._step[a] for a, side in enumerate(around)))
         for value, places in self._padding:

@@ -29,6 +29,7 @@ BYTES = {
     **dict.fromkeys(("double", "int64", "uint64", "longlong", "ulonglong"), 8),
 }
 NO_ORIENTATION = "The file states no orientation: right and left, head and feet may be swapped."
+NO_POSITION = "The file states no position: the places told are not those in the patient."
 _one_at_a_time = threading.Lock()
 
 
@@ -82,7 +83,9 @@ def read_quietly(path: Path | str) -> Any:
                 r"expected|truncated|end of file|too few|not read completely|read error|premature", text, re.I
             ):
                 raise InputError(f"{path} is cut short or damaged; copy it again.") from error
-            raise InputError(f"{path} cannot be read; copy or export it again ({reason(text)}).") from error
+            last = [line.strip() for line in text.splitlines() if line.strip()][-1:]
+            told = re.sub(r"^\[nrrd\] \w+: *", "", "".join(last))
+            raise InputError(f"{path} cannot be read; copy or export it again ({reason(told)}).") from error
 
 
 @contextmanager
@@ -114,7 +117,10 @@ def _nrrd_geometry(header: Header, path: Path) -> tuple[float, tuple[str, ...]]:
         raise InputError(f"{path} has lengths in {', '.join(sorted(units))}; export it again in mm.")
     space = header.get("space").lower()
     anatomical = re.match(r"(left|right)-(anterior|posterior)-superior|(ras|las|lps)", space)
-    return factors.pop(), () if directions and anatomical else (NO_ORIENTATION,)
+    if not (directions and anatomical):
+        return factors.pop(), (NO_ORIENTATION,)
+    placed = len(_numbers(re.sub(r"[(),]", " ", header.get("space origin")))) == 3
+    return factors.pop(), () if placed else (NO_POSITION,)
 
 
 def _meta_geometry(header: Header, path: Path) -> tuple[float, tuple[str, ...]]:
@@ -123,7 +129,9 @@ def _meta_geometry(header: Header, path: Path) -> tuple[float, tuple[str, ...]]:
         raise InputError(f"{path} states no spacing (ElementSpacing); export it again with it.")
     if not all(np.isfinite(step) and step > 0 for step in spacing):
         raise InputError(f"{path} has a spacing of {spacing} mm; export it again with its true spacing.")
-    return 1.0, () if header.get("transformmatrix", "orientation", "rotation") else (NO_ORIENTATION,)
+    if not header.get("transformmatrix", "orientation", "rotation"):
+        return 1.0, (NO_ORIENTATION,)
+    return 1.0, () if len(_numbers(header.get("offset", "position", "origin"))) >= 3 else (NO_POSITION,)
 
 
 def _numbers(text: str) -> list[float]:

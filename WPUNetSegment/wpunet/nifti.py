@@ -41,7 +41,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header, tuple[str, .
         if len(shape) != 3:
             what = "a time series or several channels" if len(shape) > 3 else "a flat picture"
             raise InputError(f"{path} is {what} (shape {image.shape}); give a single 3D CT.")
-        need, start = int(np.prod(shape, dtype=float)) * dtype.itemsize, float(image.header["vox_offset"])
+        need, start = int(np.prod(shape, dtype=float)) * dtype.itemsize, float(image.dataobj.offset)
         if min(shape) < 1 or not start + need <= len(content):
             raise InputError(f"{path} is cut short or damaged (fewer voxels than its header says); copy it again.")
         if len(content) > start + need + MOST_PADDING:

@@ -221,10 +221,13 @@ def _sampled(values: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int]
 
     x_first = matrix[np.ix_([2, 1, 0, 3], [2, 1, 0, 3])]  # ITK's indices run (column, row, slice)
     transform = sitk.AffineTransform(x_first[:3, :3].ravel().tolist(), x_first[:3, 3].tolist())
-    how = sitk.sitkLabelLinear if values.dtype == np.uint8 else sitk.sitkLinear
+    labels = values.dtype == np.uint8
     resample = sitk.ResampleImageFilter()
     resample.SetSize(shape[::-1])
     resample.SetTransform(transform)
-    resample.SetInterpolator(how)
+    resample.SetInterpolator(sitk.sitkLabelLinear if labels else sitk.sitkLinear)
+    if not labels:
+        resample.SetOutputPixelType(sitk.sitkFloat32)  # ITK would cut whole numbers off, not round them
     resample.SetDefaultPixelValue(outside)
-    return sitk.GetArrayFromImage(resample.Execute(sitk.GetImageFromArray(np.ascontiguousarray(values))))
+    sampled = sitk.GetArrayFromImage(resample.Execute(sitk.GetImageFromArray(np.ascontiguousarray(values))))
+    return np.rint(sampled).astype(values.dtype) if values.dtype.kind in "iu" else sampled
