@@ -88,6 +88,7 @@ class WPUNetSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeAddedEvent, self.onNodeAdded)
         _register_sample()  # a module that is added while Slicer runs sees no end of its start
         self._follow()
@@ -121,6 +122,11 @@ class WPUNetSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.close()
 
     def onSceneEndClose(self, caller: Any, event: str) -> None:
+        self._follow()
+
+    def onSceneEndImport(self, caller: Any, event: str) -> None:
+        """Only now is there what a saved scene's parameters refer to; the wrapper keeps what it read before."""
+        self.logic.getParameterNode().Modified()
         self._follow()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)

@@ -8,6 +8,7 @@ found by its property SlicerParameterName and must be of exactly the type that t
 from __future__ import annotations
 
 import typing
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -90,10 +91,11 @@ def parameterNodeWrapper(cls: type) -> type:
 
 
 def _property(parameter: Parameter) -> property:
-    return property(
-        lambda self: parameter.read(self.parameterNode),
-        lambda self, value: parameter.write(self.parameterNode, value),
-    )
+    def write(self: Any, value: Any) -> None:
+        parameter.write(self.parameterNode, value)
+        self._values[parameter.name] = parameter.read(self.parameterNode)
+
+    return property(lambda self: self._values[parameter.name], write)
 
 
 class _Wrapper:
@@ -109,6 +111,10 @@ class _Wrapper:
         for parameter in self.allParameters.values():
             if not parameter.present(parameterNode):
                 parameter.write(parameterNode, parameter.default)
+        self._values: dict[str, Any] = {}  # as they were at the last change of the node: not those of a scene's import
+        _read_again(weakref.ref(self))
+        me = weakref.ref(self)
+        parameterNode.AddObserver(MODIFIED, lambda *_: _read_again(me))
 
     def connectGui(self, gui: Any) -> None:
         widgets = (widget for widget in vars(gui).values() if widget.property(PROPERTY))
@@ -163,6 +169,12 @@ class _Wrapper:
 
     def Modified(self) -> None:
         self.parameterNode.Modified()
+
+
+def _read_again(wrapper: Any) -> None:
+    if wrapper() is not None:
+        node = wrapper().parameterNode
+        wrapper()._values = {name: one.read(node) for name, one in wrapper().allParameters.items()}
 
 
 class Connector:
