@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from wpunet import predict as network
 from wpunet.labels import CYST, KIDNEY, TUMOR
 from wpunet.locate import whole
 from wpunet.predict import RIM_LOGIT, RIM_MM, decide, predict, tumor_mask
@@ -75,9 +76,21 @@ def test_mirrored_slices_take_a_lean_to_one_side_away():
     assert not np.array_equal(run(volume, OneSided())[0], exact)
     leaning = run(volume, OneSided(), flips=True)[0]
     assert dice(leaning > 0, exact > 0) > 0.99
-    runtime = OneSided()
-    run(volume, runtime, flips=True)
-    assert runtime.slices == 2 * 60
+
+
+@pytest.mark.parametrize("spacing", [0.7, 2.0, 5.0])
+def test_looking_only_where_a_kidney_can_be_changes_nothing(monkeypatch, spacing):
+    volume = volume_with_ball((int(160 / spacing), 80, 100), (spacing, 2.0, 2.0), (int(90 / spacing), 40, 50))
+    sparing, thorough = Oracle(), Oracle()
+    labels, doubt, _ = run(volume, sparing, flips=True)
+    monkeypatch.setattr(network, "LOOK_MM", 0.0)
+    monkeypatch.setattr(network, "TRACE_LOGIT", -99.0)
+    every, every_doubt, _ = run(volume, thorough, flips=True)
+    assert np.array_equal(labels, every)
+    assert np.array_equal(doubt, every_doubt)
+    slabs = -(-volume.hu.shape[0] // max(1, int(1.6 / spacing)))
+    assert thorough.slices == 2 * slabs
+    assert sparing.slices < 1.5 * slabs
 
 
 def test_only_the_region_is_looked_at():
@@ -89,7 +102,8 @@ def test_only_the_region_is_looked_at():
     assert not labels.any()
 
 
-def test_thin_slices_are_averaged_before_the_network():
+def test_thin_slices_are_averaged_before_the_network(monkeypatch):
+    monkeypatch.setattr(network, "LOOK_MM", 0.0)
     volume = volume_with_ball((100, 60, 60), (0.5, 2.0, 2.0), (50, 30, 30), 15)
     runtime = Oracle()
     run(volume, runtime)

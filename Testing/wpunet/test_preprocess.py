@@ -48,3 +48,18 @@ def test_padding_is_air():
     assert seen.shape == (112, 112)
     assert np.allclose(seen[:100, :100], 0.0, atol=1e-5)
     assert (seen[100:] == -1).all()
+
+
+@pytest.mark.parametrize("spacing", [(0.92, 0.92), (3.0, 3.0), (0.7, 5.0), (1.6, 1.6)])
+@pytest.mark.parametrize("seat", [(10, 12), (0, 0), (-3, -4)])
+def test_a_part_comes_back_as_from_the_whole(spacing, seat):
+    """Beyond the part nothing is above the limit, within it all is as without it."""
+    grid = InPlaneGrid((int(200 / spacing[0]), int(160 / spacing[1])), spacing, 1.6)
+    maps = np.random.default_rng(0).uniform(-9, -7, grid.network_shape).astype(np.float32)
+    maps[seat[0] :, seat[1] :][:3, :4] = 9.0
+    whole = grid.to_ct(maps)
+    part = grid.part(maps > -6)
+    assert np.allclose(grid.to_ct(maps[part.network], part), whole[part.ct], atol=1e-5)
+    whole[part.ct] = -10
+    assert (whole < -6).all()
+    assert grid.part(np.zeros(grid.network_shape, bool)) is None

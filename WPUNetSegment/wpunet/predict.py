@@ -7,6 +7,7 @@ are not blocky.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from scipy import ndimage
 
 from .bodies import bounding_box, grown
 from .labels import CYST, KIDNEY, TUMOR
-from .preprocess import InPlaneGrid, resampling_matrix
+from .preprocess import InPlaneGrid, Part, resampling_matrix
+from .runtime import ahead
+from .volume import contiguous
 
 if TYPE_CHECKING:
     from .monitor import Monitor
@@ -27,6 +30,9 @@ TUMOR_ALONG_MM = 3.0  # how far along the body slices vote on tumor or kidney; w
 RIM_LOGIT = -2.0  # a tumor's rim is where it is tumor with a chance of one in eight,
 RIM_MM = 3.0  # no farther than this from its core,
 CORE_MM2 = 50.0  # if that is 8 mm across: what is smaller may be noise
+LOOK_MM = 6.5  # from look to look along the body, until a kidney is near
+TRACE_LOGIT = -4.0  # a chance of two percent
+NOTHING_LOGIT = -6.0  # not a quarter of a percent
 LIMIT = 30.0  # logits beyond this say no more
 
 
@@ -70,39 +76,72 @@ class Maps:
 def predict(
     volume: Volume, region: Region, runtime: Runtime, pixel_mm: float, temperature: float, flips: bool, monitor: Monitor
 ) -> Maps:
-    """Run the network over every slab of ``region``; with ``flips`` also mirrored left to right, and average."""
+    """Run the network over the slabs of ``region``; with ``flips`` also mirrored left to right, and average.
+
+    First over a slab every LOOK_MM, then over those beside one with a trace of kidney. The others hold nothing.
+    """
     depth, rows, columns = region.shape
     grid = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm)
     step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
-    slabs = -(-depth // step)
-    foreground = np.empty((slabs, *grid.network_shape), np.float16)
-    tumor = np.empty_like(foreground)
+    foreground = np.full((-(-depth // step), *grid.network_shape), -LIMIT, np.float16)
+    tumor = np.zeros_like(foreground)
     cyst: np.ndarray | None = None
-    for first in range(0, slabs, runtime.batch):
-        monitor.at("predict", first, slabs)
-        last = min(first + runtime.batch, slabs)
-        start = region.slices.start + first * step
-        stop = min(region.slices.start + last * step, region.slices.stop)
-        x = grid.to_network(mean_slabs(volume.hu[start:stop, region.rows, region.columns], step))
+    slabs = np.arange(len(foreground))
+
+    def network(x: np.ndarray) -> np.ndarray:
         logits = runtime(x)
-        if flips:
-            logits = (logits + runtime(np.ascontiguousarray(x[..., ::-1]))[..., ::-1]) / 2
-        logits /= temperature
-        foreground[first:last] = foreground_logit(logits)
-        tumor[first:last] = tumor_logit(logits)
-        if logits.shape[1] > 3:
-            cyst = np.empty_like(foreground) if cyst is None else cyst
-            cyst[first:last] = cyst_logit(logits)
+        seen = np.flatnonzero(_has_trace(foreground_logit(logits) / temperature)) if flips else ()
+        if len(seen):  # elsewhere its mirror image sees nothing either
+            mirrored = runtime(np.ascontiguousarray(x[seen][..., ::-1]))[..., ::-1]
+            logits[seen] = (logits[seen] + mirrored) / 2
+        return logits / temperature
+
+    def look(wanted: np.ndarray, done: int) -> None:
+        nonlocal cyst
+        batches = [wanted[first : first + runtime.batch] for first in range(0, len(wanted), runtime.batch)]
+        for some, logits in zip(batches, ahead(network, inputs(batches, done)), strict=True):
+            foreground[some] = foreground_logit(logits)
+            tumor[some] = tumor_logit(logits)
+            if logits.shape[1] > 3:
+                cyst = np.zeros_like(foreground) if cyst is None else cyst
+                cyst[some] = cyst_logit(logits)
+
+    def inputs(batches: list[np.ndarray], done: int) -> Iterator[np.ndarray]:
+        for some in batches:
+            monitor.at("predict", done, len(slabs))
+            first, last = region.slices.start + some[0] * step, region.slices.start + (some[-1] + 1) * step
+            hu = contiguous(volume.hu[first : min(last, region.slices.stop), region.rows, region.columns])
+            yield grid.to_network(mean_slabs(hu, step)[some - some[0]])
+            done += len(some)
+
+    apart = max(1, int(LOOK_MM / (step * volume.spacing[0])))
+    first = np.union1d(slabs[apart // 2 :: apart], slabs[-1:])
+    look(first, 0)
+    seen = first[_has_trace(foreground[first])]
+    near = (np.abs(slabs[:, None] - seen) < apart).any(1)
+    rest = np.setdiff1d(slabs[near], first)
+    look(rest, len(slabs) - len(rest))
     return Maps(region, grid, step, volume.spacing[0], foreground, tumor, cyst)
+
+
+def _has_trace(foreground: np.ndarray) -> np.ndarray:
+    """Logit maps (n, h, w) -> (n,), whether a kidney can be anywhere in them."""
+    return foreground.max((1, 2)) > TRACE_LOGIT
 
 
 def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:
     """Means of every ``step`` slices (n, row, column); the last slab may hold fewer."""
     if step == 1:
         return hu
-    starts = np.arange(0, len(hu), step)
-    counts = np.diff(np.append(starts, len(hu)))
-    return np.add.reduceat(hu, starts, axis=0, dtype=np.float32) / counts[:, None, None].astype(np.float32)
+    whole = len(hu) // step
+    means = np.empty((-(-len(hu) // step), *hu.shape[1:]), np.float32)
+    means[:whole] = hu[: whole * step : step]
+    for k in range(1, step):
+        means[:whole] += hu[k : whole * step : step]
+    means[:whole] /= np.float32(step)
+    if whole < len(means):
+        means[-1] = hu[whole * step :].mean(0, dtype=np.float32)
+    return means
 
 
 def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[np.ndarray, np.ndarray]:
@@ -116,16 +155,22 @@ def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[n
     doubt = np.zeros(shape, np.uint8)
     depth = maps.region.shape[0]
     between = resampling_matrix(len(maps.foreground), float(maps.step), depth, 1.0, repeat_edge=True)
-    votes = _votes(len(maps.foreground), maps.step, depth, maps.slice_mm)
+    votes = _Votes(maps, depth)
     for k in range(depth):
         if k % 16 == 0:
             monitor.at("decide", k, depth)
         slabs = np.flatnonzero(between[k])
         foreground = np.tensordot(between[k, slabs], maps.foreground[slabs].astype(np.float32), 1)
-        if foreground.max() < -6.0:  # not a quarter of a percent anywhere
+        part = maps.grid.part(foreground > NOTHING_LOGIT)
+        if part is None:
             continue
-        foreground, tumor, *cyst = maps.grid.to_ct(np.concatenate([foreground[None], _voted(maps, votes[k])]))
-        here = (maps.region.slices.start + k, maps.region.rows, maps.region.columns)
+        logits = np.concatenate([foreground[part.network][None], votes(k, part)])
+        foreground, tumor, *cyst = maps.grid.to_ct(logits, part)
+        rows, columns = (
+            slice(whole.start + some.start, whole.start + some.stop)
+            for whole, some in zip(maps.region.box[1:], part.ct, strict=True)
+        )
+        here = (maps.region.slices.start + k, rows, columns)
         labels[here] = np.where(foreground > 0, KIDNEY, 0)
         for one in cyst:
             labels[here][(foreground > 0) & (one > 0)] = CYST
@@ -156,25 +201,29 @@ def tumor_mask(foreground: np.ndarray, tumor: np.ndarray, spacing: tuple[float, 
     return mask
 
 
-def _votes(slabs: int, step: int, depth: int, slice_mm: float) -> np.ndarray:
-    """How much each slab says on each slice's tumor: (slice, slab), a bell whose width is TUMOR_ALONG_MM."""
-    middles = (np.arange(slabs) + 0.5) * step
-    away = ((np.arange(depth) + 0.5)[:, None] - middles[None, :]) * slice_mm
-    weights = np.exp(-0.5 * (away / TUMOR_ALONG_MM) ** 2)
-    weights[weights < 0.05 * weights.max(1, keepdims=True)] = 0.0
-    return weights.astype(np.float32)
+class _Votes:
+    """What the slabs say on tumor or kidney in each slice; each as sure as it is of a kidney there.
 
-
-def _voted(maps: Maps, weights: np.ndarray) -> np.ndarray:
-    """The tumor and cyst logits (1 or 2, h, w) of a slice: the slabs' mean, each as sure as it is of a kidney there.
-
-    Where a slab sees no kidney its word on tumor or kidney means nothing.
+    Where a slab sees no kidney its word on tumor or kidney means nothing. Along the body the weights are a bell whose
+    width is TUMOR_ALONG_MM.
     """
-    slabs = np.flatnonzero(weights)
-    sure = 1.0 / (1.0 + np.exp(-maps.foreground[slabs].astype(np.float32)))
-    sure = (sure + 1e-3) * weights[slabs, None, None]
-    told = (maps.tumor,) if maps.cyst is None else (maps.tumor, maps.cyst)
-    return np.stack([(sure * one[slabs].astype(np.float32)).sum(0) for one in told]) / sure.sum(0)
+
+    def __init__(self, maps: Maps, depth: int) -> None:
+        middles = (np.arange(len(maps.foreground)) + 0.5) * maps.step
+        away = ((np.arange(depth) + 0.5)[:, None] - middles[None, :]) * maps.slice_mm
+        weights = np.exp(-0.5 * (away / TUMOR_ALONG_MM) ** 2)
+        weights[weights < 0.05 * weights.max(1, keepdims=True)] = 0.0
+        self._weights = weights.astype(np.float32)
+        self._sure = 1.0 / (1.0 + np.exp(-maps.foreground.astype(np.float32))) + np.float32(1e-3)
+        self._said = [self._sure * one for one in (maps.tumor, maps.cyst) if one is not None]
+
+    def __call__(self, k: int, part: Part) -> np.ndarray:
+        """The tumor and cyst logits of a slice, (1 or 2, h, w) of the part."""
+        slabs = np.flatnonzero(self._weights[k])
+        which = (slice(int(slabs[0]), int(slabs[-1]) + 1), *part.network)
+        weights = self._weights[k, which[0]]
+        said = np.stack([np.tensordot(weights, one[which], 1) for one in self._said])
+        return said / np.tensordot(weights, self._sure[which], 1)
 
 
 def _doubt(foreground: np.ndarray, tumor: np.ndarray) -> np.ndarray:

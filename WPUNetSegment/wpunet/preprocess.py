@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .boxes import bounding_box
+
 Numbers = TypeVar("Numbers", bound=Any)
 WINDOW_HU = (-160.0, 340.0)  # fat to contrast-filled vessels; what lies outside is clipped
 AIR_HU = -1000.0
@@ -49,6 +51,14 @@ def resampling_matrix(
         weights[centres >= reach] = 0.0
     total = weights.sum(1, keepdims=True)
     return np.divide(weights, total, out=weights, where=total > 0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows and columns of the network's grid, and those of the region's pixels that need no others."""
+
+    network: tuple[slice, slice]
+    ct: tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,31 @@ class InPlaneGrid:
         above_air = hu.astype(np.float32) - np.float32(AIR_HU)
         return normalise(rows @ (above_air @ columns.T) + np.float32(AIR_HU))[:, None]
 
-    def to_ct(self, maps: np.ndarray) -> np.ndarray:
-        """Maps on the network's grid (..., h, w) -> the region's pixels (..., row, column), float32."""
+    def to_ct(self, maps: np.ndarray, part: Part | None = None) -> np.ndarray:
+        """Maps on the network's grid (..., h, w) -> the region's pixels (..., row, column), float32.
+
+        With ``part`` maps hold only that part of the network's grid, and so does the answer of the region's pixels.
+        """
         rows, columns = self._up
+        if part:
+            rows, columns = rows[part.ct[0], part.network[0]], columns[part.ct[1], part.network[1]]
         return rows @ (maps @ columns.T)
+
+    def part(self, marked: np.ndarray) -> Part | None:
+        """The part around all that is not 0 on the network's grid (h, w), with all pixels that it reaches."""
+        box = bounding_box(marked)
+        if box is None:
+            return None
+        network, ct = [], []
+        for side, step, (first, last) in zip(box, self.spacing, self._reach, strict=False):
+            margin = ceil(2 * max(step, self.pixel_mm) / self.pixel_mm)
+            start, stop = max(0, side.start - margin), side.stop + margin
+            here = np.flatnonzero((first >= start) & (last < stop))
+            network.append(slice(start, stop))
+            ct.append(slice(int(here[0]), int(here[-1]) + 1) if len(here) else slice(0, 0))
+        return Part((network[0], network[1]), (ct[0], ct[1]))
+
+    @cached_property
+    def _reach(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """First and last row (column) of the network's grid that each row (column) of the region needs."""
+        return [(np.argmax(up > 0, 1), up.shape[1] - 1 - np.argmax(up[:, ::-1] > 0, 1)) for up in self._up]

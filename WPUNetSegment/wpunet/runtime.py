@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -13,6 +15,10 @@ from .errors import DeviceError
 
 MAX_BATCH = 16  # on a GPU
 MOST_AT_A_TIME = 4  # slices on a CPU: each needs memory of its own
+
+
+Piece = TypeVar("Piece")
+Answer = TypeVar("Answer")
 
 
 class Runtime(Protocol):
@@ -48,6 +54,22 @@ def create(weights: Weights, device: str = "auto", threads: int | None = None) -
     if importlib.util.find_spec("torch"):
         return TorchRuntime(weights, device, threads)
     raise DeviceError("Neither OpenVINO nor PyTorch is installed; install one of them: pip install openvino")
+
+
+def ahead(work: Callable[[Piece], Answer], pieces: Iterable[Piece]) -> Iterator[Answer]:
+    """``map(work, pieces)`` with the work in a thread of its own: while it is at one piece, the caller makes the next.
+
+    At most two pieces and two answers are held at a time.
+    """
+    with ThreadPoolExecutor(1) as other:
+        running: Future[Answer] | None = None
+        for piece in pieces:
+            begun = other.submit(work, piece)
+            if running is not None:
+                yield running.result()
+            running = begun
+        if running is not None:
+            yield running.result()
 
 
 def torch_gpus() -> list[tuple[str, str]]:
