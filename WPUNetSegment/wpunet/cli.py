@@ -107,10 +107,13 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
 def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> int:
     from . import summary
     from .batch import plan
-    from .clean import CleanRules
-    from .segment import Options
+    from .reading import ReadAhead
 
     planned = plan(arguments)
+    read = ReadAhead([(planned.jobs[0].ct, planned.jobs[0].series)] if planned.folder is None else [])
+    from .clean import CleanRules  # after the first CT has begun to be read: they take as long to import
+    from .segment import Options
+
     rules = CleanRules().without(arguments.skip_rule)
     if arguments.min_tumor_ml is not None:
         rules = replace(rules, min_tumor_ml=arguments.min_tumor_ml)
@@ -120,7 +123,9 @@ def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> i
     if planned.folder is None:
         (job,) = planned.jobs
         talk.begin(job.name, 1, 1)
-        report = job.run(_segmenter(arguments), options, talk.monitor(cancel)).report
+        segmenter = _segmenter(arguments)
+        segmenter.read = read
+        report = job.run(segmenter, options, talk.monitor(cancel)).report
         talk.result(job, report.to_json_dict(), report.table())
         if left_out:
             talk.summary(left_out, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -55,6 +56,7 @@ class Segmenter:
         self, weights_file: Path | str | None = None, device: str = "auto", threads: int | None = None
     ) -> None:
         """Raises WeightsError or DeviceError when the network cannot be made ready."""
+        self.read: Callable[[Path | str, str | None], Volume] = files.read
         self.weights = bundle.load(weights_file)
         self.runtime = runtime.create(self.weights, device, threads)
 
@@ -64,7 +66,7 @@ class Segmenter:
         """Segment a file or a DICOM folder; raises InputError when it cannot be used and Cancelled when told to."""
         monitor = monitor or Monitor()
         with monitor.stage("read"):
-            volume = files.read(path, series)
+            volume = self.read(path, series)
         return self.segment(volume, options, monitor)
 
     def segment(self, volume: Volume, options: Options = Options(), monitor: Monitor | None = None) -> Result:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import outputs, summary
 from .batch import Ending, Job, Plan, attempt
 from .progress import EXIT_BAD_INPUT
+from .reading import ReadAhead
 from .summary import DONE, SKIPPED, SUMMARY, Row
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def _endings(
 
         yield from cluster.endings(arguments, waiting, options, cancel)
         return
+    read = ReadAhead((job.ct, job.series) for job in waiting)
     segmenter = make()
+    segmenter.read = read
     for number, job in enumerate(waiting, 1):
         talk.begin(job.name, number, len(waiting))
         yield job, attempt(job, segmenter, options, talk.monitor(cancel))
