@@ -1,6 +1,8 @@
 """How fast and how large: python -m Testing.benchmark [--ct CT] [--peers FOLDER] [--output FOLDER]
 
-Two tables. Volumes: each in a process of its own, start-up and files included, with seconds per stage and peak memory.
+Volumes: each in a process of its own, start-up, label map, report and preview included: seconds of the clock and of
+all processor cores for each stage, and peak memory. With --ct that CT too, cut or repeated to other numbers of slices,
+a folder of eight of it, and other public networks over all its slices, from file to label map.
 Networks: seconds per slice on the processor, through the same runtime, taking turns so that a busy machine is unfair to
 none: WP-UNet, a dense U-Net of the same widths and, where they are, other public networks at their own input sizes.
 """
@@ -9,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -25,12 +29,14 @@ PHANTOMS = {  # slices, rows, columns; mm
     "phantom, medium": ((140, 320, 320), (2.5, 1.2, 1.2), 1),
     "phantom, large": ((611, 512, 512), (0.6, 0.75, 0.75), 4),  # painted at a quarter of the size, then enlarged
 }
-PEERS = {  # file: input shape for one slice (a whole scan for the last)
+PEERS = {  # file: input shape for one slice
     "openvino-kits19-basicunet/unet_kits19.xml": (1, 1, 512, 512),
     "openvino-kits19-basicunet/quantized_unet_kits19.xml": (1, 1, 512, 512),
     "openvino-kits19-unet44/unet44.onnx": (1, 1, 512, 512),
     "santiagom99-unetv2-2d/model.onnx": (1, 1, 256, 256),
 }
+LENGTHS = (150, 300, 611, 1222)  # slices
+FOLDER = 8  # CTs
 
 
 def main() -> None:
@@ -41,12 +47,13 @@ def main() -> None:
     arguments.add_argument("--repeat", type=int, default=3, help="runs of each volume; the median is told")
     arguments.add_argument("--output", type=Path, help="folder for benchmark.json and benchmark.md")
     arguments.add_argument("--one", type=Path, help=argparse.SUPPRESS)  # the child process
+    arguments.add_argument("--peer", type=Path, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.one:
-        print(json.dumps(segment_once(given.one, given.weights)))
+        print(json.dumps(peer_once(given.one, given.peer) if given.peer else segment_once(given.one, given.weights)))
         return
     figures = {
-        "volumes": volumes(given.ct, given.weights, given.repeat),
+        "volumes": volumes(given),
         "networks": networks(given.weights, given.peers),
     }
     text = markdown(figures)
@@ -57,35 +64,82 @@ def main() -> None:
         (given.output / "benchmark.md").write_text(text, "utf-8")
 
 
+# In a child process
+
+
 def segment_once(ct: Path, weights: Path | None) -> dict:
-    """Stages, region and peak memory of this process."""
-    import resource
+    """What the command line does with one CT, and what each stage took."""
+    from wpunet.batch import Job
+    from wpunet.monitor import Monitor
+    from wpunet.reading import ReadAhead
 
-    from wpunet import cli
+    read = ReadAhead([(ct, None)])
+    from wpunet.segment import Options, Segmenter
 
+    segmenter, monitor = Segmenter(weights), Monitor()
+    segmenter.read = read
     with tempfile.TemporaryDirectory() as folder:
-        out, report = Path(folder) / "labels.nii.gz", Path(folder) / "report.json"
-        chosen = ["--weights", str(weights)] if weights else []
-        status = cli.main(["segment", str(ct), "-o", str(out), "--report", str(report), "--progress", "none", *chosen])
-        if status:
-            raise SystemExit(status)
-        told = json.loads(report.read_text("utf-8"))
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-    voxels = int(np.prod(told["input"]["shape"]))
-    return {"shape": told["input"]["shape"], "seconds": told["seconds"], "peak_gb": peak, "volume_gb": voxels * 2 / 1e9}
+        labels, report, preview = (Path(folder) / name for name in ("labels.nii.gz", "report.json", "preview.png"))
+        result = Job(ct, "benchmark", labels, report, preview).run(segmenter, Options(), monitor)
+    return {
+        "shape": list(result.volume.grid.shape),
+        "seconds": monitor.seconds,
+        "processor_seconds": monitor.processor_seconds,
+    }
 
 
-def volumes(ct: Path | None, weights: Path | None, repeat: int) -> dict[str, dict]:
-    """Wall-clock seconds, stages and memory of each volume: the run of median duration."""
+def peer_once(ct: Path, peer: Path) -> dict:
+    """Another network over every slice of a CT, as its authors show it slices, and its label map as a file."""
+    import openvino as ov
+    from wpunet import files
+    from wpunet.labels import TOGETHER
+
+    size = PEERS["/".join(peer.parts[-2:])]
+    core = ov.Core()
+    graph = core.read_model(peer)
+    graph.reshape(size)
+    network = core.compile_model(graph, "CPU", _precision(core))
+    volume = files.read(ct)
+    labels = np.zeros(volume.hu.shape, np.uint8)
+    for k in range(len(labels)):
+        grey = _resized(np.clip(volume.hu[k].astype(np.float32), -125, 225), size[2:])
+        grey = np.floor((grey - grey.min()) / max(1.0, np.ptp(grey)) * 255)
+        logits = network(grey.T[None, None])[0][0]
+        found = logits[0] > 0 if len(logits) == 1 else logits.argmax(0) > 0
+        labels[k] = _resized(found.T, labels.shape[1:])
+    with tempfile.TemporaryDirectory() as folder:
+        files.write_labels(Path(folder) / "labels.nii.gz", labels, volume, TOGETHER)
+    return {"shape": list(volume.grid.shape)}
+
+
+def _resized(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The nearest pixel's value."""
+    rows, columns = (np.arange(new) * old // new for old, new in zip(values.shape, shape, strict=True))
+    return values if values.shape == tuple(shape) else values[rows][:, columns]
+
+
+# In the parent
+
+
+def volumes(given: argparse.Namespace) -> dict[str, dict]:
+    """Seconds, stages and memory of each volume: the run of median duration."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: _write(name, Path(folder)) for name in PHANTOMS}
-        if ct:
-            paths[ct.parent.name if ct.name.startswith("imaging") else ct.name] = ct
+        if given.ct:
+            name = given.ct.parent.name if given.ct.name.startswith("imaging") else given.ct.name
+            paths[name] = given.ct
+            paths |= {f"{name}, {n} slices": _of_length(given.ct, n, Path(folder)) for n in LENGTHS}
+        weights = ["--weights", str(given.weights)] if given.weights else []
         for name, path in paths.items():
-            runs = [_run(path, weights) for _ in range(repeat)]
+            runs = [_run(["-m", "Testing.benchmark", "--one", str(path), *weights]) for _ in range(given.repeat)]
             found[name] = sorted(runs, key=lambda run: run["wall"])[len(runs) // 2]
+        if given.ct:
+            found[f"a folder of {FOLDER}, a CT"] = _folder(given.ct, weights, Path(folder))
+        for peer in PEERS if given.ct and given.peers else ():
+            if (given.peers / peer).exists():
+                command = ["-m", "Testing.benchmark", "--one", str(given.ct), "--peer", str(given.peers / peer)]
+                found[peer] = _run(command)
     return found
 
 
@@ -101,12 +155,53 @@ def _write(name: str, folder: Path) -> Path:
     return path
 
 
-def _run(path: Path, weights: Path | None) -> dict:
-    command = [sys.executable, "-m", "Testing.benchmark", "--one", str(path)]
-    command += ["--weights", str(weights)] if weights else []
+def _of_length(ct: Path, slices: int, folder: Path) -> Path:
+    """The middle slices of a CT, or all of them again and again, every other time upside down."""
+    from wpunet import files
+    from wpunet.volume import contiguous
+
+    volume = files.read(ct)
+    hu, length = contiguous(volume.hu), len(volume.hu)
+    first = max(0, (length - slices) // 2)
+    at = np.arange(first, first + slices) % (2 * length)
+    path = folder / f"{slices}.nii.gz"
+    phantom.save_nifti(hu[np.where(at < length, at, 2 * length - 1 - at)], volume.affine, path)
+    return path
+
+
+def _folder(ct: Path, weights: list[str], folder: Path) -> dict:
+    """A folder of the same CT several times; figures for each."""
+    cts = folder / "cts"
+    for number in range(FOLDER):
+        case = cts / f"case_{number:05}"
+        case.mkdir(parents=True)
+        (case / "imaging.nii.gz").symlink_to(ct.resolve())
+    run = _run(["-m", "wpunet", "segment", str(cts), "-o", str(folder / "results"), "--progress", "none", *weights])
+    return run | {"wall": run["wall"] / FOLDER, "processor": run["processor"] / FOLDER, "shape": [FOLDER]}
+
+
+def _run(command: list[str]) -> dict:
+    """A Python process' seconds of the clock and of all processor cores, its peak memory, and what it tells."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # as the command line has it
     start = time.perf_counter()
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return {"wall": time.perf_counter() - start, **json.loads(done.stdout.splitlines()[-1])}
+    with tempfile.TemporaryFile("w+") as told:
+        child = subprocess.Popen([sys.executable, *command], stdout=told, env=environment)
+        _, status, used = os.wait4(child.pid, 0)
+        wall = time.perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {child.returncode}")
+        told.seek(0)
+        lines = told.read().splitlines()
+    unit = 1 if sys.platform == "darwin" else 1024
+    figures = {"wall": wall, "processor": used.ru_utime + used.ru_stime, "peak_gb": used.ru_maxrss * unit / 1e9}
+    return figures | (json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {})
+
+
+def _precision(core: Any) -> dict[str, str]:
+    """OpenVINO's options for a network by itself."""
+    bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
 
 
 def networks(weights_file: Path | None, peers: Path | None, rounds: int = 9) -> dict[str, dict]:
@@ -120,8 +215,7 @@ def networks(weights_file: Path | None, peers: Path | None, rounds: int = 9) -> 
     from training.networks import UNet
 
     core, weights = ov.Core(), bundle.load(weights_file)
-    bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    config = {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
+    config = _precision(core)
     shape = (1, weights.spec.inputs, 256, 256)
     unet = UNet(weights.spec).eval()
     dense = ov.convert_model(unet, example_input=torch.zeros(shape))
@@ -167,16 +261,22 @@ def _taking_turns(compiled: dict, rounds: int) -> dict[str, float]:
 def markdown(figures: dict) -> str:
     """Both tables."""
     stages = list(next(iter(figures["volumes"].values()))["seconds"])
+    cores = os.cpu_count() or 1
     lines = [
-        f"| volume | shape | s, all in | {' | '.join(stages)} | peak memory GB | of that, the CT |",
-        "|---" * (len(stages) + 5) + "|",
+        f"Seconds of the clock (of {cores} cores' work). Idle: the share of the cores' time in which they did nothing.",
+        "",
+        f"| volume | shape | all in | {' | '.join(stages)} | idle | CTs an hour | peak memory GB |",
+        "|---" * (len(stages) + 6) + "|",
     ]
     for name, one in figures["volumes"].items():
-        seconds = " | ".join(f"{one['seconds'].get(stage, 0):.1f}" for stage in stages)
+        parts = [f"{one['wall']:.1f} ({one['processor']:.1f})"]
+        for stage in stages:
+            there = stage in one.get("seconds", {})
+            parts.append(f"{one['seconds'][stage]:.1f} ({one['processor_seconds'][stage]:.1f})" if there else "")
+        idle = 1 - one["processor"] / one["wall"] / cores
         size = "x".join(map(str, one["shape"]))
-        lines.append(
-            f"| {name} | {size} | {one['wall']:.1f} | {seconds} | {one['peak_gb']:.2f} | {one['volume_gb']:.2f} |"
-        )
+        rest = f"{max(0.0, idle):.0%} | {3600 / one['wall']:.0f} | {one['peak_gb']:.2f}"
+        lines.append(f"| {name} | {size} | {' | '.join(parts)} | {rest} |")
     lines += [
         "",
         "| network | weights | multiply-adds | input | ms a slice | times WP-UNet's |",
