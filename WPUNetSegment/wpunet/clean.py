@@ -84,10 +84,11 @@ def clean(
     spacing: mm between slices, rows, columns
     hu, uncertainty: of the labels' shape, the CT and what ``predict.decide`` tells; no doubt without them
     """
-    labels = labels.copy()
-    marked = bounding_box(labels)
+    given, labels = labels, np.zeros(labels.shape, labels.dtype)
+    marked = bounding_box(given)
     if marked is None:
         return Cleaned(labels)
+    labels[marked] = given[marked]
     box = grown(marked, rules.reach_mm + max(spacing), spacing, labels.shape)
     middle = labels.shape[2] / 2 if hu is None else midline(hu, marked[0])
     scene = _Scene(labels[box], spacing, (box[0].start == 0, box[0].stop == len(labels)), rules)
@@ -125,9 +126,10 @@ class _Scene:
         for one in self.labels:
             if not one.any():
                 continue
-            tumor = ndimage.binary_fill_holes(one == TUMOR) & (one == BACKGROUND)
-            one[tumor] = TUMOR
-            one[ndimage.binary_fill_holes(one > 0) & (one == BACKGROUND)] = KIDNEY
+            tumor = one == TUMOR
+            if tumor.any():
+                one[_holes(tumor) & (one == BACKGROUND)] = TUMOR
+            one[_holes(one > 0)] = KIDNEY
 
     def keep_kidneys(self, doubt: np.ndarray | None, middle: float) -> None:
         """Islands go, and of the bodies that are left the kidneys stay with what lies close to them.
@@ -209,3 +211,12 @@ class _Scene:
     def _absorb(self, found: Bodies, which: np.ndarray) -> None:
         for k in which.tolist():
             self.labels[found.boxes[k]][found.numbers[found.boxes[k]] == k + 1] = KIDNEY
+
+
+def _holes(mask: np.ndarray) -> np.ndarray:
+    """What a mask (row, column) encloses; some times as fast as SciPy's binary_fill_holes."""
+    outside = np.pad(~mask, 1, constant_values=True)
+    numbers, count = ndimage.label(outside)
+    if count == 1:
+        return np.zeros(mask.shape, bool)
+    return ((numbers > 0) & (numbers != numbers[0, 0]))[1:-1, 1:-1]

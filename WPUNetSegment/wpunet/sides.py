@@ -23,10 +23,11 @@ def split_sides(labels: np.ndarray, hu: np.ndarray) -> tuple[np.ndarray, tuple[s
     A body of kidney (with its tumor) gets one side, by its centre against the spine; one that lies across the spine is
     cut there, and said to be perhaps a horseshoe kidney.
     """
-    labels = labels.copy()
-    marked = bounding_box(labels)
+    given, labels = labels, np.zeros(labels.shape, labels.dtype)
+    marked = bounding_box(given)
     if marked is None:
         return labels, ()
+    labels[marked] = given[marked]
     notes: list[str] = []
     view, columns = labels[marked], np.arange(labels.shape[2])[marked[2]]
     found = bodies(view > 0)
