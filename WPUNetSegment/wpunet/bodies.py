@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 from .boxes import Box as Box
 from .boxes import bounding_box as bounding_box
 from .boxes import grown as grown
+from .boxes import shifted
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,15 @@ def bodies(mask: np.ndarray) -> Bodies:
     """The connected bodies of a boolean array (slice, row, column)."""
     import cc3d  # not at the top: 3D Slicer shows the panel before this is installed
 
-    numbers, count = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=26, return_N=True)
-    if not count:
-        return Bodies(numbers, np.zeros(0, int), ())
-    found = cc3d.statistics(numbers, no_slice_conversion=False)
-    return Bodies(numbers, found["voxel_counts"][1:].astype(int), tuple(found["bounding_boxes"][1:]))
+    box = bounding_box(mask)
+    if box is None:
+        return Bodies(np.zeros(mask.shape, np.uint16), np.zeros(0, int), ())
+    inside = cc3d.connected_components(np.ascontiguousarray(mask[box]), connectivity=26)
+    found = cc3d.statistics(inside, no_slice_conversion=False)
+    numbers = np.zeros(mask.shape, inside.dtype)
+    numbers[box] = inside
+    boxes = tuple(shifted(one, box) for one in found["bounding_boxes"][1:])
+    return Bodies(numbers, found["voxel_counts"][1:].astype(int), boxes)
 
 
 def within(distance_mm: float, mask: np.ndarray, others: np.ndarray, spacing: tuple[float, float, float]) -> bool:

@@ -38,3 +38,9 @@ def around(boxes: Sequence[Box]) -> Box:
         slice(min(side.start for side in sides), max(side.stop for side in sides)) for sides in zip(*boxes, strict=True)
     )
     return slices, rows, columns
+
+
+def shifted(box: Box, outer: Box) -> Box:
+    """A box within ``outer`` in the indices of the whole."""
+    slices, rows, columns = (slice(o.start + b.start, o.start + b.stop) for b, o in zip(box, outer, strict=True))
+    return slices, rows, columns

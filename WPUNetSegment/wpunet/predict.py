@@ -31,8 +31,8 @@ RIM_LOGIT = -2.0  # a tumor's rim is where it is tumor with a chance of one in e
 RIM_MM = 3.0  # no farther than this from its core,
 CORE_MM2 = 50.0  # if that is 8 mm across: what is smaller may be noise
 LOOK_MM = 6.5  # from look to look along the body, until a kidney is near
-TRACE_LOGIT = -4.0  # a chance of two percent
-NOTHING_LOGIT = -6.0  # not a quarter of a percent
+TRACE_LOGIT = -2.0  # a chance of one in eight
+NOTHING_LOGIT = -3.0  # a chance of one in twenty; less, and away from what is likelier, is none
 LIMIT = 30.0  # logits beyond this say no more
 
 
