@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .summary import Row
 
 # Share of the whole that each stage takes, as measured on case_00000 with two processor cores.
-STAGES = {"read": 25, "check": 5, "locate": 12, "predict": 40, "decide": 8, "clean": 5, "measure": 3, "write": 2}
+STAGES = {"read": 5, "check": 1, "locate": 9, "predict": 48, "decide": 12, "clean": 9, "measure": 7, "write": 9}
 
 # What a person reads while a stage runs.
 WORDS = {
