@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from .bodies import Bodies, bodies, bounding_box
 from .labels import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY
+from .volume import contiguous
 
 BONE_HU = (150, 1600)  # more is metal, or a number that means no tissue
 HORSESHOE_SHARE = 0.2  # of a body on its lesser side of the spine; more, and it lies across
@@ -103,7 +104,7 @@ def midline(hu: np.ndarray, slices: slice) -> float:
     the body's middle: a bowel full of contrast, padding or a rib has less of that. Falls back to the middle of the
     body's outline, where there is no bone.
     """
-    part = hu[slices][:: max(1, (slices.stop - slices.start) // 16)]
+    part = contiguous(hu[slices][:: max(1, (slices.stop - slices.start) // 16)])  # it is looked at many times
     body = (part > -300) & (part < 3000)
     rows = np.flatnonzero(body.any((0, 2)))
     if not len(rows):
