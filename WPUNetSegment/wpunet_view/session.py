@@ -14,16 +14,13 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import BodyPartReader, web
 from wpunet.errors import WpunetError
 
-from .lazily import lazily
+from .application import Application
 from .session_key import KEY_HEADER
-
-if TYPE_CHECKING:
-    from .application import Application
 
 CHUNK = 1 << 18  # bytes of an upload that are taken at once
 
@@ -36,9 +33,6 @@ def main() -> None:
 
 
 async def _serve(settings: dict[str, Any], folder: Path) -> None:
-    lazily("vtk")  # trame-slicer names it for types alone: 130 modules, 0.4 s and 70 MB
-    from .application import Application
-
     application = Application(settings, folder)
     server = application.server
     server.controller.on_server_bind.add(lambda bound: _add_routes(bound.app, application, settings["key"]))
