@@ -32,6 +32,8 @@ class Config:
     optimizer:     "adam" or "adamw"; schedule: "constant" or "cosine"
     batch:         over all processes; steps: of the optimizer
     mixed_precision: bfloat16 where it serves, float32 elsewhere; False: float32 alone
+    fused:         on a processor with AMX train WP-UNet on kernels of ours where they can (training/fused); a run is
+                   gone on with as it was begun; False: PyTorch alone
     average:       weights that ship are a moving average over about this many steps; 0: the last weights
     held_out, fold, sealed: who is not trained on; held_out 0: nobody but the sealed
     look_every:    steps between looks at the held-out slices
@@ -54,6 +56,7 @@ class Config:
     weight_decay: float = 1e-3
     batch: int = 8
     mixed_precision: bool = True
+    fused: bool = True
     average: int = 1000
     seed: int = 1
     held_out: int = 30

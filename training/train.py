@@ -25,7 +25,7 @@ from wpunet.bundle import NetworkSpec
 from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 
-from training import checkpoint, distributed
+from training import checkpoint, distributed, fused
 from training.augment import PLAIN, Mixture, Sampler
 from training.config import Config
 from training.data import (
@@ -46,6 +46,7 @@ from training.tables import write_json
 from training.widen import widen, with_cyst
 
 FIXED = ("architecture", "widths", "norms", "classes", "pixel_mm", "seed", "held_out", "fold", "sealed")  # for life
+MOST_THREADS = 2  # with which PyTorch is slower than the fused kernels are with one: these are 2.4 times as fast
 
 
 class TrainingError(WpunetError):
@@ -66,6 +67,8 @@ class Run:
         architecture = ARCHITECTURES[config.architecture]
         self.network: nn.Module = architecture(config.spec, config.dropout).to(device)
         channels_last(self.network)
+        if self.config.fused:
+            fused.fuse(self.network)
         self.average: nn.Module = architecture(config.spec).to(device)
         self.average.load_state_dict(self.network.state_dict())
         optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
@@ -107,16 +110,46 @@ class Run:
     def _keep_config(self) -> None:
         """The recipe beside the weights; raises InputError when the folder was begun with one that cannot go on so."""
         path, now = self.folder / "config.json", json.loads(json.dumps(self.config.as_dict()))
-        if path.exists():
-            begun = json.loads(path.read_text("utf-8"))
+        begun = json.loads(path.read_text("utf-8")) if path.exists() else None
+        if begun is not None:
             changed = [name for name in FIXED if begun.get(name) != now[name]]
             if changed:
                 raise InputError(
                     f"{self.folder} was begun with {changed[0]} = {begun.get(changed[0])}, not {now[changed[0]]}; "
                     "choose another folder."
                 )
+        self.config = replace(self.config, fused=self._fused(begun))
         if distributed.rank() == 0:
-            write_json(now, path)
+            write_json(now | {"fused": self.config.fused}, path)
+
+    def _fused(self, begun: dict[str, Any] | None) -> bool:
+        """Whether this run computes on fused kernels: as it was begun, since other roundings make other weights.
+
+        Raises InputError when it was begun with them and they cannot be used here.
+        """
+        before = None if begun is None else begun.get("fused", False)
+        why = None if before is False else self._why_not_fused()
+        if before and why:
+            raise InputError(
+                f"{self.folder} was begun with fused kernels, which are not used now: {why}. Go on with them where "
+                "it was begun, or start from its average.safetensors (--weights) in another folder."
+            )
+        if before is False:
+            why = "this run was begun without"
+        elif before is None and not why and torch.get_num_threads() > MOST_THREADS:
+            why = f"they use one thread and PyTorch {torch.get_num_threads()} here (OMP_NUM_THREADS=1 lets them)"
+        self.kernels = f"without fused kernels: {why}" if why else "with fused kernels, on one thread"
+        return not why
+
+    def _why_not_fused(self) -> str | None:
+        c = self.config
+        if not c.fused:
+            return "the config says fused = false"
+        if c.architecture != "wpunet" or self.device.type != "cpu" or not c.mixed_precision:
+            return "they are for WP-UNet in mixed precision on a CPU"
+        if distributed.world() > 1:
+            return "several processes share the statistics of their batches"
+        return fused.why_not(c.spec, c.batch, c.size, c.size)
 
     @property
     def checkpoint(self) -> Path:
@@ -222,6 +255,8 @@ class Run:
 def train(run: Run, until: int | None = None) -> None:
     """Go on to the end of the schedule, or to the step ``until``; raises TrainingError when that fails."""
     stop = min(run.config.steps, until or run.config.steps)
+    if distributed.rank() == 0:
+        print(f"Training {run.kernels}.", file=sys.stderr, flush=True)
     try:
         log = Log(run.folder, run.step) if distributed.rank() == 0 else None
         try:
