@@ -210,6 +210,6 @@ def test_a_score_tells_the_number_behind_each_letter():
     parts = (Part(1, 34.0, "mm"), Part(2, 30.2, "percent"), Part(3, 2.0, "mm"), Part("a", 9.0, "mm"))
     score = Nephrometry(*parts, Part(2, 20.0, "percent"), Part("h", 1.0, "mm"), 2.25)
     assert page._score(score) == (
-        "R.E.N.A.L. 8ah, computed, to be checked: R 1 (34 mm), E 2 (30 %), N 3 (2 mm), A a (9 mm), L 2 (20 %), h (1 mm)"
+        "R.E.N.A.L. 8ah, computed, to be checked: R 1 (34 mm), E 2 (30%), N 3 (2 mm), A a (9 mm), L 2 (20%), h (1 mm)"
     )
     assert page._score(Nephrometry(missing="the scan cuts it")) == "no R.E.N.A.L. score: the scan cuts it"
