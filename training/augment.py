@@ -39,6 +39,7 @@ class Mixture:
     window:      shown in a narrower window, as published pictures are: darker and brighter values are cut off
     zoom, turn_degrees, shift_mm, noise_hu: how far at most
     small_tumors: how much more often patients with tumors under 25 mm are drawn (those under 40 mm: half of that)
+    cysts: of the samples of a case with cysts those at a level with one; such cases are drawn twice as often
     lesions: of labelled samples that get a synthetic tumor or cyst
     grafts: of labelled samples that get another patient's tumor
     foreign: of real samples that get a patient's tumor in soft tissue that is no kidney, as a decoy
@@ -61,6 +62,7 @@ class Mixture:
     contrast_hu: float = 80.0
     small_tumors: float = 2.5
     focus: float = 0.5
+    cysts: float = 0.0
     lesions: float = 0.2
     grafts: float = 0.5
     foreign: float = 0.3
@@ -123,6 +125,8 @@ class Sampler:
         for group in GROUPS:
             there = cases.get(group, [])
             weights = [weight(case, mixture.small_tumors) if group == "labelled" else 1.0 for case in there]
+            if mixture.cysts:
+                weights = [w * (1 + bool((case.labels == CYST).any())) for w, case in zip(weights, there, strict=True)]
             self.shelves[group] = Shelf(there, self.device, sources or {}, np.array(weights))
         self.drawn: Counter[tuple[str, str]] = Counter()
 
@@ -192,19 +196,22 @@ class Sampler:
         return "labelled"
 
     def _level(self, shelf: str, case: int, g: np.random.Generator) -> int:
-        """Any slice; of whole volumes nine in ten times one with kidney, which are few among many."""
+        """Any slice; of whole volumes nine in ten times one with kidney, which are few; cysts as asked for."""
         marked, count = self.shelves[shelf].marked[case], len(self.shelves[shelf].cases[case].labels)
+        cystic = self.shelves[shelf].cystic[case]
         anywhere, among = int(g.integers(count)), g.random()
+        if len(cystic) and g.random() < self.mixture.cysts:
+            return int(cystic[int(among * len(cystic))])
         rare = 0 < len(marked) < count
         return int(marked[int(among * len(marked))]) if rare and g.random() < 0.9 else anywhere
 
     def _mark(self, shelf: str, case: int, level: int, g: np.random.Generator) -> np.ndarray | None:
-        """A kidney or tumor pixel, as likely one as the other: x, y in mm from the slice's centre; None without any."""
+        """A pixel of kidney, tumor or cyst, each as likely: x, y in mm from the slice's centre; None without any."""
         labels, pixel_mm = self.shelves[shelf].cases[case].labels[level], self.shelves[shelf].cases[case].pixel_mm
-        wanted, at = 1 + int(g.random() < 0.5), g.random()
-        marked = np.flatnonzero(labels == wanted)
-        if not len(marked):
-            marked = np.flatnonzero(labels)
+        wanted, at = g.permutation((KIDNEY, TUMOR, CYST)), g.random()
+        marked = next(
+            (there for one in wanted.tolist() if len(there := np.flatnonzero(labels == one))), np.zeros(0, int)
+        )
         if not len(marked):
             return None
         row, column = divmod(int(marked[int(at * len(marked))]), labels.shape[1])

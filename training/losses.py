@@ -10,6 +10,7 @@ from training.distributed import summed
 
 STABLE = 50.0  # pixels; keeps the Dice of an empty batch from jumping
 CYST_CLASS = 3
+CYST_WEIGHT = 12.0  # of a cyst's pixels in the cross-entropy: without it so rare a class is never learned
 EITHER = 4  # the label of what is kidney or cyst, where nobody marked cysts as such
 
 
@@ -41,10 +42,11 @@ def dice_ce_loss(logits: Tensor, labels: Tensor) -> Tensor:
     loss = -log.gather(1, labels.masked_fill(either, 1)[:, None])[:, 0]
     if logits.shape[1] > CYST_CLASS:
         loss = torch.where(either, -torch.logaddexp(log[:, 1], log[:, CYST_CLASS]), loss)
+        loss = torch.where(labels == CYST_CLASS, CYST_WEIGHT * loss, loss)
     total = loss.mean() + 0.5 * dice_loss(1 - probabilities[:, 0], labels > 0)
     total = total + 0.5 * dice_loss(probabilities[:, 2], labels == 2)
     if logits.shape[1] > CYST_CLASS:
-        total = total + 0.25 * dice_loss(probabilities[:, CYST_CLASS] * ~either, labels == CYST_CLASS)
+        total = total + 0.5 * dice_loss(probabilities[:, CYST_CLASS] * ~either, labels == CYST_CLASS)
     return total
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from wpunet.errors import InputError
-from wpunet.labels import TUMOR
+from wpunet.labels import CYST, TUMOR
 
 from training.data import Case
 
@@ -30,6 +30,7 @@ class Shelf:
         self.labels = [torch.from_numpy(case.labels).to(self.device) for case in self.cases]
         self.marked = [np.flatnonzero(case.labels.reshape(len(case.labels), -1).any(1)) for case in self.cases]
         self.tumorous = [np.flatnonzero((case.labels == TUMOR).any((1, 2))) for case in self.cases]
+        self.cystic = [np.flatnonzero((case.labels == CYST).any((1, 2))) for case in self.cases]
         self.chances = _chances(self.cases, self.sources, self.weights)
         self._upto = np.cumsum(self.chances)
 
