@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from wpunet.bodies import bodies
 from wpunet.clean import CleanRules, clean
 from wpunet.errors import InputError
@@ -129,14 +130,14 @@ def test_a_rule_that_does_not_exist_is_refused():
 
 
 def tumors():
-    """Two tumors at the left kidney: the first in doubt (uncertainty 0.25), the other sure (0.05)."""
+    """Two tumors at the left kidney: the first in doubt (uncertainty 0.24), the other sure (0.05)."""
     labels = kidneys()
     first, second = labels.copy(), labels.copy()
     put(first, 2, (LEFT[0] - 5, LEFT[1], LEFT[2]), (3, 4, 4))
     put(second, 2, (LEFT[0] + 5, LEFT[1], LEFT[2]), (3, 4, 4))
     labels[(first == 2) | (second == 2)] = 2
     uncertainty = np.zeros(labels.shape, np.uint8)
-    uncertainty[first == 2], uncertainty[second == 2] = 64, 13
+    uncertainty[first == 2], uncertainty[second == 2] = 60, 13
     return labels, uncertainty, first == 2
 
 
@@ -251,3 +252,16 @@ def test_a_speck_of_a_cyst_is_kidney():
     found = cleaned(labels)[0]
     assert found[LEFT] == 1
     assert (found == CYST).sum() == (labels == CYST).sum() - 1
+
+
+@pytest.mark.parametrize(("tissue", "lesion", "becomes"), [(180, 10, CYST), (180, 45, 2), (180, -60, 2), (35, 10, 2)])
+def test_what_has_the_density_of_water_is_a_cyst_where_solid_tissue_would_be_brighter(tissue, lesion, becomes):
+    labels = put(kidneys(), 2, LEFT, (6, 6, 6))
+    hu = np.where(labels == 2, lesion, np.where(labels > 0, tissue, -80)).astype(np.float32)
+    blurred = ndimage.gaussian_filter(hu, 1.0).astype(np.int16)  # its rim is brighter
+    found, notes, _ = clean(labels, SPACING, CleanRules(), blurred)
+    assert set(np.unique(found[labels == 2])) == {becomes}
+    assert np.array_equal(found[labels != 2], labels[labels != 2])
+    assert any("density of water" in note for note in notes) is (becomes == CYST)
+    off = clean(labels, SPACING, CleanRules().without(["watery"]), blurred).labels
+    assert np.array_equal(off, labels)

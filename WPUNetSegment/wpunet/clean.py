@@ -15,6 +15,8 @@ from .errors import InputError
 from .labels import BACKGROUND, CYST, KIDNEY, TUMOR
 from .sides import midline
 
+BLUR_MM = 2.5
+
 
 @dataclass(frozen=True)
 class CleanRules:
@@ -26,9 +28,11 @@ class CleanRules:
     pair:    people have two kidneys, one on each side: kidneys.py tells which bodies they are; these stay, and what
              lies within ``reach_mm`` of them
     orphans: a tumor farther than ``reach_mm`` from any kidney tissue is no kidney tumor
+    watery:  in a CT with contrast, where solid tissue is brighter, a tumor whose inside has ``water_hu`` is a cyst: 0 to
+             20 HU are those of a simple one (Bosniak, Radiology 1986;158:1-10); less is fat, as of an angiomyolipoma
     doubtful: in a CT without contrast, where healthy poles look like tumors, a tumor whose mean uncertainty is above
              ``most_doubt`` counts as kidney; 0.1 is that of a yes or no at nine to one
-    faint:   a tumor whose surest tenth is more uncertain than ``faintest`` (0.4, that of a yes or no at three to two)
+    faint:   a tumor whose surest tenth is more uncertain than ``faintest`` (0.25, that of a yes or no at three to one)
              is nowhere more than a guess and counts as kidney
     specks:  a tumor or a cyst of less than ``min_tumor_ml`` is noise and counts as kidney
     """
@@ -37,6 +41,7 @@ class CleanRules:
     islands: bool = True
     pair: bool = True
     orphans: bool = True
+    watery: bool = True
     doubtful: bool = True
     faint: bool = True
     specks: bool = True
@@ -46,7 +51,8 @@ class CleanRules:
     reach_mm: float = 5.0
     min_tumor_ml: float = 0.2
     most_doubt: float = 0.1
-    faintest: float = 0.4
+    faintest: float = 0.25
+    water_hu: tuple[float, float] = (-15.0, 25.0)
 
     def without(self, names: list[str]) -> CleanRules:
         """These rules less those named; "all" names every one. Raises InputError for a name that is no rule."""
@@ -98,8 +104,11 @@ def clean(
     scene.keep_kidneys(doubt, middle - box[2].start)
     if rules.orphans:
         scene.drop_orphans()
-    if rules.doubtful and hu is not None and doubt is not None and is_plain(hu[box], scene.labels):
-        scene.absorb_doubtful(doubt)
+    if hu is not None and is_plain(hu[box], scene.labels):
+        if rules.doubtful and doubt is not None:
+            scene.absorb_doubtful(doubt)
+    elif hu is not None and rules.watery:
+        scene.rename_watery(hu[box])
     if rules.faint and doubt is not None:
         scene.absorb_faint(doubt)
     if rules.specks:
@@ -193,6 +202,23 @@ class _Scene:
             ml = found.voxels[doubtful].sum() * self.voxel_ml
             self.notes.append(f"{ml:.1f} ml of doubtful tumor count as kidney, since the CT is without contrast.")
 
+    def rename_watery(self, hu: np.ndarray) -> None:
+        """Tumors with the density of water become cysts; hu: of the labels' shape."""
+        found = bodies(self.labels == TUMOR)
+        low, high = self.rules.water_hu
+        watery = [k for k in range(len(found)) if low <= self._inside_hu(found, k, hu) <= high]
+        self._rename(found, np.array(watery, int), CYST)
+        if watery:
+            ml = found.voxels[watery].sum() * self.voxel_ml
+            self.notes.append(f"{ml:.1f} ml have the density of water and count as cyst, not as tumor.")
+
+    def _inside_hu(self, found: Bodies, k: int, hu: np.ndarray) -> float:
+        """The mean HU of a body without its rim, which tissue around it blurs into."""
+        body = np.pad(found.numbers[found.boxes[k]] == k + 1, 1)
+        away = ndimage.distance_transform_edt(body, self.spacing)[1:-1, 1:-1, 1:-1]
+        inside = away > min(BLUR_MM, 0.7 * float(away.max()))
+        return float(hu[found.boxes[k]][inside].mean())
+
     def absorb_faint(self, uncertainty: np.ndarray) -> None:
         """Tumors that are certain nowhere become kidney; uncertainty: uint8 of the labels' shape."""
         found = bodies(self.labels == TUMOR)
@@ -209,8 +235,11 @@ class _Scene:
             self._absorb(found, np.flatnonzero(found.voxels * self.voxel_ml < self.rules.min_tumor_ml))
 
     def _absorb(self, found: Bodies, which: np.ndarray) -> None:
+        self._rename(found, which, KIDNEY)
+
+    def _rename(self, found: Bodies, which: np.ndarray, value: int) -> None:
         for k in which.tolist():
-            self.labels[found.boxes[k]][found.numbers[found.boxes[k]] == k + 1] = KIDNEY
+            self.labels[found.boxes[k]][found.numbers[found.boxes[k]] == k + 1] = value
 
 
 def _holes(mask: np.ndarray) -> np.ndarray:
