@@ -28,8 +28,8 @@ class CleanRules:
     pair:    people have two kidneys, one on each side: kidneys.py tells which bodies they are; these stay, and what
              lies within ``reach_mm`` of them
     orphans: a tumor farther than ``reach_mm`` from any kidney tissue is no kidney tumor
-    watery:  in a CT with contrast, where solid tissue is brighter, a tumor whose inside has ``water_hu`` is a cyst: 0 to
-             20 HU are those of a simple one (Bosniak, Radiology 1986;158:1-10); less is fat, as of an angiomyolipoma
+    watery:  in a CT with contrast, where solid tissue is brighter, a tumor whose inside has ``water_hu`` is a cyst: 0
+             to 20 HU are those of a simple one (Bosniak, Radiology 1986;158:1-10); less is fat, as of an angiomyolipoma
     doubtful: in a CT without contrast, where healthy poles look like tumors, a tumor whose mean uncertainty is above
              ``most_doubt`` counts as kidney; 0.1 is that of a yes or no at nine to one
     faint:   a tumor whose surest tenth is more uncertain than ``faintest`` (0.25, that of a yes or no at three to one)
