@@ -57,7 +57,9 @@ class Certain:
         chance = _sigmoid(foreground) * _sigmoid(-tumor)
         for logit in cyst:
             chance *= _sigmoid(logit if body.kind == "cyst" else -logit)
-        return float(chance.mean())
+        mean = float(chance.mean())
+        # What the network does not take for a cyst is one by its density (clean.py): it knows no chance of that.
+        return None if body.kind == "cyst" and (not cyst or mean < 0.5) else mean
 
 
 def features(maps: Maps, body: Body) -> np.ndarray:
