@@ -6,23 +6,27 @@ from typing import Any
 
 import numpy as np
 import slicer
-from wpunet import doubts, measure, sides
+from wpunet import certainty, doubts, measure, sides
 from wpunet.labels import KIDNEY, KIDNEY_LABEL, LEFT_KIDNEY, LEFT_KIDNEY_LABEL
+from wpunet.report import structures_of
 from wpunet.structure import Structure
 
+from . import scene
 from .training_case import labels_of, upright
 
 
 def measure_segments(ct: Any, segmentation: Any) -> tuple[Structure, ...]:
     """Kidneys, tumors and cysts of a segmentation on a CT; where they overlap, tumor wins, then cyst.
 
-    Certainties are None: the network has none about what somebody drew (``certainty.kept`` gives back those it has).
+    Only what is as the engine left it has a certainty: of what somebody drew or changed the network knows nothing.
     """
     volume, labels = upright(ct, segmentation, _by_side)
     if segmentation.GetSegmentation().GetSegment(KIDNEY_LABEL.key):  # both kidneys in one segment
         labels, _ = sides.split_sides(labels, volume.hu)
-    structures, _ = doubts.judge(measure.measure(labels, volume.hu, volume.affine), labels, volume.hu)
-    return structures
+    report = scene.report(segmentation)
+    found = measure.measure(labels, volume.hu, volume.affine)
+    found = certainty.kept(found, structures_of(report) if report else [])
+    return doubts.judge(found, labels, volume.hu)[0]
 
 
 def _by_side(segmentation: Any, grid: Any) -> np.ndarray:

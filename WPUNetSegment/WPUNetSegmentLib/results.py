@@ -11,7 +11,6 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
-from wpunet import certainty
 from wpunet.files import replacing
 from wpunet.report import cautions_of, structures_of
 from wpunet.structure import Structure
@@ -98,8 +97,7 @@ class Results(VTKObservationMixin):
         except ImportError:  # a saved scene, on a computer where nothing was segmented yet
             self._install("auto")
             found = measure_segments(self.own_ct, self.segmentation)
-        report = scene.report(self.segmentation)  # of what is as the engine left it the certainty stays
-        self._show(certainty.kept(found, structures_of(report) if report else []))
+        self._show(found)
         self._stale(False)
 
     def _show(self, structures: Sequence[Structure]) -> None:

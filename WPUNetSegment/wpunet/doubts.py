@@ -27,11 +27,11 @@ MOST_LONGER_MM = 20.0
 
 CODES = {  # of a structure: what is said of it
     "low_chance": "has a chance of only {chance:.0%} to be one",
-    "water": "is as dense as water ({core:.0f} HU inside): a cyst?",
-    "fat": "holds fat ({core:.0f} HU inside): an angiomyolipoma, or fat beside the kidney?",
+    "water": "is as dense as water ({core:.0f} HU inside), perhaps a cyst",
+    "fat": "holds fat ({core:.0f} HU inside), perhaps an angiomyolipoma, or fat beside the kidney",
     "outside": "lies largely outside the kidney ({outside:.0f} %) and hardly touches it ({contact:.1f} cm²)",
-    "soft": "borders on other soft tissue over {soft:.0f} % of its surface: liver, spleen or bowel?",
-    "gas": "borders on gas: bowel?",
+    "soft": "borders on other soft tissue over {soft:.0f} % of its surface, perhaps liver, spleen or bowel",
+    "gas": "borders on gas, perhaps bowel",
     "many": "is one of {count} tumors, which is rare",
 }
 OF_RUN = ("input", "removed", "run")  # codes of what stays true whatever a person corrects afterwards
@@ -101,8 +101,7 @@ def _sentence(one: Structure, tumors: int) -> Caution:
         "count": tumors,
     }
     reasons = [CODES[code].format(**numbers) for code in one.doubts]
-    text = f"The {one.name} is doubtful: it {'; it '.join(reasons)}."
-    return Caution(one.doubts[0], text.replace("?.", "?").replace("?;", ";"), one.name)
+    return Caution(one.doubts[0], f"The {one.name} is doubtful: it {'; it '.join(reasons)}.", one.name)
 
 
 def _contrast(structures: Sequence[Structure], tissue_hu: float | None) -> Iterator[Caution]:

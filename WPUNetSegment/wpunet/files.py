@@ -111,12 +111,12 @@ def _volume(
     return Volume(found.hu, found.affine, found.grid, case_name(path), (*warnings, *more))
 
 
-def write_labels(path: Path, labels: np.ndarray, volume: Volume, table: Sequence[Label]) -> None:
+def write_labels(path: Path | str, labels: np.ndarray, volume: Volume, table: Sequence[Label]) -> None:
     """A label map (slice, row, column) onto the input's own grid; ``table`` names the values.
 
     ``.seg.nrrd`` becomes a segmentation that 3D Slicer opens with names, colours and terminology.
     """
-    values = geometry.to_source(labels, volume)
+    path, values = Path(path), geometry.to_source(labels, volume)
     if ending_of(path) in NIFTI:
         _write_nifti(path, values, volume, "labels")
     else:
