@@ -127,7 +127,7 @@ def test_a_painted_tumor_has_no_chance_and_keeps_its_other_doubts():
     assert replace(found["right tumor 2"], doubts=()).doubts == ()
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", [1, 3])
 def test_the_cyst_of_a_phantom_is_called_what_it_is(seed):
     """Marked as a tumor, as a network without a class for cysts does."""
     from Testing import phantom
