@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -60,7 +60,8 @@ class CleanRules:
         unknown = sorted(set(names) - {*rules, "all"})
         if unknown:
             raise InputError(f"There is no rule '{unknown[0]}'; the rules are {', '.join(rules)} and all.")
-        return replace(self, **dict.fromkeys(rules if "all" in names else names, False))
+        off: dict[str, Any] = dict.fromkeys(rules if "all" in names else names, False)
+        return replace(self, **off)
 
 
 class Removed(NamedTuple):
