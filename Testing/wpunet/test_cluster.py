@@ -94,7 +94,7 @@ def test_every_case_is_there_once_and_whole_when_a_worker_is_killed(scheduler, t
     assert {rows[name]["status"] for name in wanted} == {"done"}
     assert rows["broken"]["status"] == "failed"
     assert len({rows[name]["right_kidney_ml"] for name in wanted}) == 1
-    endings = ("json", "nii.gz", "png")
+    endings = ("csv", "json", "nii.gz", "png")
     assert sorted(path.name for path in out.iterdir()) == sorted(
         [*(f"{name}.{ending}" for name in wanted for ending in endings), "summary.csv"]
     )

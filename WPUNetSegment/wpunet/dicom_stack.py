@@ -143,7 +143,7 @@ def _without_copies(slices: list[Slice], warnings: list[str]) -> list[Slice]:
     left = list(kept.values())
     if len(copies) < len(left):
         for first, second in _same_place(left):
-            if _same_pixels(left[first], left[second]):
+            if left[first].acquisition == left[second].acquisition and _same_pixels(left[first], left[second]):
                 copies.append(left[second])
     if copies:
         warnings.append(f"Left out: {_names(copies)}, copied from other slices of the series.")

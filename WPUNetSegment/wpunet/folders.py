@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import outputs
 from .dicom_files import UNREADABLE, glance, is_dicom, visible_files
+from .dicom_slices import read_slices
 from .errors import InputError
 from .files import ENDINGS, NIFTI, ending_of
 from .headers import read_header
@@ -74,7 +75,7 @@ def survey(path: Path) -> Survey:
             continue
         _take_images(names, cts, left)
         _take_slices(folder, names, pieces, left)
-    for uid, parts in pieces.items():
+    for uid, parts in _apart(pieces):
         whole = Path(os.path.commonpath([folder for folder, _ in parts]))
         count = sum(slices for _, slices in parts)
         if count < LEAST_SLICES:
@@ -159,6 +160,22 @@ def _take_slices(folder: Path, names: Sequence[Path], pieces: Pieces, left: list
         pieces.setdefault(uid, []).append((folder, count))
     elif others:
         left.append(LeftOut(folder, f"DICOM, but no CT slices ({', '.join(others)})", lost=UNREADABLE in others))
+
+
+def _apart(pieces: Pieces) -> Iterator[tuple[str, list[tuple[Path, int]]]]:
+    """The pieces of each series together; those that hold the same places are copies, and each is a CT of its own."""
+    for uid, parts in pieces.items():
+        places = [_places(folder) for folder, _ in parts] if len(parts) > 1 else []
+        if len(set().union(*places)) == sum(map(len, places)):
+            yield uid, parts
+        else:
+            yield from ((uid, [part]) for part in parts)
+
+
+def _places(folder: Path) -> set[tuple[float, ...]]:
+    """Where the slices of a folder lie."""
+    found = (read_slices(path) for path in visible_files(folder) if is_dicom(path))
+    return {one.position for slices in found if not isinstance(slices, str) for one in slices if one.position}
 
 
 def _nothing(path: Path, left: Sequence[LeftOut]) -> str:
