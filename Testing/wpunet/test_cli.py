@@ -53,7 +53,7 @@ def test_a_folder_is_worked_through_and_finished_cases_are_left_alone(ct, made, 
         (folder / name).write_bytes(ct.read_bytes())
     (folder / "broken.nii.gz").write_text("no CT at all")
     assert run(folder, "-o", out) == cli.EXIT_BAD_INPUT
-    made = [f"{c}.{e}" for c in "ab" for e in ("json", "nii.gz", "png")]
+    made = [f"{c}.{e}" for c in "ab" for e in ("csv", "json", "nii.gz", "png")]
     assert sorted(p.name for p in out.iterdir()) == [*made, "summary.csv"]
     assert "broken.nii.gz" in capsys.readouterr().err
     before = (out / "a.nii.gz").stat().st_mtime_ns

@@ -44,7 +44,8 @@ def endings(
             client.submit(_work, _absolute(job), options, network, key=f"wpunet-{run}-{number}", pure=False): job
             for number, job in enumerate(jobs)
         }
-        finished = as_completed(list(futures))
+        with client.as_current():
+            finished = as_completed(list(futures))
         while finished.count():
             if cancel():
                 client.cancel(list(futures))
