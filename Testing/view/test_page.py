@@ -101,9 +101,9 @@ def test_review_and_display(visit, small_ct, tmp_path):
         return page.screenshot(clip=page.locator("[data-view=Axial]").bounding_box())
 
     still = settled(picture, page)
-    page.get_by_label("Uncertainty").click()
+    page.get_by_label("Uncertainty", exact=True).click()
     until(lambda: picture() != still, "the uncertainty to show")
-    page.get_by_label("Uncertainty").click()
+    page.get_by_label("Uncertainty", exact=True).click()
     until(lambda: picture() == still, "the uncertainty to go")
     page.keyboard.press("3")
     until(lambda: picture() != still, "another window")
