@@ -92,8 +92,12 @@ def parameterNodeWrapper(cls: type) -> type:
 
 def _property(parameter: Parameter) -> property:
     def write(self: Any, value: Any) -> None:
-        parameter.write(self.parameterNode, value)
-        self._values[parameter.name] = parameter.read(self.parameterNode)
+        was = self.parameterNode.StartModify()  # observers come after the value, as in Slicer
+        try:
+            parameter.write(self.parameterNode, value)
+            self._values[parameter.name] = parameter.read(self.parameterNode)
+        finally:
+            self.parameterNode.EndModify(was)
 
     return property(lambda self: self._values[parameter.name], write)
 
