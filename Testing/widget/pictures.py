@@ -1,15 +1,20 @@
 """Makes the icons and the pictures of the documentation: python -m Testing.widget.pictures (some minutes).
 
 The panel is the module's own, with stand-ins for Slicer's widgets; the CT is the sample, the result the real engine's.
+With ``--ct FILE --into PNG`` it makes only the sheet of the panel, three slices and the surfaces, of another CT.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -23,27 +28,59 @@ WINDOW_HU = (-160, 240)
 
 
 def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--ct", type=Path, help="a NIfTI file")
+    arguments.add_argument("--into", type=Path, help="the PNG of its sheet")
+    given = arguments.parse_args()
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    icon.draw(128).save(ICONS / "WPUNetSegment.png")
-    import slicer
+    if given.ct:
+        of_ct(given.ct, given.into)
+    else:
+        of_sample()
 
+
+@contextmanager
+def panel() -> Iterator[Any]:
+    """The panel at its first use."""
     from .desk import Desk
     from .desktop import Desktop
 
     with tempfile.TemporaryDirectory() as folder:
         desktop = Desktop(Path(folder))
-        module = desktop.load_module()
-        desk = Desk(desktop, module, engine=None, acknowledged=False)
+        desk = Desk(desktop, desktop.load_module(), engine=None, acknowledged=False)
+        yield desk
+        desk.widget.cleanup()
+        desktop.close()
+
+
+def of_ct(file: Path, into: Path) -> None:
+    """The sheet of a CT of one's own; its axes are brought to those of the patient, nothing is resampled."""
+    with panel() as desk:
+        import slicer
+
+        image = nib.as_closest_canonical(nib.load(file))
+        hu = np.ascontiguousarray(np.asarray(image.dataobj).T.astype(np.int16))
+        name = file.parent.name if file.name.startswith("imaging") else file.name.partition(".")[0]
+        ct = slicer.util.addVolumeFromArray(hu, image.affine, name)
+        desk.click("acknowledgeButton")
+        desk.choose("ct", ct)
+        run(desk)
+        sheet_of(desk, ct).save(into)
+
+
+def of_sample() -> None:
+    icon.draw(128).save(ICONS / "WPUNetSegment.png")
+    with panel() as desk:
+        import slicer
+
         save(desk, "panel-first-use")
         desk.click("acknowledgeButton")
         desk.click("sampleButton")
         ct = desk.parameters.ct
         run(desk, "panel-running")
         save(desk, "panel-result")
-        views = Views(ct, desk.parameters.segmentation)
-        largest = next(one for one in desk.panel.results.structures if one.kind == "tumor")
-        views.sheet(largest.centre_ras_mm, picture(desk)).save(SCREENSHOTS / "segmentation.png")
-        views.thumbnail().save(ICONS / "WPUNetPhantom.png")
+        sheet_of(desk, ct).save(SCREENSHOTS / "segmentation.png")
+        Views(ct, desk.parameters.segmentation).thumbnail().save(ICONS / "WPUNetPhantom.png")
         for section in ("correctSection", "optionsSection"):
             desk.open(section)
         desk.ui.resultsSection.setProperty("collapsed", True)
@@ -60,8 +97,13 @@ def main() -> None:
         desk.choose("ct", blank)
         run(desk)
         save(desk, "panel-error")
-        desk.widget.cleanup()
-        desktop.close()
+
+
+def sheet_of(desk: Any, ct: Any) -> Image.Image:
+    """The panel beside slices through the largest tumor, or the first kidney where there is none."""
+    found = desk.panel.results.structures
+    shown = next((one for one in found if one.kind == "tumor"), found[0])
+    return Views(ct, desk.parameters.segmentation).sheet(shown.centre_ras_mm, picture(desk))
 
 
 def run(desk: Any, running: str = "") -> None:

@@ -58,48 +58,74 @@ def parser() -> argparse.ArgumentParser:
     """The grammar of the command line."""
     top = Parser(
         prog="wpunet",
-        description="Kidneys and kidney tumors in CT, offline. For research only: not a medical device.",
+        description="Finds kidneys, their tumors and cysts in CT, offline. For research only: not a medical device.",
     )
     top.add_argument("--version", action="version", version=f"wpunet {__version__}")
     commands = top.add_subparsers(required=True, metavar="command")
     _segment_arguments(commands.add_parser("segment", help="segment one CT, several, or a folder of them"))
-    _view_arguments(commands.add_parser("view", help="segment, look and correct in the browser"))
-    info = commands.add_parser("info", help="say which weights, versions and devices are here")
+    _view_arguments(commands.add_parser("view", help="segment, review and correct in the browser"))
+    info = commands.add_parser("info", help="show versions, weights and devices")
     _weights_argument(info)
     info.set_defaults(run=_info)
     return top
 
 
 def _weights_argument(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--weights", type=Path, metavar="FILE", help="weights to use instead of the bundled ones")
+    command.add_argument("--weights", type=Path, metavar="FILE", help="use these weights, not those of the package")
 
 
 def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("ct", nargs="+", type=Path, metavar="CT", help="NIfTI, NRRD or MHA file, DICOM folder, or a folder of these")
-    add("-o", "--output", type=Path, metavar="OUT", help="file to write; with several CTs the folder to write into")
-    add("--format", choices=FORMATS, help="of the segmentation; by default what OUT's name says, else nii.gz")
+    add(
+        "ct", nargs="+", type=Path, metavar="CT", help="a NIfTI, NRRD or MHA file, a DICOM folder, or a folder of these"
+    )
+    add("-o", "--output", type=Path, metavar="OUT", help="file to write; for several CTs a folder")
+    add("--format", choices=FORMATS, help="format of the segmentation (default: that of OUT's name, else nii.gz)")
     add("--report", type=Path, metavar="FILE", help="write measurements and warnings as JSON")
-    add("--table", type=Path, metavar="FILE", help="write the measurements as CSV, a row for each structure")
-    add("--preview", type=Path, metavar="FILE", help="write a PNG of the slices that matter")
-    add("--uncertainty", type=Path, metavar="FILE", help="write each voxel's chance, 0 to 1, to be called wrongly")
-    add("--dicom-seg", type=Path, metavar="FILE", help="of a DICOM CT: write a DICOM segmentation, as -o FILE.dcm does")
-    add("--dicom-sr", type=Path, metavar="FILE", help="of a DICOM CT: write the measures as a DICOM report (TID 1500)")
-    add("--fractional", action="store_true", help="the DICOM segmentation holds each voxel's certainty")
-    add("--sides", action="store_true", help="give the left kidney a label of its own (3) in nii.gz")
+    add("--table", type=Path, metavar="FILE", help="write measurements as CSV, one row for each kidney, tumor and cyst")
+    add("--preview", type=Path, metavar="FILE", help="write a PNG page of the slices that matter")
+    add("--uncertainty", type=Path, metavar="FILE", help="write the chance, 0 to 1, that each voxel's label is wrong")
+    add("--dicom-seg", type=Path, metavar="FILE", help="write a DICOM segmentation too; the CT must be DICOM")
+    add(
+        "--dicom-sr",
+        type=Path,
+        metavar="FILE",
+        help="write measurements as a DICOM report (TID 1500); the CT must be DICOM",
+    )
+    add("--fractional", action="store_true", help="put each voxel's certainty into the DICOM segmentation")
+    add("--sides", action="store_true", help="label the left kidney 3, not 1, in nii.gz")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
-    add("--series", metavar="UID", help="which series of a DICOM folder")
+    add("--series", metavar="UID", help="choose one series of a DICOM folder")
     add("--threads", type=_threads, metavar="N", help="processor threads to use")
-    add("--full", action="store_true", help="skip the quick search and look at the whole field of view")
-    add("--box", type=_box, metavar="I:I,J:J,K:K", help="look only there: voxels along the file's own axes, from:to")
-    add("--no-flips", dest="flips", action="store_false", help="do not average with the mirrored slices: faster")
+    add("--full", action="store_true", help="look at the whole field of view, without the quick search")
+    add(
+        "--box",
+        type=_box,
+        metavar="I:I,J:J,K:K",
+        help="look only in this box: voxels, from:to, along the axes of the file",
+    )
+    add(
+        "--no-flips",
+        dest="flips",
+        action="store_false",
+        help="do not average with mirrored slices: faster, slightly less accurate",
+    )
     rules = "holes, islands, pair, orphans, doubtful, faint, specks or all"
-    add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch a clean-up rule off: {rules}")
-    add("--min-tumor-ml", type=_millilitres, metavar="ML", help="a tumor smaller than this counts as kidney")
-    add("--scheduler", metavar="ADDRESS", help="with several CTs: let the workers of this Dask scheduler do them")
-    add("--overwrite", action="store_true", help="with several CTs: do the finished ones again")
-    add("--progress", choices=("bar", "json", "none"), default="bar", help="default: bar, where there is a terminal")
-    add("--stop-with-stdin", action="store_true", help="stop when standard input closes: for programs that start this")
+    add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch off a clean-up rule: {rules}")
+    add("--min-tumor-ml", type=_millilitres, metavar="ML", help="count a tumor smaller than this as kidney")
+    add("--scheduler", metavar="ADDRESS", help="for several CTs: use the workers of this Dask scheduler")
+    add("--overwrite", action="store_true", help="for several CTs: do finished ones again")
+    add(
+        "--progress",
+        choices=("bar", "json", "none"),
+        default="bar",
+        help="how to show progress (default: bar, on a terminal)",
+    )
+    add(
+        "--stop-with-stdin",
+        action="store_true",
+        help="stop when standard input closes; for programs that start this one",
+    )
     _weights_argument(command)
     command.set_defaults(run=_segment)
 
@@ -178,13 +204,23 @@ def _info(arguments: argparse.Namespace, talk: Reporter, _cancel: Cancel) -> int
 def _view_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("ct", nargs="?", type=Path, metavar="CT", help="CT to open; without it the page asks for one")
-    add("--segment", action="store_true", help="segment it at once")
+    add("--segment", action="store_true", help="segment the CT at once")
     add("--port", type=int, default=0, help="port to listen on (default: any that is free)")
-    add("--host", metavar="ADDRESS", help="listen on this address, with a token (default: this machine, without one)")
-    add("--no-browser", dest="browser", action="store_false", help="only print the address")
-    add("--keep", type=float, default=30.0, metavar="SECONDS", help="how long a closed page can be opened again")
+    add(
+        "--host",
+        metavar="ADDRESS",
+        help="listen on this address and ask for a token (default: this machine only, no token)",
+    )
+    add("--no-browser", dest="browser", action="store_false", help="open no browser, only print the address")
+    add(
+        "--keep",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long a closed page can be opened again (default: 30)",
+    )
     add("--upload-limit", type=int, default=2000, metavar="MB", help="largest file to accept (default: 2000)")
-    add("--series", metavar="UID", help="which series of a DICOM folder")
+    add("--series", metavar="UID", help="choose one series of a DICOM folder")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     add("--threads", type=_threads, metavar="N", help="processor threads to use")
     _weights_argument(command)
