@@ -9,6 +9,8 @@ import pytest
 import wpunet
 from wpunet import cli
 
+from Testing import gallery
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("docs", "training", "WPUNetSegment", "Testing", "Resources")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for part in PARTS for path in (ROOT / part).rglob("*.md"))])
@@ -127,3 +129,13 @@ def test_the_accuracy_in_the_readme_is_that_of_the_weights_that_ship():
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_no_merge_is_left_half_done(document):
     assert not re.search(r"^(<{7}|={7}|>{7})( |$)", document.read_text("utf-8"), re.M)
+
+
+def test_pictures_are_small_and_each_of_the_gallery_is_shown():
+    pictures = [path for folder in ("Gallery", "Screenshots") for path in (ROOT / "Resources" / folder).glob("*.png")]
+    assert len(pictures) > 10
+    assert [path.name for path in pictures if path.stat().st_size > gallery.LARGEST] == []
+    shown = (ROOT / "docs" / "gallery.md").read_text("utf-8")
+    assert {path.name for path in gallery.GALLERY.glob("*.png")} == set(re.findall(r"Gallery/([\w-]+\.png)", shown))
+    for real in re.findall(r"Gallery/kits19-[\w-]+\.png\)\n\n(.+)", shown):
+        assert "Heller et al., CC BY-NC-SA 4.0" in real
