@@ -112,7 +112,7 @@ class Job:
 def _require_dicom(ct: Path) -> None:
     """Raises before the run what would end it after: highdicom is missing, or the CT is no DICOM."""
     if importlib.util.find_spec("highdicom") is None:
-        raise InstallError("DICOM results need the package highdicom: pip install 'wpunet[dicom]'.")
+        raise InstallError("DICOM results need the package highdicom: pip install highdicom")
     if ct.name.lower().endswith(files.ENDINGS):
         raise InputError(f"{ct} is no DICOM: a DICOM result needs a study to belong to; write .nii.gz or .seg.nrrd.")
 

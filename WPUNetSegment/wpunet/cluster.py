@@ -60,7 +60,7 @@ def _client(address: str) -> Any:
     try:
         from distributed import Client
     except ImportError as error:
-        raise InputError("--scheduler needs Dask's scheduler: pip install 'wpunet[cluster]'.") from error
+        raise InputError("--scheduler needs Dask's scheduler: pip install distributed") from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told in words of ours
     try:
         client = Client(address, timeout=SECONDS, set_as_default=False)
