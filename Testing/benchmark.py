@@ -80,7 +80,9 @@ def segment_once(ct: Path, weights: Path | None) -> dict:
     segmenter.read = read
     with tempfile.TemporaryDirectory() as folder:
         labels, report, preview = (Path(folder) / name for name in ("labels.nii.gz", "report.json", "preview.png"))
-        result = Job(ct, "benchmark", labels, report, preview).run(segmenter, Options(), monitor)
+        result = Job(ct=ct, name="benchmark", labels=labels, report=report, preview=preview).run(
+            segmenter, Options(), monitor
+        )
     return {
         "shape": list(result.volume.grid.shape),
         "seconds": monitor.seconds,
