@@ -66,7 +66,7 @@ def of_slices(case: Case, network: Runtime, weights: Weights) -> Iterator[Candid
         alone[k] = one
         for body in _tumors(alone, volume.affine):
             if body.voxels * case.pixel_mm**2 >= CORE_MM2:
-                yield _candidate(case.name, maps, body, case.labels)
+                yield _candidate(case.patient, maps, body, case.labels)
 
 
 def of_volume(name: str, volume: Volume, truth: np.ndarray | None, segmenter: Segmenter) -> Iterator[Candidate]:
@@ -246,7 +246,7 @@ def collect(
 ) -> tuple[list[Candidate], list[str]]:
     """What is marked as tumor, and the names of all patients that were looked at."""
     found: list[Candidate] = []
-    names = [case.name for case in cases]
+    names = [case.patient for case in cases]
     for case in cases:
         found += of_slices(case, segmenter.runtime, segmenter.weights)
     for folder in volumes:

@@ -11,10 +11,12 @@ from wpunet.labels import KIDNEY, TUMOR
 from wpunet.measure import parts
 from wpunet.predict import Maps
 from wpunet.preprocess import InPlaneGrid
+from wpunet.segment import Segmenter
 
 from Testing.training.test_evaluate import Oracle, drawn
 from training import chance
 from training.chance import Candidate
+from training.data import read_prepared
 
 TRUE = Chance(-1.0, (0.8, 0.5, -0.3))
 
@@ -128,3 +130,13 @@ def test_the_certainty_of_a_kidney_is_its_mean_probability_and_of_a_tumor_its_ch
     told = Chance(0.0, (1.0, 0.0, 0.0))
     assert Certain(maps, told)(tumor) == pytest.approx(0.5625, abs=0.01)
     assert len(FEATURES) == 3
+
+
+def test_slices_of_one_patient_are_one_patients(prepared):
+    from dataclasses import replace
+
+    case = next(one for one in read_prepared(prepared, "labelled") if (one.labels == 2).any())
+    parts = [replace(case, name=f"{case.name} {part}") for part in ("z50", "mid")]
+    found, names = chance.collect(Segmenter(), parts, [], [])
+    assert names == [case.name]
+    assert {one.patient for one in found} <= {case.name}
