@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from scipy import ndimage
+from wpunet import files
 from wpunet.bodies import bodies
 from wpunet.bundle import NetworkSpec, Weights
 from wpunet.labels import KIDNEY, TUMOR
@@ -70,6 +71,7 @@ class StandIn(Segmenter):
     """The engine but for its network: what has the HU of the patient's kidneys and tumor is taken for these."""
 
     def __init__(self, *_):
+        self.read = files.read
         self.weights = WEIGHTS
         self.runtime = SimpleNamespace(description="thresholds", warnings=[], batch=1)
 
