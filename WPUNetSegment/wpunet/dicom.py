@@ -17,6 +17,7 @@ from .errors import InputError
 from .itk_images import read_quietly
 
 PADDING_HU = -1024
+ODD_HU = 150  # from a slice to both beside it, in most pixels
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def read_series(path: Path, series: str | None = None) -> Stack:
     if broken:
         warnings = [*warnings, f"{len(broken)} DICOM file(s) could not be read and were left out ({broken[0]})."]
     hu = _hu(slices, path)
+    warnings = [*warnings, *_odd_ones(hu, slices)]
     return Stack(
         hu,
         np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps,
@@ -150,6 +152,21 @@ def _hu(slices: Sequence[Slice], path: Path) -> np.ndarray:
             frames = one.stored, _frames(one.stored, slices, path)
         hu[k] = _slice_hu(one, frames[1][max(one.frame - 1, 0)])
     return hu
+
+
+def _odd_ones(hu: np.ndarray, slices: Sequence[Slice]) -> list[str]:
+    """A warning of slices whose numbers differ from those of their neighbours by a constant: a rescale of their own."""
+    every = max(1, min(hu.shape[1:]) // 64)
+    steps = np.median(np.diff(hu[:, ::every, ::every].astype(np.int32), axis=0), axis=(1, 2))
+    odd = []
+    for k, one in enumerate(slices):
+        beside = [-steps[k - 1]] * (k > 0) + ([steps[k]] if k < len(steps) else [])
+        if min(map(abs, beside)) > ODD_HU and len({step > 0 for step in beside}) == 1:
+            odd.append(one.name)
+    if not odd:
+        return []
+    more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+    return [f"The numbers of {odd[0]}{more} differ from those of the slices beside: its scale may be wrong."]
 
 
 def _require_one_scale(slices: Sequence[Slice], path: Path) -> None:
