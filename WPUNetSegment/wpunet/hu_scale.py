@@ -37,7 +37,7 @@ def unwrapped(array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     sample = sampled(array)
     high = np.count_nonzero((sample > 61_000) & (sample < 65_536))
     low = np.count_nonzero((sample >= 0) & (sample < 5000))
-    if high < 0.01 * sample.size or high + low < 0.999 * sample.size:
+    if not sample.size or high < 0.01 * sample.size or high + low < 0.999 * sample.size:
         return array, ()
     signed = np.where(array >= 32_768, array.astype(np.int32) - 65_536, array.astype(np.int32))
     return signed, ("Numbers above 60000 were negative HU read as unsigned; they were put right.",)
