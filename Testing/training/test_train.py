@@ -199,7 +199,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(recipe, prepared, tmp_path, comma
 
 
 def test_a_log_that_cannot_be_written_is_told(recipe, prepared, tmp_path, monkeypatch):
-    def full(self, values):
+    def full(self, values, drawn):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(train.Log, "row", full)
@@ -249,7 +249,7 @@ def test_who_is_held_out_is_so_in_every_source(recipe, prepared, tmp_path):
     assert [one.name for one in run.seen] == ["case_00001"]
 
 
-def test_how_often_each_source_was_drawn_is_told_and_goes_on_after_a_stop(recipe, prepared, tmp_path):
+def test_how_often_each_source_was_drawn_is_told_and_goes_on_after_a_stop(recipe, prepared, kits, tmp_path):
     config = config_of(recipe)
     train.train(start(config, prepared, tmp_path / "run"), until=6)
     train.train(start(config, prepared, tmp_path / "run"))
@@ -258,7 +258,7 @@ def test_how_often_each_source_was_drawn_is_told_and_goes_on_after_a_stop(recipe
     assert {row["step"] for row in rows} == {"6", "12"}
     assert sum(int(row["samples"]) for row in rows) == 12 * config.batch
     assert {row["group"] for row in rows} <= {"labelled", "kidney_free"}
-    assert {row["source"] for row in rows if row["group"] == "labelled"} == {"kits"}
+    assert {row["source"] for row in rows if row["group"] == "labelled"} == {kits.name}
 
 
 def test_a_patient_on_both_sides_is_refused(recipe, prepared, tmp_path, command, capsys):
