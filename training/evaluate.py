@@ -181,16 +181,7 @@ def markdown(figures: Figures) -> str:
     if "slices" in figures:
         lines += _slice_table(figures["slices"])
     if figures["volumes"]:
-        columns = (
-            "kidney_or_tumor",
-            "tumor",
-            "kidney_surface_dice",
-            "kidney_hd95_mm",
-            "kidneys_missed",
-            "tumor_ml",
-            "true_tumor_ml",
-        )
-        lines += ["Whole volumes held out, through the whole engine:", "", *_table(figures["volumes"], columns)]
+        lines += ["Whole volumes held out, through the whole engine:", "", *_table(figures["volumes"], _OF_VOLUMES)]
         lines += ["Tumors found, missed, invented:", ""]
         lines += [f"- {v['case']}: " + ", ".join(str(v["lesions"][k]) for k in _LESIONS) for v in figures["volumes"]]
         lines.append("")
