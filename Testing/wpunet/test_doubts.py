@@ -8,6 +8,7 @@ from wpunet import contrast, doubts
 from wpunet.clean import Removed
 from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
+from wpunet.segment import Segmenter
 from wpunet.sides import split_sides
 
 from Testing.wpunet.anatomy import AFFINE, LEFT, RIGHT, SHAPE, body, empty, kidneys, put
@@ -140,3 +141,14 @@ def test_the_cyst_of_a_phantom_is_called_what_it_is(seed):
     assert all("water" in one.doubts for one in found)
     assert {one.name for one in found} <= {one.about for one in warnings}
     assert any("perhaps a cyst" in one.text for one in warnings)
+
+
+def test_what_is_taken_for_a_tumor_beside_a_liver_with_metastases_is_doubtful(data):
+    """A portal venous CT without a known kidney tumor; earlier weights invented 24 ml there without a word."""
+    result = Segmenter().segment_file(data / "test_only" / "portal_pelvis_to_neck.nii.gz")
+    tumors = [one for one in result.report.structures if one.kind == "tumor"]
+    assert all(one.doubts for one in tumors)
+    warned = {one.about for one in result.report.warnings}
+    assert {one.name for one in tumors} <= warned
+    kidneys = [one for one in result.report.structures if one.kind == "kidney"]
+    assert [one.side for one in kidneys] == ["right", "left"]
