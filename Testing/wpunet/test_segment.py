@@ -120,7 +120,9 @@ def test_cancel_is_obeyed_at_once_wherever_the_run_is(segmenter, abdomen):
 def test_a_doubtful_tumor_is_left_only_with_contrast(segmenter, monkeypatch, tissue, left):
     labels = anatomy.kidneys()
     anatomy.put(labels, 2, anatomy.LEFT, (4, 6, 6))
-    ct = volume.from_array(np.where(labels > 0, tissue, anatomy.body()).astype(np.int16), anatomy.AFFINE)
+    noise = np.random.default_rng(0).normal(0, 8, labels.shape)
+    hu = np.where(labels > 0, tissue, anatomy.body()) + noise
+    ct = volume.from_array(np.rint(hu).astype(np.int16), anatomy.AFFINE)
     in_doubt = np.where(labels == 2, 64, 0).astype(np.uint8)
     monkeypatch.setattr(segmenter, "_network", lambda *_: (labels.copy(), in_doubt, no_maps(ct)))
     assert bool((segmenter.segment(ct).labels == 2).any()) is left

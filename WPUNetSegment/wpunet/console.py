@@ -7,6 +7,13 @@ import sys
 from contextlib import suppress
 from typing import TextIO
 
+_missing: set[int] = set()  # standard descriptors that this process was not given
+
+
+def has_input() -> bool:
+    """Whether whoever started this process gave it a standard input."""
+    return 0 not in _missing
+
 
 def prepare() -> None:
     """Before anything is opened: the three standard descriptors exist, so that no file takes the place of one.
@@ -17,6 +24,7 @@ def prepare() -> None:
         try:
             os.fstat(number)
         except OSError:
+            _missing.add(number)
             os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # the lowest that is free
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -63,9 +63,11 @@ class Cancel:
 
         The pipe moves away from descriptor 0: on Windows, libraries that look at it while it is read would wait.
         """
+        if not console.has_input():  # then a closed output ends the run
+            return
         try:
             pipe = os.dup(0)
-        except OSError:  # a launcher that gives none: then a closed output ends the run
+        except OSError:
             return
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
