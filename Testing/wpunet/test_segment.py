@@ -123,7 +123,7 @@ def test_a_doubtful_tumor_is_left_only_with_contrast(segmenter, monkeypatch, tis
     noise = np.random.default_rng(0).normal(0, 8, labels.shape)
     hu = np.where(labels > 0, tissue, anatomy.body()) + noise
     ct = volume.from_array(np.rint(hu).astype(np.int16), anatomy.AFFINE)
-    in_doubt = np.where(labels == 2, 64, 0).astype(np.uint8)
+    in_doubt = np.where(labels == 2, 50, 0).astype(np.uint8)
     monkeypatch.setattr(segmenter, "_network", lambda *_: (labels.copy(), in_doubt, no_maps(ct)))
     assert bool((segmenter.segment(ct).labels == 2).any()) is left
 
