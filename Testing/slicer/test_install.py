@@ -241,7 +241,8 @@ from pathlib import Path
 from wpunet import cli
 folder = Path({folder!r})
 import numpy as np, SimpleITK as sitk
-hu = (np.random.default_rng(0).normal(0, 100, (12, 64, 64)) - 200).astype(np.int16)
+g = np.random.default_rng(0)  # air, fat and soft tissue
+hu = (g.normal(0, 15, (12, 64, 64)) + g.choice([-1000, -105, 50], (12, 64, 64))).astype(np.int16)
 image = sitk.GetImageFromArray(hu)
 image.SetSpacing((5.0, 5.0, 5.0))
 sitk.WriteImage(image, str(folder / "ct.nrrd"))

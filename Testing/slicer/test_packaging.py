@@ -103,7 +103,8 @@ from WPUNetSegmentLib.logic import RunOptions, WPUNetSegmentLogic
 import wpunet, WPUNetSegmentLib.run
 assert wpunet.__file__.startswith({str(installed)!r}) and WPUNetSegmentLib.run.__file__.startswith({str(installed)!r})
 volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
-hu = (np.random.default_rng(0).normal(0, 100, (12, 64, 64)) - 200).astype(np.int16)
+g = np.random.default_rng(0)  # air, fat and soft tissue
+hu = (g.normal(0, 15, (12, 64, 64)) + g.choice([-1000, -105, 50], (12, 64, 64))).astype(np.int16)
 slicer.util.updateVolumeFromArray(volume, hu)
 volume.SetSpacing(5.0, 5.0, 5.0)
 print(WPUNetSegmentLogic().process(volume, options=RunOptions(flips=False, threads=1)).GetName())

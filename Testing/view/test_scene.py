@@ -36,7 +36,7 @@ def oblique(degrees):
 def test_segments_hold_the_labels_and_stand_where_the_ct_stands(app, scene, made, labels, degrees):
     import slicer
 
-    labels = labels.copy()
+    labels = np.where(labels == CYST, 0, labels)  # in one piece: Slicer's centre is that of the largest
     head = np.nonzero(labels == LEFT_KIDNEY)[0].min()
     labels[: head + 4][labels[: head + 4] == LEFT_KIDNEY] = CYST
     volume = geometry.from_array(made.hu, oblique(degrees) @ made.affine, "x")
@@ -48,7 +48,8 @@ def test_segments_hold_the_labels_and_stand_where_the_ct_stands(app, scene, made
         segment = node.GetSegmentation().GetSegment(label.key)
         assert (segment.GetName(), segment.GetTerminology()) == (label.name, label.terminology)
         centre = node.GetSegmentCenterRAS(label.key)
-        index = np.mean(np.nonzero(labels == label.value), axis=1)
+        at = np.argwhere(labels == label.value)
+        index = (at.min(0) + at.max(0)) / 2
         true = volume.affine[:3, :3] @ index + volume.affine[:3, 3]
         assert np.abs(np.array(centre) - true).max() < 16, label.name  # Slicer's is the middle of the box
     assert isinstance(node, slicer.vtkMRMLSegmentationNode)

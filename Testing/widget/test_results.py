@@ -183,7 +183,8 @@ class TestWalk:
         assert "certain" in ready.text("placeLabel")
 
     def test_places_lie_apart_and_the_most_uncertain_comes_first(self, desktop, module):
-        from WPUNetSegmentLib.review import APART_MM, uncertain_places
+        from wpunet.places import APART_MM
+        from WPUNetSegmentLib.review import uncertain_places
 
         values = np.zeros((40, 60, 60), np.float32)
         values[10:14, 20:24, 30:34] = 0.5

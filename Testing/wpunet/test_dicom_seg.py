@@ -200,7 +200,7 @@ def test_no_dicom_no_object(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"a\.nii\.gz is no DICOM.*write \.nii\.gz"):
         job.run(None, None, None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InstallError, match=r"pip install 'wpunet\[dicom\]'"):
+    with pytest.raises(InstallError, match="pip install highdicom"):
         job.run(None, None, None)
 
 
