@@ -20,6 +20,9 @@ def dice(found, truth):
     return 2 * (found & truth).sum() / (found.sum() + truth.sum())
 
 
+BESIDE = (0.1, 0.2)  # a place in the axial view, in shares of it, beside the kidney that fills its middle
+
+
 def test_the_phantom_is_segmented_corrected_and_saved(visit, tmp_path):
     truth = the_phantom()
     visitor = visit()
@@ -52,12 +55,12 @@ def test_the_phantom_is_segmented_corrected_and_saved(visit, tmp_path):
     before = visitor.volume("right kidney")
     visitor.button("Paint").click()
     page.wait_for_timeout(500)
-    visitor.stroke((0.5, 0.3), (40, 0))
+    visitor.stroke(BESIDE, (40, 0))
     painted = visitor.volume_becomes("right kidney", lambda ml: ml > before + 1)
     visitor.sees("corrected by hand")
     visitor.button("Erase").click()
     page.wait_for_timeout(500)
-    visitor.stroke((0.5, 0.3), (20, 0))
+    visitor.stroke(BESIDE, (20, 0))
     erased = visitor.volume_becomes("right kidney", lambda ml: before < ml < painted)
     page.screenshot(path=SHOTS / "corrected.png")
     report = json.loads(visitor.save("json", tmp_path).read_text())
@@ -137,13 +140,15 @@ def test_cancel_reload_and_the_end_of_a_page(visit, server):
     page.get_by_label("Search the whole field of view").check()  # gives the time to press Cancel
     visitor.button("Segment").click()
     visitor.sees(WORKING)
-    assert server.children("wpunet", "segment", "--full")
+    (engine,) = until(lambda: server.children("wpunet", "segment", "--full"), "the engine to start")
+    os.kill(engine, signal.SIGSTOP)  # so that it is still at work when Cancel is pressed, however fast it is
     visitor.button("Help").click()  # the page answers while the engine works
     visitor.sees("Keys and mouse")
     visitor.button("Close").click()
+    os.kill(engine, signal.SIGCONT)
     visitor.button("Cancel").click()
     visitor.button("Segment").wait_for()
-    assert not server.children("wpunet", "segment")
+    until(lambda: not server.children("wpunet", "segment"), "the engine to end")
     assert page.locator("tr.jump").count() == 0
     visitor.button("Options").click()
     page.get_by_label("Search the whole field of view").uncheck()
