@@ -55,7 +55,7 @@ def test_the_phantom_is_segmented_corrected_and_saved(visit, tmp_path):
     before = visitor.volume("right kidney")
     visitor.button("Paint").click()
     page.wait_for_timeout(500)
-    visitor.stroke(BESIDE, (40, 0))
+    visitor.stroke(BESIDE, (120, 0))
     painted = visitor.volume_becomes("right kidney", lambda ml: ml > before + 1)
     visitor.sees("corrected by hand")
     visitor.button("Erase").click()
