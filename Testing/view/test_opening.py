@@ -2,6 +2,7 @@
 
 import asyncio
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,6 +12,12 @@ from wpunet_view import opening
 from Testing.wpunet.test_dicom import write
 
 MB = opening.MB
+
+
+def waited(answer):
+    """What a coroutine gives; in a thread of its own, since a browser test before may have left a loop running here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, answer).result()
 
 
 async def chunks(*parts):
@@ -32,7 +39,7 @@ def zipped(path, **entries):
 
 def test_an_upload_arrives_whole_and_its_share_is_told(tmp_path):
     told = []
-    path = asyncio.run(opening.receive(upload(x=[b"ab", b"cd"]), tmp_path, 4, MB, told.append))
+    path = waited(opening.receive(upload(x=[b"ab", b"cd"]), tmp_path, 4, MB, told.append))
     assert path == tmp_path / "x"
     assert path.read_bytes() == b"abcd"
     assert told == [50, 100]
@@ -40,25 +47,25 @@ def test_an_upload_arrives_whole_and_its_share_is_told(tmp_path):
 
 def test_a_folder_arrives_with_its_files_where_they_were_and_none_outside(tmp_path):
     files = upload(**{"study__a__1.dcm": [b"1"], "study__..__..__evil": [b"2"], "__etc__passwd": [b"3"]})
-    path = asyncio.run(opening.receive(files, tmp_path / "in", None, MB, lambda _: None))
+    path = waited(opening.receive(files, tmp_path / "in", None, MB, lambda _: None))
     found = {one.relative_to(tmp_path).as_posix() for one in tmp_path.rglob("*") if one.is_file()}
     assert found == {"in/study/a/1.dcm", "in/study/evil", "in/etc/passwd"}
     assert path == tmp_path / "in"
     one = upload(**{"study__a__1.dcm": [b"1"], "study__b__2.dcm": [b"2"]})
-    assert asyncio.run(opening.receive(one, tmp_path / "two", None, MB, lambda _: None)) == tmp_path / "two" / "study"
+    assert waited(opening.receive(one, tmp_path / "two", None, MB, lambda _: None)) == tmp_path / "two" / "study"
 
 
 def test_several_files_count_together_against_the_limit(tmp_path):
     files = upload(**{f"study__{k}": [bytes(MB)] for k in range(3)})
     with pytest.raises(InputError, match=r"of 2 MB.*--upload-limit"):
-        asyncio.run(opening.receive(files, tmp_path, None, 2 * MB, lambda _: None))
+        waited(opening.receive(files, tmp_path, None, 2 * MB, lambda _: None))
 
 
 @pytest.mark.parametrize("size", [3 * MB, None, 10])  # honest, silent and lying about its size
 def test_an_upload_beyond_the_limit_is_refused_whatever_it_says(tmp_path, size):
     parts = [bytes(MB)] * 3
     with pytest.raises(InputError, match=r"of 2 MB.*--upload-limit"):
-        asyncio.run(opening.receive(upload(x=parts), tmp_path, size, 2 * MB, lambda _: None))
+        waited(opening.receive(upload(x=parts), tmp_path, size, 2 * MB, lambda _: None))
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "C:\\evil", "..\\evil"])
