@@ -10,7 +10,6 @@ Patients as in training.evaluate: single slices held out, whole CT with truth, C
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
@@ -35,7 +34,7 @@ from wpunet.sides import split_sides
 from wpunet.volume import AXES_RAS, Volume, from_array
 
 from training.data import Case
-from training.evaluate import held_out_cases
+from training.evaluate import arguments_of, held_out_cases
 from training.tables import markdown_table, write_json, write_text
 
 TRUE_SHARE = 0.1  # of a marked body; one with as much of a true tumor is a tumor
@@ -260,15 +259,8 @@ def collect(
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = arguments.add_argument
-    add("--weights", type=Path, help="default: the bundled ones")
-    add("--data", type=Path, help="prepared set, for the held-out patients' slices")
-    add("--split", type=Path, help="split.json of the run; default: the held_out_patients of the weights' card")
-    add("--volumes", type=Path, nargs="*", default=[], help="whole cases in KiTS19's layout that were not trained on")
-    add("--tumor-free", type=Path, nargs="*", default=[], help="CT without kidney tumor")
-    add("--output", type=Path, required=True)
-    add("--card", type=Path, help="card (NAME.json beside the weights) that the model is put into")
+    arguments = arguments_of(__doc__)
+    arguments.add_argument("--card", type=Path, help="card (NAME.json beside the weights) that the model is put into")
     given = arguments.parse_args()
     try:
         segmenter = Segmenter(given.weights)

@@ -262,16 +262,21 @@ def write(figures: Figures, folder: Path) -> None:
     write_csv([*patients, *figures["volumes"], *figures["tumor_free"]], folder / "evaluation.csv")
 
 
-def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments_of(description: str | None) -> argparse.ArgumentParser:
+    """A command line that names weights, patients that they have not seen, and a folder for what is told of them."""
+    arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
     add("--weights", type=Path, help="default: the bundled ones")
     add("--data", type=Path, help="prepared set, for the held-out patients' slices")
     add("--split", type=Path, help="split.json of the run; default: the held_out_patients of the weights' card")
-    add("--volumes", type=Path, nargs="*", default=[], help="cases in KiTS19's layout")
+    add("--volumes", type=Path, nargs="*", default=[], help="whole cases in KiTS19's layout that were not trained on")
     add("--tumor-free", type=Path, nargs="*", default=[], help="CT without kidney tumor")
     add("--output", type=Path, required=True)
-    given = arguments.parse_args()
+    return arguments
+
+
+def main() -> int:
+    given = arguments_of(__doc__).parse_args()
     try:
         segmenter = Segmenter(given.weights)
         cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []

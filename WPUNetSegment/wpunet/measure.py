@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from . import contrast, extent, nephrometry
 from .bodies import bodies
-from .boxes import Box, around, bounding_box, grown
+from .boxes import Box, around, bounding_box, grown, shifted
 from .contour import Contour, contour
 from .labels import BACKGROUND, CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from .structure import Nephrometry, Structure, numbered
@@ -114,24 +114,18 @@ def parts(labels: np.ndarray, affine: np.ndarray) -> tuple[Body, ...]:
     for value, side in KIDNEYS.items():
         box = bounding_box(view == value)
         if box:
-            found.append(Body("kidney", side, view[box] == value, _shifted(box, marked), affine))
+            found.append(Body("kidney", side, view[box] == value, shifted(box, marked), affine))
     for value, kind in LESIONS.items():
         marks = view == value
         if not marks.any():
             continue
         lesions = bodies(marks)
         of_kind = [
-            Body(kind, _side(view, box), lesions.numbers[box] == number, _shifted(box, marked), affine)
+            Body(kind, _side(view, box), lesions.numbers[box] == number, shifted(box, marked), affine)
             for number, box in enumerate(lesions.boxes, 1)
         ]
         found += sorted(of_kind, key=lambda body: -body.voxels)
     return tuple(found)
-
-
-def _shifted(box: Box, outer: Box) -> Box:
-    """A box within ``outer`` in the indices of the whole."""
-    slices, rows, columns = (slice(o.start + b.start, o.start + b.stop) for b, o in zip(box, outer, strict=True))
-    return slices, rows, columns
 
 
 def _side(labels: np.ndarray, box: tuple[slice, ...]) -> str:
