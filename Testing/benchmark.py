@@ -146,15 +146,21 @@ def volumes(given: argparse.Namespace) -> dict[str, dict]:
 
 
 def _write(name: str, folder: Path) -> Path:
-    (shape, spacing, factor), path = PHANTOMS[name], folder / f"{name.split()[-1]}.nii.gz"
+    path = folder / f"{name.split()[-1]}.nii.gz"
+    phantom.save_nifti(*painted(name), path)
+    return path
+
+
+def painted(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """HU (slice, row, column) of a phantom and its affine to RAS mm."""
+    shape, spacing, factor = PHANTOMS[name]
     small = (-(-shape[0] // factor), shape[1] // factor, shape[2] // factor)
     mm = (spacing[0] * factor, spacing[1] * factor, spacing[2] * factor)
     made = phantom.make(seed=1, shape=small, spacing=mm)
     hu = made.hu
     for axis in range(3):
         hu = np.repeat(hu, factor, axis=axis)
-    phantom.save_nifti(hu[: shape[0]], made.affine @ np.diag([1 / factor] * 3 + [1]), path)
-    return path
+    return hu[: shape[0]], made.affine @ np.diag([1 / factor] * 3 + [1])
 
 
 def _of_length(ct: Path, slices: int, folder: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from wpunet import files, runtime
+from wpunet.arrays import on_host
 from wpunet.bundle import Weights
 from wpunet.errors import InputError, WpunetError
 from wpunet.labels import TUMOR, together
@@ -40,7 +41,7 @@ def segment_slices(case: Case, network: runtime.Runtime, weights: Weights) -> tu
     volume = from_array(case.hu, affine)
     monitor = Monitor()
     maps = predict(volume, whole(volume), network, weights.pixel_mm, weights.temperature, True, monitor)
-    logits = np.stack([maps.grid.to_ct(one.astype(np.float32)) for one in maps.foreground])
+    logits = np.stack([on_host(maps.grid.to_ct(one.astype(np.float32))) for one in maps.foreground])
     return decide(maps, volume.hu.shape, monitor)[0], logits
 
 

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from wpunet import bundle, runtime
+from wpunet import bundle, locate, predict, runtime
 from wpunet.bundle import NetworkSpec
 from wpunet.errors import DeviceError
+from wpunet.monitor import Monitor
+
+from Testing.wpunet.oracle import volume_with_ball
 
 SPECS = [
     NetworkSpec((4, 4, 8, 8, 8), norms=2),
@@ -107,3 +110,32 @@ def test_other_errors_of_the_network_are_not_taken_for_a_full_gpu(make_weights):
 def test_a_cpu_without_memory_says_so(make_weights):
     with pytest.raises(MemoryError):
         gpu_with_room(bundle.load(make_weights()), room=0)(np.zeros((1, 1, 16, 16), np.float32))
+
+
+class OnArrays:
+    """A PyTorch runtime that hides its tensors."""
+
+    batch, put = 4, staticmethod(np.asarray)
+
+    def __init__(self, runtime):
+        self.runtime = runtime
+
+    def __call__(self, slices):
+        return self.runtime(slices)
+
+
+def test_all_around_the_network_is_the_same_on_tensors_as_on_arrays(make_weights):
+    """What a GPU does before and after the network it does with PyTorch's arithmetic."""
+    torch_runtime = runtime.TorchRuntime(bundle.load(make_weights(NetworkSpec((4, 4, 8, 8, 8), classes=4))))
+    assert isinstance(torch_runtime.put(np.zeros(3, np.int16)), torch.Tensor)
+    volume = volume_with_ball((60, 80, 90), (1.0, 2.0, 2.0))
+    answers = []
+    for subject in (torch_runtime, OnArrays(torch_runtime)):
+        region = locate.locate(volume, subject, 1.6, Monitor())
+        maps = predict.predict(volume, region, subject, 1.6, 0.5, True, Monitor())
+        answers.append((region, *predict.decide(maps, volume.hu.shape, Monitor())))
+    (region, labels, doubt), (same_region, same_labels, same_doubt) = answers
+    assert region == same_region
+    assert (labels > 0).any()
+    assert np.count_nonzero(labels != same_labels) <= 1e-4 * labels.size
+    assert np.abs(doubt.astype(int) - same_doubt).max() <= 2

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from .arrays import Array, on_host
 from .boxes import bounding_box
 from .errors import InputError
 from .monitor import Monitor
@@ -56,17 +57,17 @@ def locate(volume: Volume, runtime: Runtime, pixel_mm: float, monitor: Monitor) 
     pixel_mm *= COARSER
     slice_mm, row_mm, column_mm = volume.spacing
     body = _body(volume.hu)
-    grid = InPlaneGrid((_length(body[0]), _length(body[1])), (row_mm, column_mm), pixel_mm)
+    grid = InPlaneGrid((_length(body[0]), _length(body[1])), (row_mm, column_mm), pixel_mm, runtime.put)
     step = max(1, round(COARSE_MM / slice_mm))
     levels = np.arange(step // 2 if len(volume.hu) > step else 0, len(volume.hu), step)
 
-    def looks() -> Iterator[np.ndarray]:
+    def looks() -> Iterator[Array]:
         for first in range(0, len(levels), runtime.batch):
             monitor.at("locate", first, len(levels))
             some = levels[first : first + runtime.batch]
             yield grid.to_network(contiguous(volume.hu[some[0] : some[-1] + 1 : step, body[0], body[1]]))
 
-    seen = np.concatenate([foreground_logit(logits) > SUSPICION for logits in ahead(runtime, looks())])
+    seen = np.concatenate([on_host(foreground_logit(logits) > SUSPICION) for logits in ahead(runtime, looks())])
     seen &= (seen.sum((1, 2)) * pixel_mm**2 >= LEAST_MM2)[:, None, None]
     box = bounding_box(seen)
     if box is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .bundle import NetworkSpec
 
@@ -74,6 +75,17 @@ class WPUNet(nn.Module):
             x = up(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False))
             x = block(torch.cat([x, skips.pop()], dim=1))  # (n, 512, 32, 32) ... (n, 64, 256, 256)
         return self.head(x)  # (n, 3, 256, 256)
+
+
+def folded(network: WPUNet) -> WPUNet:
+    """A network in inference, each batch normalisation folded into the 1x1 convolution before it: less to do."""
+    for block in (*network.encoder, *network.decoder):
+        for part in ("first", "second"):
+            norm, convolutions = getattr(block, f"{part}_norm"), getattr(block, part)
+            if isinstance(norm, nn.BatchNorm2d):
+                convolutions.pointwise = fuse_conv_bn_eval(convolutions.pointwise, norm)
+                setattr(block, f"{part}_norm", nn.Identity())
+    return network
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from .arrays import Array, float32, library, mirrored, on_host
 from .bodies import bounding_box, grown
 from .labels import CYST, KIDNEY, TUMOR
 from .preprocess import InPlaneGrid, Part, resampling_matrix
@@ -36,24 +37,25 @@ NOTHING_LOGIT = -3.0  # a chance of one in twenty; less, and away from what is l
 LIMIT = 30.0  # logits beyond this say no more
 
 
-def foreground_logit(logits: np.ndarray) -> np.ndarray:
+def foreground_logit(logits: Array) -> Array:
     """Logits (n, 3 or 4, h, w) of background, kidney, tumor, cyst -> logit (n, h, w) of anything but background."""
-    return np.clip(np.logaddexp(_benign_logit(logits), logits[:, 2]) - logits[:, 0], -LIMIT, LIMIT)
+    together = library(logits).logaddexp(_benign_logit(logits), logits[:, 2])
+    return (together - logits[:, 0]).clip(-LIMIT, LIMIT)
 
 
-def tumor_logit(logits: np.ndarray) -> np.ndarray:
+def tumor_logit(logits: Array) -> Array:
     """Logits (n, 3 or 4, h, w) -> logit (n, h, w) of tumor against kidney or cyst."""
-    return np.clip(logits[:, 2] - _benign_logit(logits), -LIMIT, LIMIT)
+    return (logits[:, 2] - _benign_logit(logits)).clip(-LIMIT, LIMIT)
 
 
-def cyst_logit(logits: np.ndarray) -> np.ndarray:
+def cyst_logit(logits: Array) -> Array:
     """Logits (n, 4, h, w) -> logit (n, h, w) of cyst against kidney."""
-    return np.clip(logits[:, 3] - logits[:, 1], -LIMIT, LIMIT)
+    return (logits[:, 3] - logits[:, 1]).clip(-LIMIT, LIMIT)
 
 
-def _benign_logit(logits: np.ndarray) -> np.ndarray:
+def _benign_logit(logits: Array) -> Array:
     """Logit (n, h, w) of kidney or cyst; a network of three classes does not tell them apart."""
-    return np.logaddexp(logits[:, 1], logits[:, 3]) if logits.shape[1] > 3 else logits[:, 1]
+    return library(logits).logaddexp(logits[:, 1], logits[:, 3]) if logits.shape[1] > 3 else logits[:, 1]
 
 
 @dataclass(frozen=True)
@@ -81,32 +83,31 @@ def predict(
     First over a slab every LOOK_MM, then over those beside one with a trace of kidney. The others hold nothing.
     """
     depth, rows, columns = region.shape
-    grid = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm)
+    grid = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm, runtime.put)
     step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
     foreground = np.full((-(-depth // step), *grid.network_shape), -LIMIT, np.float16)
     tumor = np.zeros_like(foreground)
     cyst: np.ndarray | None = None
     slabs = np.arange(len(foreground))
 
-    def network(x: np.ndarray) -> np.ndarray:
+    def network(x: Array) -> Array:
         logits = runtime(x)
         seen = np.flatnonzero(_has_trace(foreground_logit(logits) / temperature)) if flips else ()
         if len(seen):  # elsewhere its mirror image sees nothing either
-            mirrored = runtime(np.ascontiguousarray(x[seen][..., ::-1]))[..., ::-1]
-            logits[seen] = (logits[seen] + mirrored) / 2
+            logits[seen] = (logits[seen] + mirrored(runtime(mirrored(x[seen])))) / 2
         return logits / temperature
 
     def look(wanted: np.ndarray, done: int) -> None:
         nonlocal cyst
         batches = [wanted[first : first + runtime.batch] for first in range(0, len(wanted), runtime.batch)]
         for some, logits in zip(batches, ahead(network, inputs(batches, done)), strict=True):
-            foreground[some] = foreground_logit(logits)
-            tumor[some] = tumor_logit(logits)
+            foreground[some] = on_host(foreground_logit(logits))
+            tumor[some] = on_host(tumor_logit(logits))
             if logits.shape[1] > 3:
                 cyst = np.zeros_like(foreground) if cyst is None else cyst
-                cyst[some] = cyst_logit(logits)
+                cyst[some] = on_host(cyst_logit(logits))
 
-    def inputs(batches: list[np.ndarray], done: int) -> Iterator[np.ndarray]:
+    def inputs(batches: list[np.ndarray], done: int) -> Iterator[Array]:
         for some in batches:
             monitor.at("predict", done, len(slabs))
             first, last = region.slices.start + some[0] * step, region.slices.start + (some[-1] + 1) * step
@@ -124,9 +125,9 @@ def predict(
     return Maps(region, grid, step, volume.spacing[0], foreground, tumor, cyst)
 
 
-def _has_trace(foreground: np.ndarray) -> np.ndarray:
+def _has_trace(foreground: Array) -> np.ndarray:
     """Logit maps (n, h, w) -> (n,), whether a kidney can be anywhere in them."""
-    return foreground.max((1, 2)) > TRACE_LOGIT
+    return on_host(library(foreground).amax(foreground, (1, 2)) > TRACE_LOGIT)
 
 
 def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:
@@ -155,28 +156,41 @@ def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[n
     doubt = np.zeros(shape, np.uint8)
     depth = maps.region.shape[0]
     between = resampling_matrix(len(maps.foreground), float(maps.step), depth, 1.0, repeat_edge=True)
+    foregrounds, weights = maps.grid.put(maps.foreground), maps.grid.put(between)
     votes = _Votes(maps, depth)
     for k in range(depth):
         if k % 16 == 0:
             monitor.at("decide", k, depth)
-        slabs = np.flatnonzero(between[k])
-        foreground = np.tensordot(between[k, slabs], maps.foreground[slabs].astype(np.float32), 1)
-        part = maps.grid.part(foreground > NOTHING_LOGIT)
+        slabs = _span(between[k])
+        foreground = _weighed(weights[k, slabs], foregrounds[slabs])
+        part = maps.grid.part(on_host(foreground > NOTHING_LOGIT))
         if part is None:
             continue
-        logits = np.concatenate([foreground[part.network][None], votes(k, part)])
+        logits = library(foreground).stack([foreground[part.network], *votes(k, part)])
         foreground, tumor, *cyst = maps.grid.to_ct(logits, part)
         rows, columns = (
             slice(whole.start + some.start, whole.start + some.stop)
             for whole, some in zip(maps.region.box[1:], part.ct, strict=True)
         )
         here = (maps.region.slices.start + k, rows, columns)
+        doubt[here] = on_host(_doubt(foreground, tumor))
+        foreground, tumor, *cyst = (on_host(one) for one in (foreground, tumor, *cyst))
         labels[here] = np.where(foreground > 0, KIDNEY, 0)
         for one in cyst:
             labels[here][(foreground > 0) & (one > 0)] = CYST
         labels[here][tumor_mask(foreground, tumor, maps.grid.spacing)] = TUMOR
-        doubt[here] = _doubt(foreground, tumor)
     return labels, doubt
+
+
+def _span(weights: np.ndarray) -> slice:
+    """From the first to the last of the weights (n,) that is not 0."""
+    used = np.flatnonzero(weights)
+    return slice(int(used[0]), int(used[-1]) + 1)
+
+
+def _weighed(weights: Array, maps: Array) -> Array:
+    """Weights (n,) and maps (n, h, w) -> their weighted sum (h, w), float32."""
+    return library(maps).tensordot(weights, float32(maps), 1)
 
 
 def tumor_mask(foreground: np.ndarray, tumor: np.ndarray, spacing: tuple[float, float]) -> np.ndarray:
@@ -213,26 +227,30 @@ class _Votes:
         away = ((np.arange(depth) + 0.5)[:, None] - middles[None, :]) * maps.slice_mm
         weights = np.exp(-0.5 * (away / TUMOR_ALONG_MM) ** 2)
         weights[weights < 0.05 * weights.max(1, keepdims=True)] = 0.0
-        self._weights = weights.astype(np.float32)
-        self._sure = 1.0 / (1.0 + np.exp(-maps.foreground.astype(np.float32))) + np.float32(1e-3)
-        self._said = [self._sure * one for one in (maps.tumor, maps.cyst) if one is not None]
+        self._spans = [_span(row) for row in weights]
+        put = maps.grid.put
+        self._weights = put(weights.astype(np.float32))
+        self._sure = _chance(float32(put(maps.foreground))) + np.float32(1e-3)
+        self._said = [self._sure * put(one) for one in (maps.tumor, maps.cyst) if one is not None]
 
-    def __call__(self, k: int, part: Part) -> np.ndarray:
-        """The tumor and cyst logits of a slice, (1 or 2, h, w) of the part."""
-        slabs = np.flatnonzero(self._weights[k])
-        which = (slice(int(slabs[0]), int(slabs[-1]) + 1), *part.network)
-        weights = self._weights[k, which[0]]
-        said = np.stack([np.tensordot(weights, one[which], 1) for one in self._said])
-        return said / np.tensordot(weights, self._sure[which], 1)
+    def __call__(self, k: int, part: Part) -> list[Array]:
+        """The tumor and cyst logits of a slice, each (h, w) of the part."""
+        slabs = self._spans[k]
+        which, weights = (slabs, *part.network), self._weights[k, slabs]
+        sure = _weighed(weights, self._sure[which])
+        return [_weighed(weights, one[which]) / sure for one in self._said]
 
 
-def _doubt(foreground: np.ndarray, tumor: np.ndarray) -> np.ndarray:
+def _chance(logit: Array) -> Array:
+    return 1.0 / (1.0 + library(logit).exp(-logit))
+
+
+def _doubt(foreground: Array, tumor: Array) -> Array:
     """Two logit maps -> the chance, of 255, that the likeliest of the three classes is not the right one."""
-    close = np.abs(foreground) < 8.0
-    close |= foreground > 0
-    result = np.zeros(foreground.shape, np.uint8)
-    p = 1.0 / (1.0 + np.exp(-foreground[close]))
-    t = 1.0 / (1.0 + np.exp(-tumor[close]))
-    likeliest = np.maximum(1.0 - p, p * np.maximum(t, 1.0 - t))
-    result[close] = np.round((1.0 - likeliest) * 255.0)
+    numbers = library(foreground)
+    close = foreground > -8.0
+    result = numbers.zeros_like(foreground, dtype=numbers.uint8)
+    p, t = _chance(foreground[close]), _chance(tumor[close])
+    likeliest = numbers.maximum(1.0 - p, p * numbers.maximum(t, 1.0 - t))
+    result[close] = numbers.asarray(((1.0 - likeliest) * 255.0).round(), dtype=numbers.uint8)
     return result

@@ -7,6 +7,7 @@ not alias), hence two matrix products a slice: fast on any machine and exact in 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .arrays import Array, float32, on_host
 from .boxes import bounding_box
 
 Numbers = TypeVar("Numbers", bound=Any)
@@ -68,11 +70,13 @@ class InPlaneGrid:
     shape:    rows and columns of the region, in CT pixels
     spacing:  mm between CT rows and columns
     pixel_mm: mm between the network's pixels
+    put:      brings an array to where its numbers are worked on (Runtime.put)
     """
 
     shape: tuple[int, int]
     spacing: tuple[float, float]
     pixel_mm: float
+    put: Callable[[Array], Array] = np.asarray
 
     @cached_property
     def network_shape(self) -> tuple[int, int]:
@@ -84,28 +88,28 @@ class InPlaneGrid:
         return rows, columns
 
     @cached_property
-    def _down(self) -> tuple[np.ndarray, np.ndarray]:
+    def _down(self) -> tuple[Array, Array]:
         rows, columns = (
-            resampling_matrix(size, step, new, self.pixel_mm)
+            self.put(resampling_matrix(size, step, new, self.pixel_mm))
             for size, step, new in zip(self.shape, self.spacing, self.network_shape, strict=True)
         )
         return rows, columns
 
     @cached_property
-    def _up(self) -> tuple[np.ndarray, np.ndarray]:
+    def _up(self) -> tuple[Array, Array]:
         rows, columns = (
-            resampling_matrix(new, self.pixel_mm, size, step, repeat_edge=True)
+            self.put(resampling_matrix(new, self.pixel_mm, size, step, repeat_edge=True))
             for size, step, new in zip(self.shape, self.spacing, self.network_shape, strict=True)
         )
         return rows, columns
 
-    def to_network(self, hu: np.ndarray) -> np.ndarray:
+    def to_network(self, hu: Array) -> Array:
         """HU slices (n, row, column) of the region -> network input (n, 1, h, w), float32."""
         rows, columns = self._down
-        above_air = hu.astype(np.float32) - np.float32(AIR_HU)
+        above_air = float32(self.put(hu)) - np.float32(AIR_HU)
         return normalise(rows @ (above_air @ columns.T) + np.float32(AIR_HU))[:, None]
 
-    def to_ct(self, maps: np.ndarray, part: Part | None = None) -> np.ndarray:
+    def to_ct(self, maps: Array, part: Part | None = None) -> Array:
         """Maps on the network's grid (..., h, w) -> the region's pixels (..., row, column), float32.
 
         With ``part`` maps hold only that part of the network's grid, and so does the answer of the region's pixels.
@@ -113,7 +117,7 @@ class InPlaneGrid:
         rows, columns = self._up
         if part:
             rows, columns = rows[part.ct[0], part.network[0]], columns[part.ct[1], part.network[1]]
-        return rows @ (maps @ columns.T)
+        return rows @ (self.put(maps) @ columns.T)
 
     def part(self, marked: np.ndarray) -> Part | None:
         """The part around all that is not 0 on the network's grid (h, w), with all pixels that it reaches."""
@@ -132,4 +136,5 @@ class InPlaneGrid:
     @cached_property
     def _reach(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """First and last row (column) of the network's grid that each row (column) of the region needs."""
-        return [(np.argmax(up > 0, 1), up.shape[1] - 1 - np.argmax(up[:, ::-1] > 0, 1)) for up in self._up]
+        used = [on_host(up) > 0 for up in self._up]
+        return [(np.argmax(one, 1), one.shape[1] - 1 - np.argmax(one[:, ::-1], 1)) for one in used]

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from .arrays import Array
 from .bundle import Weights
 from .errors import DeviceError
 
@@ -32,8 +33,12 @@ class Runtime(Protocol):
     warnings: list[str]
     batch: int
 
-    def __call__(self, slices: np.ndarray) -> np.ndarray:
-        """Network input (n, inputs, h, w) float32 -> logits (n, classes, h, w) float32."""
+    def put(self, array: Array) -> Array:
+        """Brings an array to where the network runs, so that all arithmetic before and after it is done there, too."""
+        ...
+
+    def __call__(self, slices: Array) -> Array:
+        """Network input (n, inputs, h, w) float32 -> logits (n, classes, h, w) float32; of the same kind."""
         ...
 
 
@@ -128,6 +133,7 @@ class OpenVINORuntime:
         }
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
+        self.put = np.asarray
         self._requests = ov.AsyncInferQueue(core.compile_model(build(weights), "CPU", config))
         self.description = f"OpenVINO {ov.__version__.split('-')[0]}, CPU, {precision}"
 
@@ -153,14 +159,15 @@ class TorchRuntime:
     def __init__(self, weights: Weights, device: str = "cpu", threads: int | None = None) -> None:
         import torch
 
-        from .network import WPUNet
+        from .network import WPUNet, folded
 
         self.warnings: list[str] = []
         if threads:
             torch.set_num_threads(threads)
         network = WPUNet(weights.spec)
         network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.tensors.items()}, strict=False)
-        self._network: torch.nn.Module = network.eval()
+        self._network: torch.nn.Module = folded(network.eval())
+        self._home = torch.device(device)
         self._use(device)
 
     def _use(self, device: str) -> None:
@@ -174,27 +181,37 @@ class TorchRuntime:
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else device.upper()
         self.description = f"PyTorch {torch.__version__}, {name}, {precision}"
 
-    def __call__(self, slices: np.ndarray) -> np.ndarray:
+    def put(self, array: Array) -> Array:
+        """A tensor on the GPU, on its way there while the caller goes on; on a CPU a view of the array."""
         import torch
 
-        done: list[np.ndarray] = []
-        start = 0
-        while start < len(slices):
+        tensor = torch.as_tensor(array)
+        if self._home.type == "cuda" and tensor.device.type == "cpu":
+            tensor = tensor.pin_memory()
+        return tensor.to(self._home, non_blocking=True)
+
+    def __call__(self, slices: Array) -> Array:
+        import torch
+
+        x, start = self.put(slices), 0
+        done: list[torch.Tensor] = []
+        while start < len(x):
             try:
-                done.append(self._run(slices[start : start + self.batch]))
+                done.append(self._run(x[start : start + self.batch]).to(x.device))
                 start += len(done[-1])
             except RuntimeError as error:  # on an Apple GPU it has no class of its own
                 if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error):
                     raise
                 self._make_room()
-        return np.concatenate(done)
+        logits = torch.cat(done)
+        return logits.cpu().numpy() if isinstance(slices, np.ndarray) else logits
 
-    def _run(self, slices: np.ndarray) -> np.ndarray:
+    def _run(self, slices: Any) -> Any:
         import torch
 
-        with torch.inference_mode():
-            x = torch.from_numpy(np.ascontiguousarray(slices)).to(self.device, self._dtype)
-            return self._network(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
+        with torch.no_grad():
+            x = slices.to(self.device, self._dtype, memory_format=torch.channels_last)
+            return self._network(x).float()
 
     def _make_room(self) -> None:
         import torch
