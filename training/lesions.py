@@ -142,7 +142,8 @@ def add_graft(
     """
     tumor = (donor_labels == TUMOR) & (hu > -250) & (hu < 300)
     if decoy:
-        beside = F.max_pool2d((labels > 0).float()[None, None], 2 * APART + 1, 1, APART)[0, 0] > 0
+        across = F.max_pool2d((labels > 0).float()[None, None], (1, 2 * APART + 1), 1, (0, APART))
+        beside = F.max_pool2d(across, (2 * APART + 1, 1), 1, (APART, 0))[0, 0] > 0
         tumor &= ~beside & (hu > SOFT_HU[0]) & (hu < SOFT_HU[1])
     count, donor_kidney = int(tumor.sum()), donor_labels == KIDNEY
     if count < 6 or (not decoy and int((tumor & (labels > 0)).sum()) < 0.3 * count):

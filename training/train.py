@@ -38,6 +38,7 @@ from training.data import (
     split_patients,
     write_split,
 )
+from training.feed import Feed
 from training.log import Log
 from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
@@ -86,12 +87,17 @@ class Run:
         if self.checkpoint.exists():
             self._resume()
         distributed.share_statistics(self.network)
-        self._parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
+        share = config.batch // distributed.world()
+        first = share * distributed.rank()
+        self.feed = Feed(self.sampler, first, first + share, config.workers, device)
+        parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
+        self._forward: Any = torch.compile(parallel) if config.compiled else parallel
 
     def _sampler(self, cases: dict[str, list[Case]], mixture: Mixture, seed: int) -> Sampler:
         c = self.config
         cysts, shares = c.classes > CYST_CLASS, c.sources if c.augment and mixture is not PLAIN else {}
-        return Sampler(cases, mixture, c.pixel_mm, c.size, seed, self.device, cysts=cysts, sources=shares)
+        device = "cpu" if c.workers else self.device  # workers draw on the processor
+        return Sampler(cases, mixture, c.pixel_mm, c.size, seed, device, cysts=cysts, sources=shares)
 
     def _split(self, data: Path, given: Path | None) -> tuple[list[str], list[str]]:
         """The split of the run's folder, of a file, or drawn; kept in the folder."""
@@ -196,14 +202,13 @@ class Run:
         """One step of the optimizer on this process's share of the batch; raises TrainingError when it diverges."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        share = self.config.batch // distributed.world()
-        first = share * distributed.rank()
         # dropout, too, depends on nothing but the step
-        torch.manual_seed(int(np.random.default_rng([self.config.seed, self.step, first]).integers(2**63)))
-        x, labels = self.sampler.batch(self.step, first, first + share)
+        seed = [self.config.seed, self.step, self.feed.share[0]]
+        torch.manual_seed(int(np.random.default_rng(seed).integers(2**63)))
+        x, labels = self.feed.batch(self.step)
         self.network.train()
         with self._mixed_precision():
-            logits = self._parallel(x.to(memory_format=torch.channels_last))
+            logits = self._forward(x.to(memory_format=torch.channels_last))
         loss = LOSSES[self.config.loss](logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
@@ -229,11 +234,11 @@ class Run:
     def _average_weights(self) -> None:
         c = self.config
         keep = min(1 - 1 / c.average, (self.step + 1) / (self.step + 10)) if c.average else 0.0
-        for mean, now in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - keep)
-            else:
-                mean.copy_(now)
+        pairs = list(zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True))
+        means, now = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+        torch._foreach_lerp_(means, now, 1 - keep)
+        for mean, count in (pair for pair in pairs if not pair[0].is_floating_point()):
+            mean.copy_(count)
 
     @torch.no_grad()
     def look(self, at_most: int = 120) -> dict[str, float]:
@@ -246,7 +251,7 @@ class Run:
         for first in range(0, at_most, 8):
             x, labels = sampler.batch(0, first, first + 8)
             with self._mixed_precision():
-                found.append(self.average(x).argmax(1).cpu().numpy())
+                found.append(self.average(x.to(self.device)).argmax(1).cpu().numpy())
             truth.append(labels.cpu().numpy())
         f, t = np.concatenate(found), np.concatenate(truth)
         return {"kidney_or_tumor": dice(f > 0, t > 0) or 0.0, "tumor": dice(f == 2, t == 2) or 0.0}

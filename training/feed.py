@@ -1,0 +1,67 @@
+"""The batches of a run: drawn when they are asked for, or ahead by worker processes, which a GPU needs to be kept busy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from training.augment import Sampler
+
+AHEAD = 4  # batches that each worker draws ahead
+LAST_STEP = 2**31
+
+Drawn = tuple[Tensor, Tensor, Counter[tuple[str, str]]]
+
+
+class Feed:
+    """Samples ``first`` to ``last`` (not included) of each step, the same whoever draws them.
+
+    workers: processes that draw ahead on the processor; 0: drawn here, where the sampler's pictures are
+    """
+
+    def __init__(self, sampler: Sampler, first: int, last: int, workers: int, device: torch.device) -> None:
+        self.sampler, self.share, self.workers, self.device = sampler, (first, last), workers, device
+        self._ahead: Iterator[Drawn] | None = None
+        self._next = -1
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Normalised slices and labels of a step, on the device."""
+        if not self.workers:
+            x, labels = self.sampler.batch(step, *self.share)
+            return x.to(self.device), labels.to(self.device)
+        if self._ahead is None or step != self._next:
+            self._ahead = iter(self._loader(step))
+        x, labels, drawn = next(self._ahead)
+        self.sampler.drawn.update(drawn)
+        self._next = step + 1
+        return x.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+
+    def _loader(self, step: int) -> DataLoader[Drawn]:
+        return DataLoader(
+            _Steps(self.sampler, self.share),
+            batch_size=None,
+            sampler=range(step, LAST_STEP),
+            num_workers=self.workers,
+            prefetch_factor=AHEAD,
+            collate_fn=_as_drawn,
+            pin_memory=self.device.type == "cuda",
+            multiprocessing_context="fork",  # the prepared pictures are shared, not copied
+        )
+
+
+class _Steps(Dataset[Drawn]):
+    def __init__(self, sampler: Sampler, share: tuple[int, int]) -> None:
+        self.sampler, self.share = sampler, share
+
+    def __getitem__(self, step: int) -> Drawn:
+        self.sampler.drawn.clear()
+        x, labels = self.sampler.batch(step, *self.share)
+        return x, labels, self.sampler.drawn
+
+
+def _as_drawn(batch: Drawn) -> Drawn:
+    return batch
