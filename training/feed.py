@@ -1,4 +1,4 @@
-"""The batches of a run: drawn when they are asked for, or ahead by worker processes, which a GPU needs to be kept busy."""
+"""The batches of a run: drawn when asked for, or ahead by worker processes, which a GPU needs to be kept busy."""
 
 from __future__ import annotations
 
