@@ -5,6 +5,7 @@ import gzip
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage, signal
 from wpunet import files, hu_scale
 from wpunet.errors import InputError
 
@@ -133,3 +134,12 @@ def test_real_ct_are_hu_and_their_distortions_are_not(data):
         for top in (255, 1000, 30000):
             with pytest.raises(InputError):
                 hu_scale.to_hu(np.rint(window * top).astype(np.int16), "ct")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_peaks_are_those_of_scipy(seed):
+    random = np.random.default_rng(seed)
+    curve = ndimage.gaussian_filter1d(random.random(400) ** random.integers(1, 9), random.choice([0.5, 2.5, 9.0]))
+    curve = np.concatenate([[0.0], curve * 1000, [0.0]])
+    for least in (1e-9, 1.0, 20.0, 200.0):
+        assert np.array_equal(hu_scale.prominent(curve, least), signal.find_peaks(curve, prominence=least)[0])

@@ -8,10 +8,9 @@ import numpy as np
 
 from . import hu_scale
 from .errors import InputError
-from .volume import Volume
+from .volume import HIGHEST_HU, LOWEST_HU, Volume
 
 MOST_MM, FAR_MM = 4000.0, 20_000.0  # of a CT; of its place
-LOWEST_HU, HIGHEST_HU = -8192, 32767
 
 
 def to_int16(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .check import HIGHEST_HU, LOWEST_HU
 from .dicom_files import is_dicom, visible_files
 from .dicom_slices import Slice, Stored, read_slices, require_hu, stored_frames
 from .dicom_stack import ordered
 from .errors import InputError
 from .itk_images import read_quietly
+from .volume import HIGHEST_HU, LOWEST_HU
 
 PADDING_HU = -1024
 ODD_HU = 150  # from a slice to both beside it, in most pixels

@@ -17,12 +17,11 @@ import numpy as np
 import pydicom
 from pydicom.sr.codedict import codes
 
-from . import __version__, outputs
+from . import USE, __version__, outputs
 from . import volume as geometry
 from .errors import InputError
 from .labels import BY_SIDE, LEFT, RIGHT, Code, Label
 from .measure import parts
-from .report import USE
 from .segment import Result
 from .volume import Volume
 

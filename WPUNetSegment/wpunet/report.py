@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from . import __version__
+from . import USE, __version__
 from .bundle import Weights
 from .contrast import phase
 from .labels import BY_SIDE
@@ -20,7 +20,6 @@ from .structure import Caution, Place, Point, Structure, from_plain, plain
 from .volume import Volume
 
 SCHEMA = "wpunet-report/1"
-USE = "For research only: not a medical device. Weights: CC BY-NC-SA 4.0 (trained on KiTS19)."
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from .errors import InputError
 AXES_RAS = np.array([[0, 0, -1], [0, -1, 0], [-1, 0, 0]], float)
 UPRIGHT_DEGREES = 8.0  # a grid more oblique than this is resampled to an upright one,
 SKEW_DEGREES = 1.0  # and so is one whose axes are farther than this from right angles
+LOWEST_HU, HIGHEST_HU = -8192, 32767  # that an int16 CT holds
 NO_DATA_HU = -1024  # what a resampled volume holds where the CT has no data
 MOST_GROWTH = 30  # times the voxels that resampling may make: a grid turned by 45 degrees about two axes takes 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from trame_server.utils.typed_state import TypedState
 from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.core import SlicerApp
-from wpunet import __version__, check
+from wpunet import __version__
 from wpunet.errors import InputError, WpunetError
 from wpunet.pace import Pace
 from wpunet.volume import Volume
@@ -161,12 +161,12 @@ class Application(TrameApp):
     async def _read(self, source: opening.Source) -> None:
         await self._open(f"Reading {self._called(source.path)}", opening.read, source)
 
-    async def _open(self, busy: str, read: Any, *arguments: Any) -> None:
+    async def _open(self, busy: str, read: Callable[..., Volume], *arguments: Any) -> None:
         self.cancel()
         with self.state:
             self.data.error, self.data.busy, self.data.share = "", busy, -1
         try:
-            volume, warnings = await asyncio.to_thread(lambda: check.check(read(*arguments)))
+            volume, warnings = await asyncio.to_thread(_checked, read, *arguments)
         except (WpunetError, MemoryError) as error:
             self.tell(str(error) or "Not enough memory for this CT; close other pages or crop it.")
             return
@@ -393,6 +393,13 @@ class Application(TrameApp):
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _checked(read: Callable[..., Volume], *arguments: Any) -> tuple[Volume, tuple[str, ...]]:
+    """A CT as ``read`` gives it, and its warnings."""
+    from wpunet import check  # it brings SciPy, which a page without a CT does not need
+
+    return check.check(read(*arguments))
 
 
 def _round(at: int, by: int, count: int) -> int:

@@ -17,7 +17,7 @@ from trame.widgets.vuetify3 import (
     VTable,
     VTextField,
 )
-from wpunet.report import USE
+from wpunet import USE
 
 from .looks import KEYS
 

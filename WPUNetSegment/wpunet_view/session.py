@@ -14,13 +14,16 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import BodyPartReader, web
 from wpunet.errors import WpunetError
 
-from .application import Application
+from . import some_of_vtk
 from .session_key import KEY_HEADER
+
+if TYPE_CHECKING:
+    from .application import Application
 
 CHUNK = 1 << 18  # bytes of an upload that are taken at once
 
@@ -33,6 +36,9 @@ def main() -> None:
 
 
 async def _serve(settings: dict[str, Any], folder: Path) -> None:
+    some_of_vtk.install()  # before anything is imported that wants all of it
+    from .application import Application
+
     application = Application(settings, folder)
     server = application.server
     server.controller.on_server_bind.add(lambda bound: _add_routes(bound.app, application, settings["key"]))
