@@ -53,8 +53,7 @@ def make(part: str, real: Path, folder: Path) -> None:
     elif part == "real-panel":
         run("Testing.widget.pictures", "--ct", real, "--into", GALLERY / "kits19-panel.png")
     elif part == "real-page":
-        run("Testing.view.screenshots", "--ct", real, "--sizes", folder)
-        (folder / "1280x800.png").replace(GALLERY / "kits19-page.png")
+        run("Testing.view.screenshots", "--ct", real, "--into", GALLERY / "kits19-page.png")
     elif part == "real-preview":
         preview(real, GALLERY / "kits19-preview.png", folder)
 

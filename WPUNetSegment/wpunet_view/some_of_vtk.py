@@ -12,7 +12,8 @@ from typing import Any
 
 import vtkmodules
 
-PARTS = ("vtkCommonCore", "vtkImagingCore", "vtkRenderingCore", "vtkInteractionWidgets", "all")  # of VTK, the cheap ones first
+# Of VTK: those that are loaded anyway, then all
+PARTS = ("vtkCommonCore", "vtkImagingCore", "vtkRenderingCore", "vtkInteractionWidgets", "all")
 
 
 class Names(ModuleType):
