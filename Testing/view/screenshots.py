@@ -7,13 +7,17 @@ all its states at three sizes, to be looked at; with ``--ct`` of that CT.
 from __future__ import annotations
 
 import argparse
+import os
 import re
-from collections.abc import Callable
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from Testing.view.conftest import ROOT, Visitor, launch, serving
+from Testing.view.conftest import ROOT, Server, Visitor, launch, serving, until
 
 PICTURES = ROOT / "Resources" / "Screenshots"
 SIZES = ((1280, 800), (1920, 1080), (1024, 768))
@@ -31,7 +35,7 @@ def main() -> None:
         visitor = Visitor(browser.new_page(viewport={"width": 1280, "height": 800})).open(server.address)
         if given.sizes:
             given.sizes.mkdir(parents=True, exist_ok=True)
-            all_states(visitor, given.ct, lambda name: at_sizes(visitor, given.sizes, name))
+            all_states(visitor, server, given.ct, lambda name: at_sizes(visitor, given.sizes, name))
         else:
             show(visitor, given.ct)
             segment(visitor)
@@ -96,7 +100,17 @@ def at_sizes(visitor: Visitor, folder: Path, name: str) -> None:
     visitor.rest()
 
 
-def all_states(visitor: Visitor, ct: Path | None, take: Callable[[str], None]) -> None:
+@contextmanager
+def held(server: Server) -> Iterator[None]:
+    """The engine waits, however fast it is, once it has got somewhere."""
+    (engine,) = until(lambda: server.children("wpunet", "segment"), "the engine")
+    time.sleep(3)
+    os.kill(engine, signal.SIGSTOP)
+    yield
+    os.kill(engine, signal.SIGCONT)
+
+
+def all_states(visitor: Visitor, server: Server, ct: Path | None, take: Callable[[str], None]) -> None:
     """What a user sees from the empty page on, in the order in which it comes."""
     page = visitor.page
     take("1-empty")
@@ -105,7 +119,8 @@ def all_states(visitor: Visitor, ct: Path | None, take: Callable[[str], None]) -
     take("2-loaded")
     visitor.button("Segment").click()
     page.locator("[aria-label=Segmentation]").wait_for()
-    take("3-running")
+    with held(server):
+        take("3-running")
     page.locator("tr.jump").first.wait_for()
     visitor.rest(4)
     take("4-result")

@@ -67,6 +67,24 @@ def test_tumors_are_seen_through_the_kidneys(app, scene, made, labels):
     assert not display.GetVisibility()
 
 
+@pytest.mark.parametrize("degrees", [0, 5])
+def test_the_side_of_a_surface_that_is_not_drawn_faces_inwards(app, scene, made, labels, degrees):
+    from slicer import vtkSegmentationConverter
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+
+    scene.show_ct(geometry.from_array(made.hu, oblique(degrees) @ made.affine, "x"))
+    scene.show_labels(labels)
+    node = app.scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    assert node.GetDisplayNode().GetFrontfaceCulling()
+    assert not node.GetDisplayNode().GetBackfaceCulling()
+    node.CreateClosedSurfaceRepresentation()
+    surface = node.GetSegmentation().GetSegment("kidney_left")
+    surface = surface.GetRepresentation(vtkSegmentationConverter.GetClosedSurfaceRepresentationName())
+    corners = vtk_to_numpy(surface.GetPolys().GetConnectivityArray()).reshape(-1, 3)
+    points = vtk_to_numpy(surface.GetPoints().GetData())[corners]
+    assert np.linalg.det(points - points.mean((0, 1))).sum() < 0  # six times the volume, were its front outside
+
+
 @pytest.mark.parametrize(("normal", "axis"), [(2, 0), (1, 1), (0, 2)])  # RAS axis, the engine's axis
 def test_a_round_region_holds_the_voxels_of_its_slice(scene, normal, axis):
     from wpunet_view.scene import circle

@@ -88,3 +88,10 @@ def test_the_table_fits_a_terminal(told):
     assert "- A note." in text
     assert "2.5 s" in text
     assert max(map(len, text.splitlines())) < 110
+
+
+def test_no_number_reads_minus_zero(told):
+    one = replace(told.structures[0], mean_hu=-0.3, centre_ras_mm=(-0.2, 0.0, 0.1))
+    text = replace(told, structures=(one,)).table()
+    assert " 0 HU" in text
+    assert "0, 0, 0" in text

@@ -30,7 +30,7 @@ def cells(one: Structure) -> list[str]:
     """Volume, length (of a lesion the largest diameter), mean HU and certainty; of what is cut the least."""
     more = "> " if one.touches_border else ""
     certainty = "–" if one.certainty is None else f"{one.certainty:.0%}"
-    return [f"{more}{one.volume_ml:.1f}", f"{more}{one.size.mm:.0f}", f"{one.mean_hu:.0f}", certainty]
+    return [f"{more}{one.volume_ml:.1f}", f"{more}{one.size.mm:.0f}", f"{round(one.mean_hu)}", certainty]
 
 
 def as_text(structures: Sequence[Structure]) -> str:

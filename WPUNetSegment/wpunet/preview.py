@@ -270,7 +270,7 @@ def _cells(one: Structure) -> tuple[str, ...]:
         f"{least}{one.size.mm:.0f}",
         f"{first.mm:.0f} x {second.mm:.0f}" if first and second else "",
         f"{one.craniocaudal.mm:.0f}" if one.craniocaudal else "",
-        f"{one.mean_hu:.0f}",
+        f"{round(one.mean_hu)}",
         one.nephrometry.text if one.nephrometry else "",
     )
 

@@ -113,10 +113,10 @@ class Report:
         for one in self.structures:
             at_least = ">" if one.touches_border else ""
             certainty = "" if one.certainty is None else f"{one.certainty:.0%}"
-            centre = ", ".join(f"{mm:.0f}" for mm in one.centre_ras_mm)
+            centre = ", ".join(str(round(mm)) for mm in one.centre_ras_mm)
             lines.append(
                 f"{'?' if one.doubts else ' '} {one.name:16}{at_least + f'{one.volume_ml:.1f}':>8} ml"
-                f"{one.size.mm:>6.0f} mm{one.mean_hu:>6.0f} HU{certainty:>11}   {centre}"
+                f"{one.size.mm:>6.0f} mm{round(one.mean_hu):>6} HU{certainty:>11}   {centre}"
             )
         lines += [f"  ! {warning}" for warning in self.warnings]
         lines += [f"  - {note}" for note in self.notes]

@@ -76,7 +76,7 @@ def row(one: Structure) -> Row:
         side=one.side,
         volume=f"{'> ' if one.touches_border else ''}{one.volume_ml:.1f}",
         diameter=f"{one.size.mm:.0f}",
-        hu=f"{one.mean_hu:.0f}",
+        hu=f"{round(one.mean_hu)}",
         certainty="" if one.certainty is None else f"{100 * one.certainty:.0f}",
         at=list(one.centre_ras_mm),
         extent=[wide, wide, long],

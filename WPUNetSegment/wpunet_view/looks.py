@@ -15,7 +15,8 @@ THEME = {
     "theme": {"defaultTheme": "reading", "themes": {"reading": {"dark": True, "colors": COLOURS}}},
     "defaults": {"VBtn": {"style": "text-transform: none; letter-spacing: 0"}, "VTooltip": {"openDelay": 400}},
 }
-PANEL = 372  # pixels; 332 where the page is narrow
+PANEL, NARROW_PANEL = 372, 332  # pixels; the second on a page of less than NARROW
+NARROW = 1150
 CSS = """
 html { overflow: hidden; }
 .panel .v-navigation-drawer__content { overflow-y: scroll; scrollbar-width: thin; scrollbar-color: #56616e #181c22; }
@@ -45,6 +46,7 @@ html { overflow: hidden; }
 .tool-grid .v-btn { height: 48px !important; font-size: .7rem; }
 .tool-options .text-subtitle-2 { font-size: .75rem !important; }
 .tool-options .v-selection-control { --v-selection-control-size: 28px; min-height: 28px; }
+.save .v-list-item-subtitle { display: block; white-space: nowrap; }
 .segment { min-height: 32px !important; }
 .segment .v-list-item-title { font-size: .85rem; }
 .segment .v-list-item__prepend .v-icon { opacity: 1; }
@@ -56,11 +58,20 @@ html { overflow: hidden; }
 .image-display-area { display: block; width: 100%; height: 100%; }
 .over-view { position: absolute; inset: 0; pointer-events: none; color: #c9d3dd; font-size: .75rem;
   text-shadow: 0 0 3px #000, 0 0 3px #000; }
-.over-view > * { position: absolute; padding: 0 4px; border-radius: 3px; background: #0008; }
-.over-view .window-level { top: 6px; right: 66px; }
+.over-view { container-type: inline-size; }
+.over-view > * { position: absolute; padding: 0 4px; border-radius: 3px; background: #0008; white-space: nowrap; }
+.over-view .edge-0 { top: 4px; left: 50%; }
+.over-view .edge-1 { top: 46%; right: 6px; }
+.over-view .edge-2 { bottom: 34px; left: 50%; }
+.over-view .edge-3 { top: 46%; left: 6px; }
+@container (max-width: 420px) {
+  .over-view .edge-0 { top: 30px; }
+  .over-view .edge-2 { bottom: 54px; }
+}
+.over-view .window-level { top: 6px; right: 64px; }
 .over-view .pointer { bottom: 32px; left: 8px; font-variant-numeric: tabular-nums; }
-.over-view .view-buttons { top: 2px; right: 4px; pointer-events: auto; background: none; padding: 0; }
-.over-view .view-buttons button { width: 28px; height: 28px; font-size: 16px; border-radius: 4px; color: #c9d3dd; }
+.over-view .view-buttons { top: 4px; right: 4px; pointer-events: auto; padding: 0; }
+.over-view .view-buttons button { width: 26px; height: 24px; font-size: 16px; border-radius: 4px; color: #c9d3dd; }
 .over-view .view-buttons button:hover { background: #3a4450; }
 .over-view .slice-slider { background: none; left: 8px; right: 8px; bottom: 0; pointer-events: auto; }
 .over-view .v-slider.v-input--horizontal { margin: 0; }
@@ -73,7 +84,7 @@ html { overflow: hidden; }
 .marks .grip { fill: transparent; pointer-events: all; cursor: move; }
 .marks text { fill: #ffe9a3; font-size: 13px; paint-order: stroke; stroke: #000c; stroke-width: 3px; }
 :focus-visible { outline: 2px solid #6cb2f7; outline-offset: 1px; }
-@media (max-width: 1150px) {
+@media (max-width: 1149px) {
   .hand .v-btn .v-btn__content .word, .bar-size { display: none; }
 }
 """

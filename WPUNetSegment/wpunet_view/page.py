@@ -27,7 +27,7 @@ from trame_client.widgets.core import Template
 from trame_server.utils.typed_state import TypedState
 
 from .dialogs import dialogs, welcome
-from .looks import CSS, PANEL, THEME
+from .looks import CSS, NARROW, NARROW_PANEL, PANEL, THEME
 from .saving import KINDS
 from .scene import WINDOWS
 from .state import PageState
@@ -60,7 +60,10 @@ class Page:
         with VAppLayout(server, vuetify_config=THEME) as self.layout:
             client.Style(CSS)
             self._bar()
-            with VNavigationDrawer(permanent=True, width=PANEL, classes="panel", raw_attrs=['aria-label="Controls"']):
+            width = f"$vuetify.display.width < {NARROW} ? {NARROW_PANEL} : {PANEL}"
+            with VNavigationDrawer(
+                permanent=True, width=(width,), classes="panel", raw_attrs=['aria-label="Controls"']
+            ):
                 self._start()
                 self._messages()
                 with html.Div(v_if=(self._is.segmented,)):
@@ -92,7 +95,7 @@ class Page:
             with VMenu(v_if=(self._is.segmented,)):
                 with Template(v_slot_activator="{ props }"):
                     VBtn("Save", v_bind="props", prepend_icon="mdi-tray-arrow-down", size="small", color="primary")
-                with VList(density="compact"):
+                with VList(density="compact", classes="save"):
                     for kind in KINDS:
                         VListItem(
                             title=kind.title,

@@ -29,7 +29,7 @@ WINDOWS = {  # HU: width and centre
     "Lung": (1500, -600),
 }
 LEAST_FIELD_MM = 120.0  # of a view that goes to a structure: enough to see what it lies in
-KIDNEY_OPACITY = 0.4  # in 3D
+KIDNEY_OPACITY = 0.45  # in 3D
 BRUSH_PERCENT = 2  # of the screen: some 15 mm on the whole of an abdomen
 SHOWN_UNCERTAINTY = (11, 120)  # of 255: below, the network is as good as sure; above, all is the brightest blue
 
@@ -80,6 +80,9 @@ class Scene:
         for label in BY_SIDE:  # tumors and cysts are seen through the kidneys that they lie in
             if label.type == KIDNEY_LABEL.type:
                 self._segments.GetDisplayNode().SetSegmentOpacity3D(label.key, KIDNEY_OPACITY)
+        # One side of each surface: the wall of a tumor's bed coincides with the tumor, and the two came out as patches.
+        # The engine's grids are left-handed, which turns Slicer's surfaces inside out: what is culled faces inwards.
+        self._segments.GetDisplayNode().SetFrontfaceCulling(True)
         for brush in (SegmentationEffectPaint, SegmentationEffectErase):
             editor.get_effect(brush).set_brush_diameter(BRUSH_PERCENT)
 

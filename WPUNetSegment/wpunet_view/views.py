@@ -34,7 +34,6 @@ AXIAL, CORONAL, SAGITTAL, SPACE = "Axial", "Coronal", "Sagittal", "ThreeD"
 SLICES = (AXIAL, CORONAL, SAGITTAL)
 EDGES = {AXIAL: "ALPR", CORONAL: "SLIR", SAGITTAL: "SPIA"}  # what lies at the top, right, bottom, left
 ALONG = {AXIAL: 0, CORONAL: 1, SAGITTAL: 2}  # the engine's axis that the view's slices lie along
-PLACES = ("top: 4px; left: 50%", "right: 6px; top: 46%", "bottom: 34px; left: 50%", "left: 6px; top: 46%")
 FOUR = "four views"
 
 Handle = Callable[[str, dict], bool]  # view, event -> whether Slicer is not to hear of it
@@ -135,12 +134,13 @@ def _over_slices(server: Server, tag: str, view: SliceView) -> None:
     with html.Div(classes="over-view"):
         html.Div(raw_attrs=[f'data-marks="{tag}"'], classes="marks")
         with html.Div(style="top: 6px; left: 8px"):
-            html.Span(f"{tag}  {{{{ {over.number} }}}} of {{{{ {over.count} }}}}  {{{{ {over.at} }}}}")
+            html.Span(f"{tag} {{{{ {over.number} }}}} of {{{{ {over.count} }}}}", classes="mr-2")
+            html.Span(f"{{{{ {over.at} }}}}")
         with html.Div(classes="window-level"):
             html.Span(f"W {{{{ {page.width} }}}}  L {{{{ {page.level} }}}}")
         html.Div(f"{{{{ {over.pointer} }}}}", classes="pointer", v_if=(over.pointer,))
-        for letter, place in zip(EDGES[tag], PLACES, strict=True):
-            html.Span(letter, style=place)
+        for edge, letter in enumerate(EDGES[tag]):
+            html.Span(letter, classes=f"edge-{edge}")
         _buttons(tag)
         with html.Div(classes="slice-slider"):
             Slider(
