@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import pytest
 import wpunet
 from wpunet import cli
+from wpunet.clean import CleanRules
 
 from Testing import gallery
 
@@ -103,6 +104,17 @@ def test_every_option_is_explained_and_no_other(command, guide):
 def options_of(command):
     (commands,) = (action for action in cli.parser()._actions if action.choices and "segment" in action.choices)
     return commands.choices[command]._actions
+
+
+def test_every_clean_up_rule_is_explained_and_named_in_the_help(capsys):
+    rules = [name for name, value in vars(CleanRules()).items() if isinstance(value, bool)]
+    with pytest.raises(SystemExit):
+        cli.main(["segment", "--help"])
+    told = capsys.readouterr().out
+    guide = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    for rule in rules:
+        assert re.search(rf"\b{rule}\b", told), rule
+        assert f"| `{rule}` |" in guide, rule
 
 
 def test_the_version_has_one_home_and_a_section_in_the_changelog():

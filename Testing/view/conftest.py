@@ -156,6 +156,13 @@ class Visitor:
             self.button(button).click()
         chooser.value.set_files([str(path) for path in paths] if len(paths) > 1 else str(paths[0]))
 
+    def drop(self, *paths):
+        """Let files or folders fall on the page, as from a file manager."""
+        browser = self.page.context.new_cdp_session(self.page)
+        data = {"items": [], "files": list(map(str, paths)), "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            browser.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 400, "data": data})
+
     def segment(self):
         self.button("Segment").click()
         self.page.locator("tr.jump").first.wait_for()

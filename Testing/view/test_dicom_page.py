@@ -1,6 +1,6 @@
 """DICOM in and out of the page: a folder, several files, files that are dropped; an object of the same study."""
 
-import base64
+import shutil
 
 import numpy as np
 import pytest
@@ -47,19 +47,25 @@ def test_several_dicom_files_are_opened_and_asked_for_a_name(call, study):
     visitor.sees("30 × 116 × 144 voxels")
 
 
-def test_dropped_files_are_opened_and_a_plain_file_offers_no_dicom(call, small_ct):
+def test_a_dropped_folder_is_opened_with_all_that_is_in_it(call, study, tmp_path):
+    shutil.copytree(study, tmp_path / "disc" / "abdomen")
+    for number in range(110):  # browsers tell a hundred at a time
+        (tmp_path / "disc" / "abdomen" / f"letter {number}.txt").write_text("Dear colleague")
+    visitor = call()
+    visitor.drop(tmp_path / "disc")
+    visitor.sees("30 × 116 × 144 voxels")
+    assert visitor.page.title().startswith("abdomen")
+    visitor.segment()
+    visitor.button("Save").click()
+    visitor.page.locator('a[href="save/dcm"]').wait_for()
+    assert not visitor.complaints
+
+
+def test_a_dropped_file_is_opened_and_a_plain_file_offers_no_dicom(call, small_ct):
     visitor = call()
     page = visitor.page
-    page.evaluate(
-        """async (content) => {
-          const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
-          const dropped = new DataTransfer();
-          dropped.items.add(new File([bytes], "dropped.nii.gz"));
-          document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: dropped, bubbles: true, cancelable: true}));
-        }""",
-        base64.b64encode(small_ct.read_bytes()).decode(),
-    )
-    until(lambda: page.title().startswith("dropped"), "the dropped CT")
+    visitor.drop(small_ct)
+    until(lambda: page.title().startswith("patient 7"), "the dropped CT")
     visitor.segment()
     visitor.button("Save").click()
     page.locator('a[href="save/nii.gz"]').wait_for()
