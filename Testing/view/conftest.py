@@ -55,13 +55,16 @@ def require_parts(browser=True):
 
 
 class Server:
-    """``wpunet view`` as a user starts it; truth: a folder that ``keep_truth`` wrote, in place of the network."""
+    """``wpunet view`` as a user starts it.
 
-    def __init__(self, *arguments, truth=None):
+    truth: a folder that ``keep_truth`` wrote, in place of the network; step: seconds of each of its 30 steps then
+    """
+
+    def __init__(self, *arguments, truth=None, step=0.02):
         command = [sys.executable, "-m", "wpunet", "view", "--no-browser", *map(str, arguments)]
         environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
         if truth is not None:
-            environment["WPUNET_TEST_TRUTH"] = str(truth)
+            environment |= {"WPUNET_TEST_TRUTH": str(truth), "WPUNET_TEST_STEP": str(step)}
             environment["PYTHONPATH"] = os.pathsep.join((str(STAND_IN), str(ROOT / "WPUNetSegment")))
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         self.address = re.search(r"http\S+", self.process.stdout.readline()).group(0)
@@ -95,8 +98,8 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments, truth=None):
-    server = Server(*arguments, truth=truth)
+def serving(*arguments, **more):
+    server = Server(*arguments, **more)
     try:
         yield server
     finally:
@@ -227,6 +230,12 @@ class Visitor:
     def picture(self, view):
         """What a view shows, without what is written over it: the address of its latest picture."""
         return self.page.locator(f'[data-view="{view}"] img').get_attribute("src")
+
+    def pixels(self, view):
+        """The same as bytes in words: two pictures that are equal are equal here."""
+        return self.page.evaluate(
+            "async (source) => String(new Uint8Array(await (await fetch(source)).arrayBuffer()))", self.picture(view)
+        )
 
     def rest(self, quiet=1.5):
         """Wait until no view gets another picture."""

@@ -1,14 +1,15 @@
 """The engine with the truth in the network's place, for tests of the page: on Python's path it comes to every child.
 
 All else of ``wpunet segment`` is real: reading, checking, cleaning, sides, measures, report, progress. The folder in
-WPUNET_TEST_TRUTH holds labels and uncertainty as NPY, named by the CT's shape.
+WPUNET_TEST_TRUTH holds labels and uncertainty as NPY, named by the CT's shape; WPUNET_TEST_STEP are the seconds of each of
+the network's steps.
 """
 
 import os
 import sys
 from pathlib import Path
 
-TRUTH = os.environ.get("WPUNET_TEST_TRUTH")
+TRUTH, STEP = os.environ.get("WPUNET_TEST_TRUTH"), float(os.environ.get("WPUNET_TEST_STEP", 0.02))
 
 if TRUTH and sys.orig_argv[1:4] == ["-m", "wpunet", "segment"]:
     import time
@@ -27,7 +28,7 @@ if TRUTH and sys.orig_argv[1:4] == ["-m", "wpunet", "segment"]:
             with monitor.stage(stage):
                 for k in range(10):
                     monitor.at(stage, k, 10)
-                    time.sleep(0.02)
+                    time.sleep(STEP)
         labels, doubt = (np.load(Path(TRUTH) / f"{shape}_{what}.npy") for what in ("labels", "uncertainty"))
         return labels, doubt, None
 
