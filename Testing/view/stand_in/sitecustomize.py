@@ -1,8 +1,7 @@
 """The engine with the truth in the network's place, for tests of the page: on Python's path it comes to every child.
 
 All else of ``wpunet segment`` is real: reading, checking, cleaning, sides, measures, report, progress. The folder in
-WPUNET_TEST_TRUTH holds labels and uncertainty as NPY, named by the CT's shape; WPUNET_TEST_STEP are the seconds of each of
-the network's steps.
+WPUNET_TEST_TRUTH holds labels and uncertainty as NPY, named by the CT's shape; WPUNET_TEST_STEP is a step's seconds.
 """
 
 import os
