@@ -106,3 +106,12 @@ def test_a_broken_affine_is_refused(upright, broken):
 
 def test_voxel_volume(upright):
     assert geometry.from_array(*upright).voxel_ml == pytest.approx(5.0 * 0.8 * 1.1 / 1000)
+
+
+def test_a_volume_lies_slice_by_slice_whatever_the_order_in_the_file():
+    values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    slices_last = np.asfortranarray(values)  # as KiTS19 has it: the slice runs fastest
+    assert np.array_equal(geometry.by_slices(slices_last), values)
+    assert geometry.by_slices(slices_last).flags.c_contiguous
+    flipped = values[::-1, :, ::-1]
+    assert geometry.by_slices(flipped) is flipped

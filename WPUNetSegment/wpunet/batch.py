@@ -10,6 +10,7 @@ import json
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,17 +73,11 @@ class Job:
         return result
 
     def write(self, result: Result) -> None:
-        """All wanted files of ``result``; the label map last."""
-        if self.preview:
-            from PIL.PngImagePlugin import PngInfo  # not everybody has Pillow who wants no picture
-
-            from . import preview
-
-            told = PngInfo()
-            told.add_text("Software", outputs.MARK)
-            with outputs.replacing(self.preview) as temporary:
-                picture = preview.preview(result.volume.hu, result.labels, result.volume.affine, result.report)
-                picture.save(temporary, "PNG", pnginfo=told, dpi=(preview.DPI, preview.DPI))
+        """All wanted files of ``result``; the label map last, but packed while the preview is drawn."""
+        with ThreadPoolExecutor(1) as other:
+            packed = None if self.segmentation_object == self.labels else other.submit(self._label_file, result)
+            if self.preview:
+                self._draw(result, self.preview)
         if self.uncertainty:
             files.write_map(self.uncertainty, result.uncertainty.astype("float32") / 255.0, result.volume)
         if self.report:
@@ -93,11 +88,26 @@ class Job:
                 temporary.write_bytes(as_csv(result.report.structures, self.name).encode("utf-8", "surrogateescape"))
         if self.segmentation_object:
             self._write_dicom(result, self.segmentation_object)
-        if self.segmentation_object == self.labels:
-            return
+        if packed:
+            files.write(self.labels, packed.result())
+
+    def _label_file(self, result: Result) -> bytes:
         by_side = self.sides or self.labels.name.endswith(".seg.nrrd")
-        labels = result.labels if by_side else together(result.labels)
-        files.write_labels(self.labels, labels, result.volume, BY_SIDE if by_side else TOGETHER)
+        labels = result.labels if by_side else together(result.labels, within=result.within)
+        table = BY_SIDE if by_side else TOGETHER
+        return files.label_file(self.labels, labels, result.volume, table, result.within)
+
+    def _draw(self, result: Result, path: Path) -> None:
+        from PIL.PngImagePlugin import PngInfo  # not everybody has Pillow who wants no picture
+
+        from . import preview
+
+        told = PngInfo()
+        told.add_text("Software", outputs.MARK)
+        picture = preview.preview(result.volume.hu, result.labels, result.volume.affine, result.report)
+        with outputs.replacing(path) as temporary:
+            dots = (preview.DPI, preview.DPI)
+            picture.save(temporary, "PNG", pnginfo=told, dpi=dots, compress_level=3)  # a third of the time
 
     def _write_dicom(self, result: Result, path: Path) -> None:
         """The segmentation object and what refers to it; that comes first, so that where the object is, all is."""

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from . import kidneys
 from .bodies import Bodies, Box, bodies, bounding_box, grown, within
+from .boxes import blank
 from .contrast import is_plain
 from .errors import InputError
 from .labels import BACKGROUND, CYST, KIDNEY, TUMOR
@@ -85,14 +86,16 @@ def clean(
     rules: CleanRules = CleanRules(),
     hu: np.ndarray | None = None,
     uncertainty: np.ndarray | None = None,
+    within: Box | None = None,
 ) -> Cleaned:
     """Labels (slice, row, column) after the rules, as a new array, and what was done.
 
     spacing: mm between slices, rows, columns
     hu, uncertainty: of the labels' shape, the CT and what ``predict.decide`` tells; no doubt without them
+    within: a box outside of which nothing is marked
     """
-    given, labels = labels, np.zeros(labels.shape, labels.dtype)
-    marked = bounding_box(given)
+    given, labels = labels, blank(labels.shape, labels.dtype)
+    marked = bounding_box(given, within)
     if marked is None:
         return Cleaned(labels)
     labels[marked] = given[marked]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-from .bodies import bounding_box
+from .boxes import Box, bounding_box
 from .labels import LEFT_KIDNEY, RIGHT_KIDNEY
 from .structure import Structure
 
@@ -18,9 +18,12 @@ BRIGHTER_HU = 40.0  # the cortex than the medulla, while contrast has not come t
 EXCRETED_HU, EXCRETED_PERCENT = 350.0, 0.3  # contrast in the collecting system, as a share of the kidney
 
 
-def kidney_hu(hu: np.ndarray, labels: np.ndarray) -> float | None:
-    """The median HU of kidney tissue, tumors not counted; arrays (slice, row, column); None without any."""
-    box = bounding_box(labels)
+def kidney_hu(hu: np.ndarray, labels: np.ndarray, within: Box | None = None) -> float | None:
+    """The median HU of kidney tissue, tumors not counted; arrays (slice, row, column); None without any.
+
+    within: a box outside of which nothing is marked
+    """
+    box = bounding_box(labels, within)
     tissue = np.isin(labels[box], (RIGHT_KIDNEY, LEFT_KIDNEY)) if box else np.zeros(0, bool)
     return float(np.median(hu[box][tissue])) if tissue.any() else None
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .boxes import Box
 from .clean import Removed
 from .contrast import CORTICOMEDULLARY, ENHANCED_HU, kidney_hu, phase
 from .structure import Caution, Structure
@@ -38,11 +39,11 @@ OF_RUN = ("input", "removed", "run")  # codes of what stays true whatever a pers
 
 
 def judge(
-    structures: Sequence[Structure], labels: np.ndarray, hu: np.ndarray
+    structures: Sequence[Structure], labels: np.ndarray, hu: np.ndarray, within: Box | None = None
 ) -> tuple[tuple[Structure, ...], tuple[Caution, ...]]:
     """The structures with their doubts, and the warnings to tell.
 
-    labels (values of labels.BY_SIDE), hu: (slice, row, column)
+    labels (values of labels.BY_SIDE), hu: (slice, row, column); within: a box outside of which nothing is marked
     """
     if not structures:
         text = "No kidney was found. If there is one, look at orientation and HU scale of the CT, or try --full."
@@ -50,7 +51,7 @@ def judge(
     tumors = sum(one.kind == "tumor" for one in structures)
     judged = tuple(replace(one, doubts=tuple(_doubts(one, tumors))) for one in structures)
     about = [_sentence(one, tumors) for one in judged if one.doubts]
-    return judged, (*_contrast(judged, kidney_hu(hu, labels)), *_cut(judged), *about, *_kidneys(judged))
+    return judged, (*_contrast(judged, kidney_hu(hu, labels, within)), *_cut(judged), *about, *_kidneys(judged))
 
 
 def of_removed(removed: Sequence[Removed], affine: np.ndarray) -> tuple[Caution, ...]:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from .bodies import Box, bounding_box, grown
+from .boxes import Box, bounding_box, grown, placed, shifted
 from .volume import Volume
 
 RIM_SHARE = 0.03  # of a volume's faces that have one same number: there may be no data
@@ -24,15 +24,17 @@ class DataEnd:
 
     volume: Volume
 
-    def cuts(self, mask: np.ndarray) -> bool:
-        """Whether what a mask (slice, row, column) marks reaches where the data end."""
-        box = bounding_box(mask)
-        if box is None:
+    def cuts(self, mask: np.ndarray, part: Box | None = None) -> bool:
+        """Whether what a mask (slice, row, column) marks, of the volume or a part of it, reaches where the data end."""
+        inside = bounding_box(mask)
+        if inside is None:
             return False
-        sides = zip(box, mask.shape, strict=True)
+        box = shifted(inside, part) if part else inside
+        mask = mask[inside]
+        sides = zip(box, self.volume.hu.shape, strict=True)
         if any(side.start == 0 or side.stop == size for side, size in sides):
             return True
-        if not self.volume.grid.upright and self._leaves_source(mask[box], box):
+        if not self.volume.grid.upright and self._leaves_source(mask, box):
             return True
         return self._meets_padding(mask, box)
 
@@ -51,8 +53,8 @@ class DataEnd:
             return False
         steps = [max(REACH_VOXELS, int(REACH_MM / step)) for step in self.volume.spacing]
         reach = max(count * step for count, step in zip(steps, self.volume.spacing, strict=True))
-        around = grown(box, reach, self.volume.spacing, mask.shape)
-        near = mask[around]
+        around = grown(box, reach, self.volume.spacing, self.volume.hu.shape)
+        near = placed(mask, box, around)
         hu, area = self.volume.hu[around], 0.0
         coarse = np.ix_(*(np.arange(side.start, side.stop) // self._step[a] for a, side in enumerate(around)))
         for value, places in self._padding:

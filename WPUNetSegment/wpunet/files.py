@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from . import volume as geometry
+from .boxes import Box
 from .dicom_files import is_dicom
 from .errors import InputError
 from .labels import Label
@@ -108,31 +109,45 @@ def _volume(
 
     array, more = to_int16(array, str(path))
     found = geometry.from_array(array, affine, str(path), header)
-    return Volume(found.hu, found.affine, found.grid, case_name(path), (*warnings, *more))
+    hu = geometry.by_slices(found.hu)
+    return Volume(hu, found.affine, found.grid, case_name(path), (*warnings, *more))
 
 
-def write_labels(path: Path | str, labels: np.ndarray, volume: Volume, table: Sequence[Label]) -> None:
-    """A label map (slice, row, column) onto the input's own grid; ``table`` names the values.
+def write_labels(
+    path: Path | str, labels: np.ndarray, volume: Volume, table: Sequence[Label], within: Box | None = None
+) -> None:
+    """A label map (slice, row, column) onto the input's own grid; ``table`` names the values, all in ``within``.
 
     ``.seg.nrrd`` becomes a segmentation that 3D Slicer opens with names, colours and terminology.
     """
-    path, values = Path(path), geometry.to_source(labels, volume)
+    path = Path(path)
+    write(path, label_file(path, labels, volume, table, within))
+
+
+def label_file(
+    path: Path, labels: np.ndarray, volume: Volume, table: Sequence[Label], within: Box | None = None
+) -> bytes:
+    """What ``write_labels`` writes, by the ending of the path."""
+    values = geometry.to_source(labels, volume, within)
     if ending_of(path) in NIFTI:
-        _write_nifti(path, values, volume, "labels")
-    else:
-        _write_nrrd(path, values, volume, table, "labels")
+        return _nifti(path, values, volume, "labels")
+    return _nrrd(path, values, volume, table, "labels")
 
 
 def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:
     """A map (slice, row, column) of numbers onto the input's own grid, float32."""
     values = geometry.to_source(values, volume).astype(np.float32, copy=False)
-    if ending_of(path) in NIFTI:
-        _write_nifti(path, values, volume, "map")
-    else:
-        _write_nrrd(path, values, volume, (), "map")
+    nifti = ending_of(path) in NIFTI
+    write(path, _nifti(path, values, volume, "map") if nifti else _nrrd(path, values, volume, (), "map"))
 
 
-def _write_nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> None:
+def write(path: Path, content: bytes) -> None:
+    """A file with this content, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> bytes:
     import nibabel as nib
 
     affine, header = volume.grid.affine, volume.grid.header
@@ -155,9 +170,7 @@ def _write_nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> N
     image.header.write_to(head)
     head.write(bytes(image.header.get_data_offset() - head.tell()))
     parts = (head.getvalue(), _in_file_order(values))
-    content = _packed(*parts) if path.name.endswith(".gz") else b"".join(parts)
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    return _packed(*parts) if path.name.endswith(".gz") else b"".join(parts)
 
 
 def _in_file_order(values: np.ndarray) -> memoryview:
@@ -182,7 +195,7 @@ def _form(header: Any, form: str) -> tuple[np.ndarray | None, int]:
     return matrix, int(code) if matrix is not None else 0
 
 
-def _write_nrrd(path: Path, values: np.ndarray, volume: Volume, table: Sequence[Label], what: str) -> None:
+def _nrrd(path: Path, values: np.ndarray, volume: Volume, table: Sequence[Label], what: str) -> bytes:
     """NRRD by hand, which takes a dozen lines: ITK's writer does not notice a full disk."""
     kinds = {"uint8": "uchar", "float32": "float"}
     lps = np.diag([-1.0, -1.0, 1.0]) @ volume.grid.affine[:3]
@@ -202,8 +215,7 @@ def _write_nrrd(path: Path, values: np.ndarray, volume: Volume, table: Sequence[
     if path.name.lower().endswith(".seg.nrrd"):
         lines += [f"{key}:={value}" for key, value in _segment_fields(values, table).items()]
     content = _packed(_in_file_order(values.astype(values.dtype.newbyteorder("<"), copy=False)))
-    with replacing(path) as temporary:
-        temporary.write_bytes("\n".join([*lines, "", ""]).encode() + content)
+    return "\n".join([*lines, "", ""]).encode() + content
 
 
 def _segment_fields(values: np.ndarray, table: Sequence[Label]) -> dict[str, str]:

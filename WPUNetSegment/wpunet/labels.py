@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .boxes import bounding_box
+from .boxes import Box, blank, bounding_box
 
 Code = tuple[str, str, str]  # coding scheme, value, meaning
 
@@ -75,13 +75,13 @@ WITH_CYSTS = (KIDNEY_LABEL, TUMOR_LABEL, CYST_LABEL)
 BY_SIDE = (RIGHT_KIDNEY_LABEL, TUMOR_LABEL, LEFT_KIDNEY_LABEL, CYST_LABEL)
 
 
-def together(labels: np.ndarray, *, cysts: bool = False) -> np.ndarray:
+def together(labels: np.ndarray, *, cysts: bool = False, within: Box | None = None) -> np.ndarray:
     """A label map of any shape with both kidneys as KiTS19's one label; of the same type, as a new array.
 
-    A cyst counts as kidney, as in KiTS19, unless ``cysts`` keeps it apart.
+    A cyst counts as kidney, as in KiTS19, unless ``cysts`` keeps it apart. within: a box outside of which all is 0
     """
-    made = np.zeros(labels.shape, labels.dtype)
-    box = bounding_box(labels)
+    made = blank(labels.shape, labels.dtype)
+    box = bounding_box(labels, within)
     if box:
         kidney = labels[box] == LEFT_KIDNEY
         if not cysts:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from . import contrast, extent, nephrometry
 from .bodies import bodies
-from .boxes import Box, around, bounding_box, grown, shifted
+from .boxes import Box, around, bounding_box, grown, placed, shifted
 from .contour import Contour, contour
 from .labels import BACKGROUND, CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from .structure import Nephrometry, Structure, numbered
@@ -77,14 +77,19 @@ Certainty = Callable[[Body], float | None]
 
 
 def measure(
-    labels: np.ndarray, hu: np.ndarray, affine: np.ndarray, certainty: Certainty | None = None
+    labels: np.ndarray,
+    hu: np.ndarray,
+    affine: np.ndarray,
+    certainty: Certainty | None = None,
+    within: Box | None = None,
 ) -> tuple[Structure, ...]:
     """Kidneys, right before left, then tumors, then cysts, largest first.
 
     labels (values of labels.BY_SIDE), hu: (slice, row, column); affine: (4, 4), (slice, row, column, 1) -> RAS mm
     certainty: what the network knows of a body; without it nothing is certain (``certainty`` is None)
+    within: a box outside of which nothing is marked
     """
-    found = parts(labels, affine)
+    found = parts(labels, affine, within)
     kidneys = {body.side: body for body in found if body.kind == "kidney"}
     tissue_hu = {side: float(hu[body.box][body.mask].mean()) for side, body in kidneys.items()}
     tissue_ml = sum(body.ml for body in kidneys.values())
@@ -105,9 +110,9 @@ def measure(
     return numbered(structures)
 
 
-def parts(labels: np.ndarray, affine: np.ndarray) -> tuple[Body, ...]:
+def parts(labels: np.ndarray, affine: np.ndarray, within: Box | None = None) -> tuple[Body, ...]:
     """The kidneys and the connected bodies of tumor and of cyst, in the order of ``measure``."""
-    marked = bounding_box(labels)
+    marked = bounding_box(labels, within)
     if marked is None:
         return ()
     view, found = labels[marked], []
@@ -149,9 +154,7 @@ def _contour(kidney: Body, lesions: list[Body], labels: np.ndarray, hu: np.ndarr
     box = around([kidney.box, *(one.box for one in lesions)])
     box = grown(box, AROUND_MM, kidney.spacing, labels.shape)
     value = next(value for value, side in KIDNEYS.items() if side == kidney.side)
-    marked = np.zeros([side.stop - side.start for side in box], bool)
-    for one in lesions:
-        marked[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(one.box, box, strict=True))] |= one.mask
+    marked = np.logical_or.reduce([placed(one.mask, one.box, box) for one in lesions])
     return contour(box, labels[box] == value, marked, hu[box], kidney.affine)
 
 
@@ -254,9 +257,7 @@ def _percent(part: np.ndarray, whole: np.ndarray) -> float:
 def _grown(body: Body, margin_mm: float, shape: tuple[int, ...]) -> tuple[Box, np.ndarray]:
     """The box of a body with a margin, and the body's mask in it."""
     box = grown(body.box, margin_mm, body.spacing, shape)
-    inside = np.zeros([side.stop - side.start for side in box], bool)
-    inside[tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(body.box, box, strict=True))] = body.mask
-    return box, inside
+    return box, placed(body.mask, body.box, box)
 
 
 def contact_cm2(body: Body, labels: np.ndarray) -> float:

@@ -25,9 +25,9 @@ SAME = 0.01  # share by which two statements of a spacing may differ
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header, tuple[str, ...]]:
     """Numbers (i, j, k), affine to RAS mm, header, warnings; raises InputError with what is wrong."""
-    import nibabel as nib
-
     content, head, kind, warnings = _content(path)
+    import nibabel as nib  # unpacking goes on beside other imports, this one would wait for them
+
     with nib.imageglobals.LoggingOutputSuppressor():
         try:
             image = getattr(nib, kind).from_bytes(head)

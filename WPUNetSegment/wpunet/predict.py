@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from .arrays import Array, float32, library, mirrored, on_host
-from .bodies import bounding_box, grown
+from .boxes import blank, bounding_box, grown
 from .labels import CYST, KIDNEY, TUMOR
 from .preprocess import InPlaneGrid, Part, resampling_matrix
 from .runtime import ahead
@@ -39,8 +39,7 @@ LIMIT = 30.0  # logits beyond this say no more
 
 def foreground_logit(logits: Array) -> Array:
     """Logits (n, 3 or 4, h, w) of background, kidney, tumor, cyst -> logit (n, h, w) of anything but background."""
-    together = library(logits).logaddexp(_benign_logit(logits), logits[:, 2])
-    return (together - logits[:, 0]).clip(-LIMIT, LIMIT)
+    return (_either(_benign_logit(logits), logits[:, 2]) - logits[:, 0]).clip(-LIMIT, LIMIT)
 
 
 def tumor_logit(logits: Array) -> Array:
@@ -55,7 +54,13 @@ def cyst_logit(logits: Array) -> Array:
 
 def _benign_logit(logits: Array) -> Array:
     """Logit (n, h, w) of kidney or cyst; a network of three classes does not tell them apart."""
-    return library(logits).logaddexp(logits[:, 1], logits[:, 3]) if logits.shape[1] > 3 else logits[:, 1]
+    return _either(logits[:, 1], logits[:, 3]) if logits.shape[1] > 3 else logits[:, 1]
+
+
+def _either(one: Array, other: Array) -> Array:
+    """Logits of two classes -> that of both together; several times as fast as NumPy's logaddexp."""
+    numbers = library(one)
+    return numbers.maximum(one, other) + numbers.log(1.0 + numbers.exp(-abs(one - other)))
 
 
 @dataclass(frozen=True)
@@ -152,8 +157,7 @@ def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[n
     tumor is not right, as uint8 of 255, both of ``shape``; outside the region and on slices without a trace of kidney
     they are 0.
     """
-    labels = np.zeros(shape, np.uint8)
-    doubt = np.zeros(shape, np.uint8)
+    labels, doubt = blank(shape), blank(shape)
     depth = maps.region.shape[0]
     between = resampling_matrix(len(maps.foreground), float(maps.step), depth, 1.0, repeat_edge=True)
     foregrounds, weights = maps.grid.put(maps.foreground), maps.grid.put(between)
@@ -175,9 +179,10 @@ def decide(maps: Maps, shape: tuple[int, int, int], monitor: Monitor) -> tuple[n
         here = (maps.region.slices.start + k, rows, columns)
         doubt[here] = on_host(_doubt(foreground, tumor))
         foreground, tumor, *cyst = (on_host(one) for one in (foreground, tumor, *cyst))
-        labels[here] = np.where(foreground > 0, KIDNEY, 0)
+        found = foreground > 0
+        labels[here][found] = KIDNEY
         for one in cyst:
-            labels[here][(foreground > 0) & (one > 0)] = CYST
+            labels[here][found & (one > 0)] = CYST
         labels[here][tumor_mask(foreground, tumor, maps.grid.spacing)] = TUMOR
     return labels, doubt
 

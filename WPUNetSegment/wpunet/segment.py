@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from . import bundle, certainty, check, clean, doubts, edges, files, locate, measure, predict, report, runtime, sides
+from .boxes import Box, bounding_box
 from .monitor import Monitor
 from .structure import Caution, Structure
 from .volume import Volume
@@ -37,12 +38,14 @@ class Result:
 
     labels:      uint8 (slice, row, column) on ``volume``'s grid: values of labels.BY_SIDE
     uncertainty: uint8, same grid: the calibrated chance, of 255, that the network's likeliest answer is wrong
+    within:      a box that holds all labels, where it is known
     """
 
     volume: Volume
     labels: np.ndarray
     uncertainty: np.ndarray
     report: report.Report
+    within: Box | None = None
 
 
 class Segmenter:
@@ -76,14 +79,16 @@ class Segmenter:
         with monitor.stage("check"):
             volume, seen = check.check(volume)
         labels, uncertainty, maps = self._network(volume, options, monitor)
+        within = maps.region.box
         with monitor.stage("clean"):
-            cleaned = clean.clean(labels, volume.spacing, options.rules, volume.hu, uncertainty)
-            labels, anatomy = sides.split_sides(cleaned.labels, volume.hu)
+            cleaned = clean.clean(labels, volume.spacing, options.rules, volume.hu, uncertainty, within)
+            labels, anatomy = sides.split_sides(cleaned.labels, volume.hu, within)
+            within = bounding_box(labels, within) or within
         with monitor.stage("measure"):
             certain = certainty.Certain(maps, certainty.Chance.of_card(self.weights.card))
-            structures = measure.measure(labels, volume.hu, volume.affine, certain)
-            structures = _with_cuts(structures, labels, volume)
-            structures, warnings = doubts.judge(structures, labels, volume.hu)
+            structures = measure.measure(labels, volume.hu, volume.affine, certain, within)
+            structures = _with_cuts(structures, labels, volume, within)
+            structures, warnings = doubts.judge(structures, labels, volume.hu, within)
         told = report.Report.of(
             volume,
             structures,
@@ -101,7 +106,7 @@ class Segmenter:
             started=started,
             options=options,
         )
-        return Result(volume, labels, uncertainty, told)
+        return Result(volume, labels, uncertainty, told, within)
 
     def _network(
         self, volume: Volume, options: Options, monitor: Monitor
@@ -123,10 +128,12 @@ class Segmenter:
         return labels, uncertainty, maps
 
 
-def _with_cuts(structures: tuple[Structure, ...], labels: np.ndarray, volume: Volume) -> tuple[Structure, ...]:
+def _with_cuts(
+    structures: tuple[Structure, ...], labels: np.ndarray, volume: Volume, within: Box
+) -> tuple[Structure, ...]:
     """The structures, those kidneys marked that reach where the data of the CT end."""
     end = edges.DataEnd(volume)
-    cut = {side for value, side in measure.KIDNEYS.items() if end.cuts(labels == value)}
+    cut = {side for value, side in measure.KIDNEYS.items() if end.cuts(labels[within] == value, within)}
     return tuple(
         replace(one, touches_border=one.touches_border or (one.kind == "kidney" and one.side in cut))
         for one in structures

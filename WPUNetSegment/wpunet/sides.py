@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from .bodies import Bodies, bodies, bounding_box
+from .boxes import Box, blank
 from .labels import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY
 from .volume import contiguous
 
@@ -17,15 +18,15 @@ TEXTURE_HU = 60.0  # bone varies by more within; a bowel full of contrast does n
 BETWEEN = 0.1  # of the body's width, that its middle lies away from each of two kidneys on both sides of it
 
 
-def split_sides(labels: np.ndarray, hu: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def split_sides(labels: np.ndarray, hu: np.ndarray, within: Box | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Labels with the left kidney's voxels renamed, as a new array, and what is unusual.
 
-    labels, hu: (slice, row, column), columns to the patient's left.
+    labels, hu: (slice, row, column), columns to the patient's left; within: a box outside of which nothing is marked
     A body of kidney (with its tumor) gets one side, by its centre against the spine; one that lies across the spine is
     cut there, and said to be perhaps a horseshoe kidney.
     """
-    given, labels = labels, np.zeros(labels.shape, labels.dtype)
-    marked = bounding_box(given)
+    given, labels = labels, blank(labels.shape, labels.dtype)
+    marked = bounding_box(given, within)
     if marked is None:
         return labels, ()
     labels[marked] = given[marked]

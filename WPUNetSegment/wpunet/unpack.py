@@ -8,7 +8,7 @@ import numpy as np
 
 GZIP = b"\x1f\x8b"
 MOST_RATIO = 1032  # what deflate can reach
-STEP = 1 << 20  # bytes at a time
+STEP = 1 << 24  # bytes at a time; small ones would often wait for what Python does meanwhile
 
 
 def content(path: Path) -> np.ndarray:

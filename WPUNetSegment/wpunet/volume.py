@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .boxes import bounding_box
+from .boxes import Box, bounding_box
 from .errors import InputError
 
 # Rows: our axes (slice, row, column); columns: RAS. Head to feet is -S, front to back -A, right to left -R.
@@ -50,8 +50,8 @@ class SourceGrid:
 class Volume:
     """A CT.
 
-    hu:     int16 (slice, row, column); a view in whatever order the file has its voxels, so a copy of a part of it
-            should be made in blocks of rows (see ``contiguous``)
+    hu:     int16 (slice, row, column), from a file slice after slice (``by_slices``); else a view in whatever order
+            the array has its voxels, so a copy of a part of it should be made in blocks of rows (``contiguous``)
     affine: (4, 4), (slice, row, column, 1) -> RAS mm
     grid:   the input's own grid
     path, series: where it came from, and the UID of its DICOM series; empty where it came as an array
@@ -129,16 +129,17 @@ def skew_degrees(affine: np.ndarray) -> float:
     return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
 
 
-def to_source(values: np.ndarray, volume: Volume) -> np.ndarray:
+def to_source(values: np.ndarray, volume: Volume, within: Box | None = None) -> np.ndarray:
     """Labels (integer) or a map (float) on the volume's grid -> the input's own array order and shape.
 
-    In memory as in files, i running fastest. Only the box of what is not 0 is moved: the rest nobody has touched yet.
+    In memory as in files, i running fastest. Only the box of what is not 0 is moved, which lies in ``within``.
     """
     grid = volume.grid
     if not grid.upright:
         values = _resampled_back(values, volume)
+        within = None
     theirs = np.zeros(grid.shape, values.dtype, order="F")
-    box = bounding_box(values)
+    box = bounding_box(values, within)
     if box:
         _copy(values[box], _reorder(theirs, grid)[box])
     return theirs
@@ -159,6 +160,12 @@ def _reorder(array: np.ndarray, grid: SourceGrid) -> np.ndarray:
     """A view of the array in our order."""
     axes = [slice(None, None, -1) if flip else slice(None) for flip in grid.flipped]
     return array.transpose(grid.order)[tuple(axes)]
+
+
+def by_slices(array: np.ndarray) -> np.ndarray:
+    """The array (slice, row, column) with each slice in one piece of memory: a copy where slices lie in each other."""
+    slices, *within = (abs(stride) for stride in array.strides)
+    return array if slices > max(within) else contiguous(array)
 
 
 def contiguous(array: np.ndarray) -> np.ndarray:

@@ -1,0 +1,32 @@
+"""Boxes of a volume, and arrays of which little is written to."""
+
+import numpy as np
+from wpunet.boxes import blank, bounding_box, placed
+
+
+def test_a_blank_array_is_zeros_that_can_be_written_to():
+    for dtype in (np.uint8, np.float32):
+        made = blank((5, 700, 600), dtype)
+        assert (made.shape, made.dtype) == ((5, 700, 600), dtype)
+        assert not made.any()
+        made[2, 100:200, 7] = 3
+        assert made.sum() == 300
+    assert blank((0, 3)).shape == (0, 3)
+
+
+def test_a_box_within_a_box_is_told_in_the_indices_of_the_whole():
+    marks = np.zeros((9, 8, 7), bool)
+    marks[3:5, 2:6, 4] = True
+    box = bounding_box(marks)
+    assert box == (slice(3, 5), slice(2, 6), slice(4, 5))
+    assert bounding_box(marks, (slice(1, 8), slice(2, 8), slice(3, 7))) == box
+    assert bounding_box(marks, (slice(0, 2), slice(0, 8), slice(0, 7))) is None
+
+
+def test_a_mask_is_placed_in_a_larger_box():
+    mask = np.ones((1, 2, 3), bool)
+    outer = (slice(2, 6), slice(1, 5), slice(0, 9))
+    made = placed(mask, (slice(3, 4), slice(2, 4), slice(4, 7)), outer)
+    assert made.shape == (4, 4, 9)
+    assert bounding_box(made) == (slice(1, 2), slice(1, 3), slice(4, 7))
+    assert made.sum() == 6
