@@ -59,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="wpunet",
         description="Finds kidneys, their tumors and cysts in CT, offline. For research only: not a medical device.",
+        epilog="Begin with: wpunet segment CT -o kidneys.nii.gz --preview preview.png, or with: wpunet view CT."
+        " All options: wpunet segment --help.",
     )
     top.add_argument("--version", action="version", version=f"wpunet {__version__}")
     commands = top.add_subparsers(required=True, metavar="command")

@@ -24,7 +24,7 @@ from wpunet.errors import InputError
 from . import notices
 from .process import SessionProcess
 
-MOST_SESSIONS = 4  # each takes some 0.4 GB, 0.2 GB more once a CT is open, and several times the CT's size
+MOST_SESSIONS = 4  # each takes some 0.3 GB, 0.3 GB more once a CT is open, and several times the CT's size
 READY_SECONDS = 10  # how long a page that waits for its session is left without an answer
 UNUSED_SECONDS = 120  # a page that never connects is given up after these
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "host", "te", "trailer", "proxy-connection"}
