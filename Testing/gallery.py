@@ -1,7 +1,7 @@
 """Makes all pictures of the documents, with the weights that ship: python -m Testing.gallery
 
 Those of the generated CT, and those of a KiTS19 case where there is one; ``python -m training.download`` fetches
-KiTS19. Needs Chromium and what the tests of panel and page need; some ten minutes on two idle cores.
+KiTS19. Needs Chromium and what the tests of panel and page need; two to three minutes on two cores.
 """
 
 from __future__ import annotations

@@ -32,9 +32,15 @@ def test_scrolling_draws_the_newest_and_nothing_that_is_overtaken(visitor):
     page.keyboard.press("End")
     until(lambda: visitor.slice() == 30, "the last slice")
     visitor.rest()
-    for _ in range(25):
-        page.mouse.wheel(0, -100)
-    before = page.evaluate("window.shown")  # when the hand has stopped
+    before = page.evaluate(  # all at once, so that an answer is still awaited; what was shown when the hand has stopped
+        """() => {
+          const view = document.querySelector("[data-view=Axial]");
+          for (let k = 0; k < 25; k++) {
+            view.dispatchEvent(new WheelEvent("wheel", {deltaY: -100, bubbles: true, cancelable: true}));
+          }
+          return window.shown;
+        }"""
+    )
     until(lambda: visitor.slice() == 5, "25 slices towards the head, none lost")
     visitor.rest()
     assert page.evaluate("window.shown") - before <= 2 * len(FOUR) + 4  # what was on its way, then coarse and full

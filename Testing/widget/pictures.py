@@ -209,6 +209,7 @@ class Views:
         renderer.SetBackground2(0.76, 0.76, 0.91)
         renderer.GradientBackgroundOn()
         segments = self.segmentation.GetSegmentation()
+        inside_out = bool(np.linalg.det(self.ijk_to_ras[:3, :3]) < 0)  # Slicer's surfaces on a left-handed grid
         for key in segments.GetSegmentIDs():
             mapper, actor = vtk.vtkPolyDataMapper(), vtk.vtkActor()
             mapper.SetInputData(self.segmentation.GetClosedSurfaceInternalRepresentation(key))
@@ -216,6 +217,9 @@ class Views:
             actor.SetMapper(mapper)
             actor.GetProperty().SetColor(segments.GetSegment(key).GetColor())
             actor.GetProperty().SetOpacity(self.segmentation.GetDisplayNode().GetSegmentOpacity3D(key))
+            # Only what faces outwards, else the wall of a tumor's bed is mixed with the tumor
+            actor.GetProperty().SetBackfaceCulling(not inside_out)
+            actor.GetProperty().SetFrontfaceCulling(inside_out)
             renderer.AddActor(actor)
         window.SetOffScreenRendering(1)
         window.SetMultiSamples(0)  # which translucent surfaces in their true order need
