@@ -173,6 +173,8 @@ def test_nothing_is_cut_at_any_size(visitor, size):
     assert panel.evaluate("(one) => one.offsetWidth - one.clientWidth") > 0  # its scrollbar
     for cell in table.locator("td, th").all():
         assert cell.evaluate("(one) => one.scrollWidth <= one.clientWidth + 1"), cell.inner_text()
+    lines = page.locator(".review")
+    assert lines.evaluate_all("(all) => all.every((one) => one.scrollWidth <= one.clientWidth)")
     for name in ("Open CT", "Save", "Help", "Window", "Region", "Fit", "Reset", "Hide"):
         box = page.get_by_role("button", name=name, exact=True).bounding_box()
         assert box["x"] >= 0, name

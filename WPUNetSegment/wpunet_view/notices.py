@@ -35,7 +35,12 @@ def _page(title: str, body: str, status: int, more: str = "") -> web.Response:
 def starting() -> web.Response:
     """Goes on to the page as soon as that is ready."""
     again = '<noscript><meta http-equiv="refresh" content="1"></noscript>'
-    return _page("<i></i>Starting", f"<p>The program behind this page is being loaded; that takes some seconds.</p>{WAIT}", 200, again)
+    return _page(
+        "<i></i>Starting",
+        f"<p>The program behind this page is being loaded; that takes some seconds.</p>{WAIT}",
+        200,
+        again,
+    )
 
 
 def refused(text: str) -> web.Response:

@@ -47,13 +47,13 @@ def results(page: Any, do: Actions) -> None:
 
 def review(page: Any, do: Actions) -> None:
     """From tumor to tumor, and to the places where the network was least certain."""
-    with html.Div(classes="d-flex align-center px-2 pt-1"):
+    with html.Div(classes="review d-flex align-center px-2 pt-1"):
         count, at = page.tumors, page.tumor
         _step("Previous tumor", "mdi-chevron-left", (do.next_tumor, "[-1]"), count)
         _step("Next tumor", "mdi-chevron-right", (do.next_tumor, "[1]"), count)
         told = f"{{{{ {count} ? 'Tumor ' + ({at} || '–') + ' of ' + {count} : 'No tumor' }}}}"
         html.Span(told, classes="text-caption")
-    with html.Div(classes="d-flex align-center px-2"):
+    with html.Div(classes="review d-flex align-center px-2"):
         count, at = page.places, page.place
         _step("Previous uncertain place", "mdi-chevron-left", (do.next_place, "[-1]"), count)
         _step("Next uncertain place", "mdi-chevron-right", (do.next_place, "[1]"), count)
@@ -100,7 +100,7 @@ def _step(text: str, icon: str, click: Any, count: str) -> None:
         click=click,
         disabled=(f"!{count}",),
         variant="text",
-        density="comfortable",
+        density="compact",
         raw_attrs=[f'aria-label="{text}"', f'title="{text}"'],
     )
 

@@ -15,7 +15,7 @@ if TRUTH and sys.orig_argv[1:4] == ["-m", "wpunet", "segment"]:
     from types import SimpleNamespace
 
     import numpy as np
-    from wpunet import bundle, certainty, segment
+    from wpunet import bundle, certainty, locate, segment
 
     def ready(self, weights_file=None, device="auto", threads=None):
         self.weights = bundle.load(weights_file)
@@ -29,7 +29,7 @@ if TRUTH and sys.orig_argv[1:4] == ["-m", "wpunet", "segment"]:
                     monitor.at(stage, k, 10)
                     time.sleep(STEP)
         labels, doubt = (np.load(Path(TRUTH) / f"{shape}_{what}.npy") for what in ("labels", "uncertainty"))
-        return labels, doubt, None
+        return labels, doubt, SimpleNamespace(region=locate.whole(volume))
 
     certainty.Certain = lambda maps, chance: lambda body: 0.9
     segment.Segmenter.__init__ = ready
