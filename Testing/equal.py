@@ -1,8 +1,9 @@
-"""Whether two versions of the engine give the same segmentations: python -m Testing.equal BEFORE CT [CT ...]
+"""Whether two versions of the engine give the same segmentations: python -m Testing.equal BEFORE CT [CT ...] [OPTIONS]
 
 BEFORE is another checkout of this repository (git worktree add ../before COMMIT). Both segment the CTs with the same
-weights, and the label maps are compared. Exit status 1 where a Dice is below 0.999. The network's grid begins at the
-region's border; where the search for the kidneys differs, so does the grid, and --full tells what else does.
+weights and the further options, those of ``wpunet segment``, and the label maps are compared. Exit status 1 where a
+Dice is below 0.999. The network's grid begins at the region's border, and where the search for the kidneys differs, so
+does the grid: with --full both look at the whole field of view. With --skip-rule all both tell what the network says.
 """
 
 from __future__ import annotations
@@ -30,13 +31,12 @@ def main() -> int:
     arguments.add_argument(
         "--output", type=Path, help="folder that keeps both label maps; those already there are used"
     )
-    arguments.add_argument("--full", action="store_true", help="both look at the whole field of view, on the same grid")
-    given = arguments.parse_args()
+    given, options = arguments.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
         into = given.output or Path(folder)
         into.mkdir(parents=True, exist_ok=True)
         for name, checkout in (("before", given.before), ("after", HERE)):
-            segment_all(checkout, given.ct, given.weights, into / name, ["--full"] if given.full else [])
+            segment_all(checkout, given.ct, given.weights, into / name, options)
         print(
             "| CT | kidney or tumor, Dice | tumor, Dice | voxels that differ | kidney or tumor, voxels |",
             "|---" * 5 + "|",

@@ -210,8 +210,11 @@ class TorchRuntime:
         import torch
 
         with torch.no_grad():
-            x = slices.to(self.device, self._dtype, memory_format=torch.channels_last)
-            return self._network(x).float()
+            x = slices.to(self.device, self._dtype)
+            missing = self.batch - len(x)
+            if missing:  # the libraries of a GPU prepare themselves anew for every shape
+                x = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
+            return self._network(x.contiguous(memory_format=torch.channels_last))[: len(slices)].float()
 
     def _make_room(self) -> None:
         import torch
