@@ -9,7 +9,6 @@ does the grid: with --full both look at the whole field of view. With --skip-rul
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from wpunet import bundle, files
 from wpunet.labels import TUMOR
 
 LEAST = 0.999
+RUN = "import sys; sys.path[:0] = sys.argv[1:3]; del sys.argv[1:3]; import wpunet.__main__ as main; main.run()"
 HERE = Path(__file__).resolve().parents[1]
 
 
@@ -50,14 +50,9 @@ def main() -> int:
 def segment_all(checkout: Path, cts: list[Path], weights: Path, into: Path, options: list[str]) -> None:
     """The label maps of all CTs by the engine of ``checkout``; what is in ``into`` already is left as it is."""
     into.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "wpunet", "segment", *map(str, cts), "-o", str(into), "--weights", str(weights)]
-    path = os.pathsep.join((str(checkout / "WPUNetSegment"), str(checkout)))
-    subprocess.run(
-        [*command, "--sides", "--progress", "none", *options],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path},
-    )
+    command = ["segment", *map(str, cts), "-o", str(into), "--weights", str(weights), "--sides", "--progress", "none"]
+    first = [str(checkout / "WPUNetSegment"), str(checkout)]
+    subprocess.run([sys.executable, "-c", RUN, *first, *command, *options], check=True, stdout=subprocess.DEVNULL)
 
 
 def compare(before: Path, after: Path) -> float:
