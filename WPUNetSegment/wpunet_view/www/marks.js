@@ -3,6 +3,7 @@
   const SVG = "http://www.w3.org/2000/svg";
   const CLOSE = 0.51; // slices: a mark is shown in the slice that it was drawn in
   let drawing = null; // { view, kind, at, a, b }: what the hand draws or changes now; a and b in pixels
+  // Once it is sent it stays until the session's answer is there: ``sent`` are the marks from before
 
   const state = (name) => window.trame?.state?.state?.[name];
   const marks = () => state("PageState__marks") ?? [];
@@ -59,6 +60,7 @@
   }
 
   function draw() {
+    if (drawing?.sent && drawing.sent !== marks()) drawing = null;
     for (const layer of document.querySelectorAll("[data-marks]")) {
       const view = layer.dataset.marks;
       let svg = layer.querySelector("svg");
@@ -97,9 +99,9 @@
       if (!view || event.button !== 0) return;
       const grip = event.target.closest(".grip");
       const tool = state("PageState__tool");
-      if (grip) {
-        const at = Number(grip.parentNode.dataset.at);
-        const mark = marks()[at];
+      const at = Number(grip?.parentNode.dataset.at ?? -1);
+      const mark = marks()[at];
+      if (mark) {
         const space = geometry(view);
         drawing = { view, kind: mark.kind, at, a: space.out(mark.a).slice(0, 2), b: space.out(mark.b).slice(0, 2) };
         drawing.end = grip.dataset.end;
@@ -116,7 +118,7 @@
   window.addEventListener(
     "pointermove",
     (event) => {
-      if (!drawing) return;
+      if (!drawing || drawing.sent) return;
       take(event);
       const here = place(event, drawing.view);
       if (drawing.kind === "region" && drawing.end === "a") {
@@ -131,21 +133,24 @@
   window.addEventListener(
     "pointerup",
     (event) => {
-      if (!drawing) return;
+      if (!drawing || drawing.sent) return;
       take(event);
       const { view, kind, at, a, b } = drawing;
       const space = geometry(view);
-      drawing = null;
+      drawing.sent = marks();
       if (space && Math.hypot(b[0] - a[0], b[1] - a[1]) >= 3) {
         window.wpunet.ask("mark", kind, view, space.back(...a), space.back(...b), at);
-      } else draw();
+      } else {
+        drawing = null;
+        draw();
+      }
     },
     true,
   );
 
   // Only while a mark is drawn: what the mouse does in the meantime is not for the view below it
   for (const kind of ["mousedown", "mousemove", "mouseup", "touchstart", "touchmove", "touchend"]) {
-    window.addEventListener(kind, (event) => drawing && take(event), { capture: true, passive: false });
+    window.addEventListener(kind, (event) => drawing && !drawing.sent && take(event), { capture: true, passive: false });
   }
 
   window.addEventListener("keydown", (event) => {
