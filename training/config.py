@@ -35,7 +35,6 @@ class Config:
     fused:         on a processor with AMX train WP-UNet on kernels of ours where they can (training/fused); a run is
                    gone on with as it was begun; False: PyTorch alone
     workers:       processes that draw samples ahead, to keep a GPU busy; 0: the training draws them itself
-    compiled:      torch.compile, which takes a minute and makes a step on a GPU cheaper
     average:       weights that ship are a moving average over about this many steps; 0: the last weights
     held_out, fold, sealed: who is not trained on; held_out 0: nobody but the sealed
     look_every:    steps between looks at the held-out slices
@@ -60,7 +59,6 @@ class Config:
     mixed_precision: bool = True
     fused: bool = True
     workers: int = 0
-    compiled: bool = False
     average: int = 1000
     seed: int = 1
     held_out: int = 30

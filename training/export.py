@@ -24,7 +24,7 @@ from training import checkpoint
 from training.data import read_split
 from training.networks import load_trained
 
-LICENCE = "CC BY-NC-SA 4.0 (non-commercial, share-alike; credit: Heller et al., KiTS19)"
+LICENCE = "CC BY-NC-SA 4.0 (non-commercial, share-alike; credit: Heller et al., KiTS19 and KiTS23)"
 TOLERANCE = 0.02  # of the largest logit: half precision of the weights, float32 arithmetic
 
 

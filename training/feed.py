@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from multiprocessing import get_all_start_methods
 from typing import Any
 
 import torch
@@ -21,11 +22,12 @@ Drawn = tuple[Tensor, Tensor, Counter[tuple[str, str]]]
 class Feed:
     """Samples ``first`` to ``last`` (not included) of each step, the same whoever draws them.
 
-    workers: processes that draw ahead on the processor; 0: drawn here, where the sampler's pictures are
+    workers: processes that draw ahead on the processor, where the system has forks; 0: drawn here
     """
 
     def __init__(self, sampler: Sampler, first: int, last: int, workers: int, device: torch.device) -> None:
-        self.sampler, self.share, self.workers, self.device = sampler, (first, last), workers, device
+        self.sampler, self.share, self.device = sampler, (first, last), device
+        self.workers = workers if "fork" in get_all_start_methods() else 0
         self._ahead: Iterator[Drawn] | None = None
         self._next = -1
 
@@ -61,7 +63,7 @@ class _Steps(Dataset[Drawn]):
     def __getitem__(self, step: int) -> Drawn:
         self.sampler.drawn.clear()
         x, labels = self.sampler.batch(step, *self.share)
-        return x, labels, self.sampler.drawn
+        return x, labels, Counter(self.sampler.drawn)  # a copy: it is sent while the next batch is drawn
 
 
 def _as_drawn(batch: Any) -> Any:

@@ -90,8 +90,7 @@ class Run:
         share = config.batch // distributed.world()
         first = share * distributed.rank()
         self.feed = Feed(self.sampler, first, first + share, config.workers, device)
-        parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
-        self._forward: Any = torch.compile(parallel) if config.compiled else parallel
+        self._parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
 
     def _sampler(self, cases: dict[str, list[Case]], mixture: Mixture, seed: int) -> Sampler:
         c = self.config
@@ -208,7 +207,7 @@ class Run:
         x, labels = self.feed.batch(self.step)
         self.network.train()
         with self._mixed_precision():
-            logits = self._forward(x.to(memory_format=torch.channels_last))
+            logits = self._parallel(x.to(memory_format=torch.channels_last))
         loss = LOSSES[self.config.loss](logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
