@@ -57,6 +57,20 @@ def test_without_bone_the_outline_of_the_body_decides():
     assert midline(np.full(SHAPE, -1000, np.int16), slice(0, 90)) == SHAPE[2] / 2
 
 
+def test_a_small_piece_is_told_by_the_spine_beside_the_kidneys_not_by_that_of_its_own_level():
+    hu, labels = body(), kidneys()
+    level = LEFT[0]
+    hu[level][hu[level] == 400] = 90  # a disc; the brightest and most varied at this level is the left kidney
+    left = put(empty(), 1, LEFT, (28, 13, 13))[level] == 1
+    hu[level][left] = np.random.default_rng(1).integers(160, 500, np.count_nonzero(left))
+    piece = (level, LEFT[1], LEFT[2] - 6)
+    labels = put(labels, 0, LEFT, (4, 8, 8))  # its sinus
+    labels[piece] = 1
+    assert midline(hu, slice(level, level + 1)) > piece[2]
+    found, _ = split_sides(labels, hu)
+    assert at(found, piece) == LEFT_KIDNEY
+
+
 def test_nothing_has_no_side():
     labels, notes = split_sides(empty(), body())
     assert not labels.any()

@@ -33,7 +33,10 @@ def split_sides(labels: np.ndarray, hu: np.ndarray, within: Box | None = None) -
     notes: list[str] = []
     view, columns = labels[marked], np.arange(labels.shape[2])[marked[2]]
     found = bodies(view > 0)
-    middles = [midline(hu, slice(marked[0].start + b[0].start, marked[0].start + b[0].stop)) for b in found.boxes]
+    like = found.voxels >= LIKE_SIZE * found.voxels.max()
+    # a piece of few slices may lie at a disc, where a kidney is brighter than the spine: all levels tell there
+    levels = [box[0] if alike else slice(0, len(view)) for box, alike in zip(found.boxes, like, strict=True)]
+    middles = [midline(hu, slice(marked[0].start + one.start, marked[0].start + one.stop)) for one in levels]
     shares = [_share(found, k, columns > middle) for k, middle in enumerate(middles)]
     pair = _alike_on_one_side(found, shares)
     if pair:
@@ -51,7 +54,6 @@ def split_sides(labels: np.ndarray, hu: np.ndarray, within: Box | None = None) -
         else:
             side = "left" if shares[pair[0]] >= 0.5 else "right"
             notes.append(f"Two kidneys of like size lie on the {side} side (crossed ectopia?); check the sides.")
-    like = found.voxels >= LIKE_SIZE * found.voxels.max()
     if np.count_nonzero(like) > 2:
         notes.append(f"{np.count_nonzero(like)} bodies of a kidney's size were found (a transplant?); check them.")
     for k, box in enumerate(found.boxes):
