@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from wpunet import files
 
 from Testing.wpunet import patient
 from Testing.wpunet.slices import write_series
@@ -276,3 +277,19 @@ def test_itk_reads_the_labels_of_a_sheared_nrrd_where_the_ct_is(told, tmp_path, 
     labels, ct = sitk.ReadImage(str(tmp_path / "k.seg.nrrd")), sitk.ReadImage(str(path))
     index = (40, 40, 20)
     assert np.allclose(labels.TransformIndexToPhysicalPoint(index), ct.TransformIndexToPhysicalPoint(index), atol=1e-3)
+
+
+@pytest.mark.parametrize("degrees", [0, 20])  # 20: resampled for the engine, and back
+def test_a_map_of_chances_comes_back_onto_the_files_own_grid(tmp_path, degrees):
+    volume = files.read(nifti(tmp_path / "ct.nii", patient.affine_lps(turn=turned(degrees, (0, 0, 1)))))
+    assert volume.grid.upright == (degrees == 0)
+    chances = np.full(volume.hu.shape, 51, np.uint8)
+    chances[: len(chances) // 2] = 102
+    files.write_map(tmp_path / "map.nii.gz", chances, volume)
+    image = nib.load(tmp_path / "map.nii.gz")
+    values = np.asarray(image.dataobj)
+    assert values.shape == volume.grid.shape
+    assert values.dtype == np.float32
+    middle = values[values.shape[0] // 2, values.shape[1] // 2]
+    assert sorted(np.round([middle.min(), middle.max()], 3)) == [0.2, 0.4]
+    assert np.abs(middle - 0.3).min() > 0.05 or not volume.grid.upright

@@ -79,7 +79,7 @@ class Job:
             if self.preview:
                 self._draw(result, self.preview)
         if self.uncertainty:
-            files.write_map(self.uncertainty, result.uncertainty.astype("float32") / 255.0, result.volume)
+            files.write_map(self.uncertainty, result.uncertainty, result.volume)
         if self.report:
             with outputs.replacing(self.report) as temporary:
                 temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")

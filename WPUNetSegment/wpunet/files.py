@@ -135,8 +135,11 @@ def label_file(
 
 
 def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:
-    """A map (slice, row, column) of numbers onto the input's own grid, float32."""
-    values = geometry.to_source(values, volume).astype(np.float32, copy=False)
+    """A map of shares of 255 (uint8; slice, row, column) onto the input's own grid, as float32 from 0 to 1."""
+    if not volume.grid.upright:  # resampled as numbers, not as labels
+        values = values.astype(np.float32)
+    values = geometry.to_source(values, volume).astype(np.float32, copy=False)  # four bytes a voxel, once
+    values /= 255
     nifti = ending_of(path) in NIFTI
     write(path, _nifti(path, values, volume, "map") if nifti else _nrrd(path, values, volume, (), "map"))
 

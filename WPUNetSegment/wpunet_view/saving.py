@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from wpunet import files, outputs, table
 from wpunet.errors import InputError
 from wpunet.labels import BY_SIDE, TOGETHER, together
@@ -57,7 +56,7 @@ def write(path: Path, result: Result, *, corrected: bool = False) -> None:
     elif kind == "nii.gz":
         files.write_labels(path, together(result.labels), result.volume, TOGETHER)
     elif kind == "uncertainty.nii.gz":
-        files.write_map(path, result.uncertainty.astype(np.float32) / 255.0, result.volume)
+        files.write_map(path, result.uncertainty, result.volume)
     elif kind == "dcm":
         _write_dicom(path, result, corrected)
     elif kind == "png":
