@@ -26,27 +26,10 @@ def test_the_box_holds_the_ball_with_32_mm_to_spare(spacing):
         assert (side.stop - side.start) * step < 2 * (24 + 32) + 3 * max(8, step)
 
 
-def test_a_quick_pass_looks_every_12_mm():
+def test_a_quick_pass_looks_every_8_mm():
     runtime = Oracle()
     found(volume_with_ball((400, 40, 40), (0.5, 2.0, 2.0), (200, 20, 20)), runtime)
-    assert runtime.slices == 17
-
-
-def test_air_around_the_body_is_not_looked_at():
-    class Shapes(Oracle):
-        seen = None
-
-        def __call__(self, slices):
-            self.seen = slices.shape[2:]
-            return super().__call__(slices)
-
-    volume = volume_with_ball((60, 80, 100), (2.0, 4.0, 4.0))
-    hu = volume.hu.copy()
-    hu[:, :20], hu[:, 60:], hu[..., :30], hu[..., 80:] = -1000, -1000, -1000, -1000
-    runtime = Shapes()
-    region = found(volume.with_hu(hu), runtime)
-    assert np.prod(runtime.seen) < 0.5 * 80 * 100 * (4.0 / (1.6 * locate.COARSER)) ** 2
-    assert np.abs(np.subtract([region.rows.start, region.columns.start], [40 - 6 - 8, 50 - 6 - 8])).max() <= 1
+    assert runtime.slices == 25
 
 
 def test_the_box_ends_with_the_scan():

@@ -15,12 +15,10 @@ from .preprocess import InPlaneGrid
 from .runtime import Runtime, ahead
 from .volume import Region, Volume, contiguous
 
-COARSE_MM = 12.0  # from look to look; a kidney is 90 to 130 mm long: eight looks or more at each
-COARSER = 1.5  # times the network's own pixel
-MARGINS_MM = (36.0, 32.0, 32.0)  # around all that was seen, along slices, rows and columns
+COARSE_MM = 8.0  # from look to look; a kidney is 90 to 130 mm long: some ten looks at each
+MARGIN_MM = 32.0  # around all that was seen, in every direction
 LEAST_MM2 = 40.0  # in one slice; less is a speck
 SUSPICION = -1.4  # logit; a fifth of certainty is enough to look closer
-AIR_HU = -300  # and below: no body
 
 
 def whole(volume: Volume) -> Region:
@@ -50,14 +48,12 @@ def box_text(box: Sequence[tuple[int, int]]) -> str:
 
 
 def locate(volume: Volume, runtime: Runtime, pixel_mm: float, monitor: Monitor) -> Region:
-    """The box around everything that a look at every 12 mm, at coarse pixels, takes for kidney or tumor, with a margin.
+    """The box around everything that a look at every 8 mm takes for kidney or tumor, with 32 mm to spare.
 
     Returns the whole volume where nothing is seen: the close look then decides.
     """
-    pixel_mm *= COARSER
     slice_mm, row_mm, column_mm = volume.spacing
-    body = _body(volume.hu)
-    grid = InPlaneGrid((_length(body[0]), _length(body[1])), (row_mm, column_mm), pixel_mm, runtime.put)
+    grid = InPlaneGrid(volume.hu.shape[1:], (row_mm, column_mm), pixel_mm, runtime.put)
     step = max(1, round(COARSE_MM / slice_mm))
     levels = np.arange(step // 2 if len(volume.hu) > step else 0, len(volume.hu), step)
 
@@ -65,40 +61,22 @@ def locate(volume: Volume, runtime: Runtime, pixel_mm: float, monitor: Monitor) 
         for first in range(0, len(levels), runtime.batch):
             monitor.at("locate", first, len(levels))
             some = levels[first : first + runtime.batch]
-            yield grid.to_network(contiguous(volume.hu[some[0] : some[-1] + 1 : step, body[0], body[1]]))
+            yield grid.to_network(contiguous(volume.hu[some[0] : some[-1] + 1 : step]))
 
     seen = np.concatenate([on_host(foreground_logit(logits) > SUSPICION) for logits in ahead(runtime, looks())])
     seen &= (seen.sum((1, 2)) * pixel_mm**2 >= LEAST_MM2)[:, None, None]
     box = bounding_box(seen)
     if box is None:
         return whole(volume)
-    mm = [levels[box[0].start] * slice_mm, (levels[box[0].stop - 1] + 1) * slice_mm]
-    ends = [mm] + [
-        [start.start * step_mm + side.start * pixel_mm, start.start * step_mm + side.stop * pixel_mm]
-        for start, step_mm, side in zip(body, (row_mm, column_mm), box[1:], strict=True)
+    ends = [
+        (levels[box[0].start] * slice_mm, (levels[box[0].stop - 1] + 1) * slice_mm),
+        *((side.start * pixel_mm, side.stop * pixel_mm) for side in box[1:]),
     ]
-    sides = zip(ends, MARGINS_MM, volume.spacing, volume.hu.shape, strict=True)
-    return Region(*(_with_margin(first, last, margin, step_mm, size) for (first, last), margin, step_mm, size in sides))
+    sides = zip(ends, volume.spacing, volume.hu.shape, strict=True)
+    return Region(*(_with_margin(first, last, step_mm, size) for (first, last), step_mm, size in sides))
 
 
-def _body(hu: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns that hold a body (or a table), by every fourth voxel of some slices: air needs no look."""
-    inside = hu[:: max(1, len(hu) // 24), ::4, ::4] > AIR_HU
-    box = bounding_box(inside)
-    if box is None:
-        return slice(0, hu.shape[1]), slice(0, hu.shape[2])
-    rows, columns = (
-        slice(max(0, 4 * side.start - 4), min(size, 4 * side.stop + 4))
-        for side, size in zip(box[1:], hu.shape[1:], strict=True)
-    )
-    return rows, columns
-
-
-def _length(side: slice) -> int:
-    return int(side.stop - side.start)
-
-
-def _with_margin(first_mm: float, last_mm: float, margin_mm: float, spacing: float, size: int) -> slice:
+def _with_margin(first_mm: float, last_mm: float, spacing: float, size: int) -> slice:
     """From mm along an axis to its indices, with the margin."""
-    first, last = (first_mm - margin_mm) / spacing, (last_mm + margin_mm) / spacing
+    first, last = (first_mm - MARGIN_MM) / spacing, (last_mm + MARGIN_MM) / spacing
     return slice(max(0, int(first)), min(size, int(np.ceil(last))))
