@@ -51,6 +51,9 @@ def endings(
                 client.cancel(list(futures))
                 raise Cancelled("Cancelled.")
             for future in finished.next_batch(block=False):
+                if future.status in ("lost", "pending") and client.status == "running":
+                    finished.add(future)  # its worker died before the answer was fetched: it is being done again
+                    continue
                 job = futures.pop(future)
                 yield job, _ending(job, future)
             sleep(0.05)
