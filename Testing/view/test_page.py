@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import zipfile
 
@@ -12,8 +11,6 @@ import pytest
 from wpunet_view.opening import the_phantom
 
 from Testing.view.conftest import KEEP_SECONDS, SHOTS, UPLOAD_MB, until
-
-WORKING = re.compile("Reading the CT|Checking the CT|Looking for the kidneys|Segmenting")
 
 
 def dice(found, truth):
@@ -139,9 +136,9 @@ def test_cancel_reload_and_the_end_of_a_page(visit, server):
     visitor.button("Options").click()
     page.get_by_label("Search the whole field of view").check()  # gives the time to press Cancel
     visitor.button("Segment").click()
-    visitor.sees(WORKING)
     (engine,) = until(lambda: server.children("wpunet", "segment", "--full"), "the engine to start")
     os.kill(engine, signal.SIGSTOP)  # so that it is still at work when Cancel is pressed, however fast it is
+    visitor.button("Cancel").wait_for()
     visitor.button("Help").click()  # the page answers while the engine works
     visitor.sees("Keys and mouse")
     visitor.button("Close").click()
@@ -154,10 +151,12 @@ def test_cancel_reload_and_the_end_of_a_page(visit, server):
     page.get_by_label("Search the whole field of view").uncheck()
 
     visitor.button("Segment").click()
-    visitor.sees(WORKING)
+    (engine,) = until(lambda: server.children("wpunet", "segment"), "the engine to start")
+    os.kill(engine, signal.SIGSTOP)
     page.reload()  # the run goes on, and the page finds it again
     visitor.button("Cancel").wait_for()
-    assert server.children("wpunet", "segment")
+    assert server.children("wpunet", "segment") == [engine]
+    os.kill(engine, signal.SIGCONT)
     page.locator("tr.jump").first.wait_for()
 
     visitor.button("Segment again").click()
