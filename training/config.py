@@ -39,7 +39,7 @@ class Config:
     held_out, fold, sealed: who is not trained on; held_out 0: nobody but the sealed
     look_every:    steps between looks at the held-out slices
     augment:       True: ``mixture``; False: slices as they are
-    sources:       how often each source is drawn within its group, in shares of any sum; {}: as it has cases
+    sources:       how often each source is drawn within its group, in shares (0: left out); {}: as it has cases
     """
 
     widths: tuple[int, ...]

@@ -79,6 +79,7 @@ class Run:
             away = {*self.held_out, *config.sealed}
             others = {group: read_prepared(data, group) for group in GROUPS if group != "labelled"}
             cases |= {group: [one for one in there if one.patient not in away] for group, there in others.items()}
+            cases = {group: [one for one in there if self._drawn(one)] for group, there in cases.items()}
             for case in levels_of_whole_ct([*cases["labelled"], *cases["tumor_free"]]):
                 cases[case.group].append(case)
         self.sampler = self._sampler(cases, config.drawn, config.seed)
@@ -91,6 +92,10 @@ class Run:
         first = share * distributed.rank()
         self.feed = Feed(self.sampler, first, first + share, config.workers, device)
         self._parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
+
+    def _drawn(self, case: Case) -> bool:
+        """Whether the recipe has any use for a case: one of a source whose share is 0 gives no frame and no tumor."""
+        return self.config.sources.get(case.source, 1.0) > 0
 
     def _sampler(self, cases: dict[str, list[Case]], mixture: Mixture, seed: int) -> Sampler:
         c = self.config

@@ -1,9 +1,10 @@
-"""How a recipe does: python -m training.trials {folds,ingredients} --config C --data PREPARED --output FOLDER ...
+"""How a recipe does: python -m training.trials {folds,ingredients,sources} --config C --data PREPARED --output O ...
 
 ``folds`` trains it once for each fold of the cross-validation, so that every patient is held out once, and tells the
 figures of all patients together. ``ingredients`` trains it as it is and without each ingredient (with it, where the
-recipe has it not), on one fold or several, and tells the differences. What is trained and measured already is not done
-again.
+recipe has it not), on one fold or several, and tells the differences. ``sources`` trains it from ``--weights`` with and
+without each source, and tells what is marked on slices drawn blindly, too. What is trained and measured already is not
+done again.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from training import metrics
 from training.augment import Mixture
 from training.config import Config
 from training.data import folds, patient_names
-from training.evaluate import Figures, by_size, dice_table, evaluate
+from training.evaluate import Figures, by_size, dice_table, evaluate, held_out_cases
 from training.export import as_bundle
 from training.networks import default_device
 from training.tables import markdown_table, write_csv, write_json, write_text
-from training.train import Run, train
+from training.train import Run, start_from, train
 
 # What is left out of the mixture, and how
 INGREDIENTS: dict[str, dict[str, Any]] = {
@@ -60,12 +61,16 @@ class Bench:
     output:     folder with a run for each trial
     volumes:    whole cases in KiTS19's layout that no trial may be trained on
     tumor_free: CT without kidney tumor
+    split:      who is held out, instead of the recipe's fold
+    weights:    where trials start from; None: from nothing
     """
 
     data: Path
     output: Path
     volumes: list[Path]
     tumor_free: list[Path]
+    split: Path | None = None
+    weights: Path | None = None
 
 
 def trial(config: Config, name: str, bench: Bench) -> Figures:
@@ -76,12 +81,20 @@ def trial(config: Config, name: str, bench: Bench) -> Figures:
         return figures
     if config.architecture != "wpunet":
         raise InputError(f"Trials need a wpunet, which the engine runs, not {config.architecture}.")
-    run = Run(config, bench.data, folder, default_device())
+    run = Run(config, bench.data, folder, default_device(), bench.split)
+    if bench.weights and run.step == 0:
+        start_from(run, bench.weights)
     print(f"{name}, fold {config.fold}: {config.steps - run.step} steps to train", flush=True)
     train(run)
     assert isinstance(run.average, WPUNet)
     bundled = as_bundle(run.average.cpu(), config.pixel_mm, folder / "weights.safetensors")
-    figures = evaluate(Segmenter(bundled), run.seen, bench.volumes, bench.tumor_free, OPTIONS)
+    return evaluated(Segmenter(bundled), folder / "split.json", bench, told)
+
+
+def evaluated(segmenter: Segmenter, split: Path, bench: Bench, told: Path) -> Figures:
+    """The figures of weights on the patients that ``split`` holds out, kept in the file ``told``."""
+    cases = held_out_cases(bench.data, split, segmenter.weights)
+    figures = evaluate(segmenter, cases, bench.volumes, bench.tumor_free, OPTIONS)
     write_json(figures, told)
     return figures
 
@@ -145,6 +158,34 @@ def ingredients(config: Config, bench: Bench, chosen: list[str] | None, on: list
     return {"rows": rows}
 
 
+def sources(config: Config, bench: Bench, chosen: list[str] | None) -> Figures:
+    """What each source brings: the weights that are gone on from, the recipe, and the recipe without each source."""
+    unknown = sorted(set(chosen or ()) - set(config.sources))
+    if unknown:
+        raise InputError(f"The config has no source '{unknown[0]}'; it has {', '.join(config.sources)}.")
+    if bench.split is None:
+        raise InputError("Say with --split who is held out of all trials: the weights must not have seen them either.")
+    figures = {}
+    if bench.weights:
+        figures["before"] = evaluated(Segmenter(bench.weights), bench.split, bench, bench.output / "before.json")
+    figures[RECIPE] = trial(config, RECIPE, bench)
+    for name in chosen or config.sources:
+        left_out = replace(config, sources=config.sources | {name: 0.0})
+        figures[f"without {name}"] = trial(left_out, f"without {name}", bench)
+    rows = [{"trial": name} | _of_slices(one["slices"]) | _of_whole_ct([one]) for name, one in figures.items()]
+    return {"rows": rows}
+
+
+def _of_slices(slices: Figures) -> Figures:
+    """Dice of held-out patients, and false alarms on their slices without kidney and without tumor."""
+    alarms = {
+        f"{key.replace('_', ' ')}, false alarms": f"{one['false_alarms']} of {one['slices']}"
+        for key, one in slices["blind"].items()
+        if "false_alarms" in one
+    }
+    return {**_means(slices["per_patient"]), **alarms}
+
+
 def _means(patients: list[Figures]) -> Figures:
     return {"patients": len(patients)} | {
         key: metrics.summary([one[key] for one in patients])["mean"] for key in SCORES
@@ -191,20 +232,25 @@ def _text(column: str, value: Any) -> str:
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
-    add("what", choices=("folds", "ingredients"))
+    add("what", choices=("folds", "ingredients", "sources"))
     add("--config", type=Path, required=True)
     add("--data", type=Path, required=True, help="the prepared set")
     add("--output", type=Path, required=True)
     add("--steps", type=int, help="of each training, instead of the config's")
     add("--fold", type=int, nargs="+", help="these folds; without it all (ingredients: that of the config)")
     add("--ingredient", nargs="+", help="these ingredients instead of all")
+    add("--source", nargs="+", help="leave out these sources one by one instead of all")
+    add("--weights", type=Path, help="start from these instead of from nothing")
+    add("--split", type=Path, help="who is trained on and who is held out, instead of a fold")
     add("--volumes", type=Path, nargs="*", default=[], help="cases in KiTS19's layout that nothing is trained on")
     add("--tumor-free", type=Path, nargs="*", default=[], help="CT without kidney tumor")
     given = arguments.parse_args()
     try:
         config = Config.read(given.config, steps=given.steps)
-        bench = Bench(given.data, given.output, given.volumes, given.tumor_free)
-        if given.what == "folds":
+        bench = Bench(given.data, given.output, given.volumes, given.tumor_free, given.split, given.weights)
+        if given.what == "sources":
+            figures = sources(config, bench, given.source)
+        elif given.what == "folds":
             figures = cross_validate(config, bench, given.fold)
         else:
             figures = ingredients(config, bench, given.ingredient, given.fold)

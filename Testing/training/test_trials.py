@@ -7,6 +7,7 @@ import pytest
 
 from training import trials
 from training.config import Config
+from training.data import read_prepared, write_split
 
 SHORT = {"steps": 3, "look_every": 3, "average": 0, "widths": [4, 4, 4, 4, 4]}
 
@@ -89,3 +90,40 @@ def test_only_what_the_engine_runs_can_be_tried(recipe, prepared, tmp_path, comm
     options = ("--config", recipe(architecture="unet"), "--data", prepared, "--output", tmp_path)
     assert command(trials, "folds", *options) == 2
     assert "need a wpunet, which the engine runs, not unet" in capsys.readouterr().err
+
+
+def test_sources_are_left_out_one_at_a_time(recipe, prepared, kits, tmp_path, command, capsys):
+    path, split = recipe(**SHORT), tmp_path / "split.json"
+    names = {case.source for case in read_prepared(prepared, "labelled")}
+    (labelled,), (other,) = names, {case.source for case in read_prepared(prepared, "kidney_free")}
+    path.write_text(path.read_text() + f'[sources]\n"{labelled}" = 2.0\n"{other}" = 1.0\n')
+    patients = [f"case_{k:05}" for k in range(6)]
+    write_split(split, patients[2:], patients[:2])
+    options = ["sources", "--config", path, "--data", prepared, "--output", tmp_path / "first"]
+    assert command(trials, *options) == 2
+    assert "--split" in capsys.readouterr().err
+    options += ["--split", split, "--source", other, "--volumes", kits / "case_00001"]
+    assert command(trials, *options) == 0
+    capsys.readouterr()
+    first = tmp_path / "first" / "recipe" / "fold_0"
+    options[options.index(tmp_path / "first")] = tmp_path / "again"
+    assert command(trials, *options, "--weights", first / "average.safetensors") == 2  # the engine wants a bundle
+    assert command(trials, *options, "--weights", first / "weights.safetensors") == 0
+    rows = json.loads((tmp_path / "again" / "sources.json").read_text())["rows"]
+    assert [row["trial"] for row in rows] == ["before", "recipe", f"without {other}"]
+    begun = json.loads((tmp_path / "first" / "sources.json").read_text())["rows"][0]
+    assert rows[0] == begun | {"trial": "before"}
+    assert rows[1]["patients"] == 2
+    assert rows[1]["without tumor, false alarms"].endswith(f" of {healthy_slices(prepared, patients[:2])}")
+    drawn = [
+        (tmp_path / "again" / name / "fold_0" / "drawn.csv").read_text() for name in ("recipe", f"without_{other}")
+    ]
+    assert [f"kidney_free {other}" in one or f"kidney_free,{other}" in one for one in drawn] == [True, False]
+    assert command(trials, *options, "--source", "nobody's") == 2
+    assert "no source 'nobody's'; it has" in capsys.readouterr().err
+
+
+def healthy_slices(prepared, patients):
+    """How many slices of these patients hold kidney and no tumor."""
+    cases = read_prepared(prepared, "labelled", patients)
+    return sum(bool((one == 1).any()) and not (one == 2).any() for case in cases for one in case.labels)
