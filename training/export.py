@@ -22,7 +22,7 @@ from wpunet.runtime import OpenVINORuntime
 
 from training import checkpoint
 from training.data import read_split
-from training.networks import load_trained
+from training.networks import load_trained, steps_in_all
 
 LICENCE = "CC BY-NC-SA 4.0 (non-commercial, share-alike; credit: Heller et al., KiTS19 and KiTS23)"
 TOLERANCE = 0.02  # of the largest logit: half precision of the weights, float32 arithmetic
@@ -56,7 +56,7 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
         "weights": counted.weights,
         "nonzero_weights": counted.nonzero,
         "multiply_adds_256x256": counted.multiply_adds,
-        "steps": facts.get("step"),
+        "steps": steps_in_all(facts),
         "largest_difference_of_logits": f"{difference:.2g} of the largest",
     }
     output.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", "utf-8")

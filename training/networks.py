@@ -110,6 +110,11 @@ def load_trained(run: Path) -> tuple[WPUNet, dict[str, Any]]:
     return network, facts
 
 
+def steps_in_all(facts: dict[str, Any]) -> int:
+    """How many steps weights were trained for, by the facts beside them: of their run and of those before it."""
+    return int(facts.get("steps_in_all", facts.get("step", 0)))
+
+
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "wpunet": WPUNet,
     "unet": UNet,

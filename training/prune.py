@@ -31,7 +31,7 @@ from training.data import Case, read_prepared, read_split
 from training.evaluate import evaluate_slices
 from training.export import as_bundle
 from training.narrow import narrow, widths_for
-from training.networks import default_device, load_trained
+from training.networks import default_device, load_trained, steps_in_all
 from training.pictures import plot_curve
 from training.tables import write_csv, write_json
 from training.train import Run, train
@@ -163,10 +163,11 @@ def prune(
         if fine.step == 0:
             if config.steps:
                 settle(network.to(device), fine.sampler)
+            fine.before = steps_in_all(facts)
             for one in (fine.network, fine.average):
                 one.load_state_dict(network.state_dict())
         train(fine)
-        network, _ = load_trained(folder)
+        network, facts = load_trained(folder)
     return fine
 
 

@@ -42,7 +42,7 @@ from training.feed import Feed
 from training.log import Log
 from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
-from training.networks import ARCHITECTURES, channels_last, default_device
+from training.networks import ARCHITECTURES, channels_last, default_device, steps_in_all
 from training.tables import write_json
 from training.widen import widen, with_cyst
 
@@ -85,6 +85,7 @@ class Run:
         self.sampler = self._sampler(cases, config.drawn, config.seed)
         self.seen = read_prepared(data, "labelled", self.held_out)
         self.step = 0
+        self.before = 0  # steps that the weights it began with were trained for, as far as they tell
         if self.checkpoint.exists():
             self._resume()
         distributed.share_statistics(self.network)
@@ -174,7 +175,7 @@ class Run:
         tensors |= checkpoint.optimizer_tensors(self.optimizer)
         spec = self.config.spec.as_dict()
         about = {"spec": spec, "pixel_mm": self.config.pixel_mm, "step": self.step}
-        about |= {"architecture": self.config.architecture}
+        about |= {"architecture": self.config.architecture, "steps_in_all": self.before + self.step}
         try:
             checkpoint.save(self.checkpoint, tensors, about)
             checkpoint.save(self.folder / "average.safetensors", dict(self.average.state_dict()), about)
@@ -193,6 +194,7 @@ class Run:
             raise TrainingError(f"{self.checkpoint} does not fit this config or is damaged ({error}).") from error
         checkpoint.restore_optimizer(self.optimizer, tensors)
         self.step = facts["step"]
+        self.before = steps_in_all(facts) - self.step
 
     def learning_rate(self) -> float:
         """A short warm-up, then half a cosine down to almost nothing; or constant."""
@@ -356,6 +358,7 @@ def start_from(run: Run, weights: Path) -> None:
             tensors = widen(network, run.config.widths).state_dict()
         for own in (run.network, run.average):
             _fill(own, tensors)
+        run.before = steps_in_all(facts)
     except (OSError, ValueError, KeyError, RuntimeError, InputError, checkpoint.SafetensorError) as error:
         raise TrainingError(f"Training cannot start from {weights} ({error}).") from error
 

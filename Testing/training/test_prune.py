@@ -203,6 +203,7 @@ def test_without_steps_only_the_smallest_weights_go(trained, prepared, recipe, t
     wanted = prune.thin(load_trained(trained)[0], "global", weights).state_dict()
     found = fine.average.state_dict()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    assert load_trained(tmp_path)[1]["steps_in_all"] == load_trained(trained)[1]["step"] > 0
 
 
 def test_pruning_goes_on_where_it_stopped(trained, prepared, fine_tuning, tmp_path, monkeypatch):

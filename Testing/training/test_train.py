@@ -306,6 +306,10 @@ def test_starting_from_other_weights(recipe, prepared, trained, tmp_path, comman
     moved = load_trained(tmp_path / "run")[0].state_dict()
     begun = load_trained(trained)[0].state_dict()
     assert float((moved["stem.weight"] - begun["stem.weight"]).abs().max()) < 0.01
+    before = load_trained(trained)[1]["step"]
+    for until in (1, 2):  # begun, and gone on with
+        assert load_trained(tmp_path / "run")[1]["steps_in_all"] == before + until
+        assert command(train, *options, "--until", 2, "--steps", 1000) == 0
 
 
 def test_starting_from_a_narrower_network(recipe, prepared, trained, tmp_path):

@@ -2,4 +2,4 @@
 
 __version__ = "0.7.0"
 
-USE = "For research only: not a medical device. Weights: CC BY-NC-SA 4.0 (trained on KiTS19)."
+USE = "For research only: not a medical device. Weights: CC BY-NC-SA 4.0 (trained on KiTS19 and KiTS23)."
