@@ -25,7 +25,7 @@ from wpunet.segment import Options, Result, Segmenter
 from wpunet.volume import AXES_RAS, from_array
 
 from training import metrics
-from training.blind import blind
+from training.blind import blind, by_density
 from training.data import Case, read_prepared, read_split
 from training.pictures import plot_worst
 from training.tables import markdown_table, write_csv, write_json, write_text
@@ -57,8 +57,9 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
         close = (np.abs(logits) < IN_DOUBT) | (labels > 0) | (case.labels > 0)
         doubtful.append(logits[close])
         marked.append(case.labels[close] > 0)
-    labelled = [pair for pair in zip(cases, answers, strict=True) if pair[0].group == "labelled"]
-    patients = [_patient([pair for pair in labelled if pair[0].patient == name]) for name in _patients(labelled)]
+    labelled = _labelled(cases, answers)
+    patients = _pooled(labelled)
+    watery = [by_density(case, found) for case, found in zip(cases, answers, strict=True)]
     close_logits, close_truth = np.concatenate(doubtful), np.concatenate(marked)
     certainty = 1 / (1 + np.exp(-np.abs(close_logits)))
     return {
@@ -70,14 +71,24 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
             _flat([found for _, found in labelled]), _flat([one.labels for one, _ in labelled])
         ),
         "blind": blind(zip(cases, answers, strict=True)),
+        "rule_on_water": {
+            "tumor": metrics.summary([one["tumor"] for one in _pooled(_labelled(cases, watery))]),
+            "cysts": blind(zip(cases, watery, strict=True))["cysts"],
+        },
         "calibration": metrics.calibration(certainty, (close_logits > 0) == close_truth)
         | {"suggested_temperature": metrics.temperature(close_logits, close_truth)},
         "per_patient": patients,
     }
 
 
-def _patients(pairs: list[tuple[Case, np.ndarray]]) -> list[str]:
-    return list(dict.fromkeys(case.patient for case, _ in pairs))
+def _labelled(cases: list[Case], answers: list[np.ndarray]) -> list[tuple[Case, np.ndarray]]:
+    return [pair for pair in zip(cases, answers, strict=True) if pair[0].group == "labelled"]
+
+
+def _pooled(pairs: list[tuple[Case, np.ndarray]]) -> list[Figures]:
+    """The figures of each patient of these cases and what was found in them."""
+    names = dict.fromkeys(case.patient for case, _ in pairs)
+    return [_patient([pair for pair in pairs if pair[0].patient == name]) for name in names]
 
 
 def _flat(arrays: list[np.ndarray]) -> np.ndarray:
@@ -220,21 +231,39 @@ def _slice_table(slices: Figures) -> list[str]:
         f"{slices['calibration']['suggested_temperature']} times the bundle's would suit these patients.",
         "",
         *_blind_lines(slices["blind"]),
+        *_water_lines(slices["rule_on_water"]),
     ]
     return lines
 
 
 def _blind_lines(counts: Figures) -> list[str]:
     """What was marked on slices that were not chosen for their tumor."""
-    kidney, tumor, cysts = counts["without_kidney"], counts["without_tumor"], counts["cysts"]
+    kidney, tumor = counts["without_kidney"], counts["without_tumor"]
     return [
         f"Slices without kidney: {kidney['slices']}, with more than 1 cm2 marked: {kidney['false_alarms']}. "
         f"Slices with kidney and no tumor: {tumor['slices']}, with more than 0.5 cm2 of tumor marked: "
         f"{tumor['false_alarms']}. "
-        f"Cysts of at least 10 mm: {cysts['cysts']}, called cyst: {cysts['called_cyst']}, called tumor: "
-        f"{cysts['called_tumor']}, not marked: {cysts['not_marked']}.",
+        f"{_cysts_in_words(counts['cysts'])}",
         "",
     ]
+
+
+def _water_lines(ruled: Figures) -> list[str]:
+    """The same after the engine's rule on water."""
+    if not ruled["tumor"]["n"]:
+        return []
+    return [
+        f"With the engine's rule on water, slice by slice: tumor {ruled['tumor']['mean']:.3f}. "
+        f"{_cysts_in_words(ruled['cysts'])}",
+        "",
+    ]
+
+
+def _cysts_in_words(cysts: dict[str, int]) -> str:
+    return (
+        f"Cysts of at least 10 mm: {cysts['cysts']}, called cyst: {cysts['called_cyst']}, called tumor: "
+        f"{cysts['called_tumor']}, not marked: {cysts['not_marked']}."
+    )
 
 
 def dice_table(named: dict[str, dict[str, float]]) -> list[str]:

@@ -3,8 +3,8 @@
 import numpy as np
 from wpunet.labels import CYST, TUMOR
 
-from training.blind import blind
-from training.data import Case
+from training.blind import blind, by_density
+from training.data import Case, to_grey
 
 
 def case_of(labels, cysts=True, pixel_mm=1.0):
@@ -35,3 +35,15 @@ def test_what_a_cyst_is_called_is_told_by_half_of_it():
     counts = blind([(case_of(truth), found)])["cysts"]
     assert counts == {"cysts": 4, "called_cyst": 1, "called_tumor": 1, "not_marked": 2}  # the last is under 10 mm
     assert blind([(case_of(truth, cysts=False), found)])["cysts"]["cysts"] == 0
+
+
+def test_the_rule_on_water_makes_a_cyst_of_a_tumor_as_dense_as_water_where_there_is_contrast():
+    labels = np.full((4, 40, 40), 1, np.uint8)
+    labels[:, 10:25, 10:25] = TUMOR
+    hu = np.where(labels == TUMOR, np.array([8, 60, 8, -60])[:, None, None], 160)
+    hu[2][labels[2] == 1] = 36  # no contrast agent
+    case = Case("a", "labelled", 1.0, to_grey(hu), labels, "", True)
+    ruled = by_density(case, labels)
+    assert [int(one[15, 15]) for one in ruled] == [CYST, TUMOR, TUMOR, TUMOR]
+    assert (ruled[labels == 1] == 1).all()
+    assert (labels == TUMOR).sum() == 4 * 15 * 15  # what was given stays

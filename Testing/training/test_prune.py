@@ -197,13 +197,23 @@ def test_a_pruned_network_goes_on_with_all_patients_and_keeps_its_zeros(trained,
 
 
 def test_without_steps_only_the_smallest_weights_go(trained, prepared, recipe, tmp_path):
-    config = Config.read(recipe(), steps=0)
+    config = Config.read(recipe(pixel_mm=3.2), steps=0)
     weights = cost(load_trained(trained)[0], (32, 32)).weights * 3 // 4
     fine = prune.prune(trained, prepared, tmp_path, config, "global", weights, 1)
     wanted = prune.thin(load_trained(trained)[0], "global", weights).state_dict()
     found = fine.average.state_dict()
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-    assert load_trained(tmp_path)[1]["steps_in_all"] == load_trained(trained)[1]["step"] > 0
+    facts = load_trained(tmp_path)[1]
+    assert facts["steps_in_all"] == load_trained(trained)[1]["step"] > 0
+    assert facts["pixel_mm"] == 4.0
+
+
+def test_fine_tuning_may_be_at_finer_pixels(trained, prepared, recipe, tmp_path):
+    config = Config.read(recipe(pixel_mm=3.2), steps=1)
+    prune.prune(trained, prepared, tmp_path, config, "global", 2000, 1)
+    facts = load_trained(tmp_path)[1]
+    assert (facts["pixel_mm"], facts["step"]) == (3.2, 1)
+    assert facts["steps_in_all"] == load_trained(trained)[1]["step"] + 1
 
 
 def test_pruning_goes_on_where_it_stopped(trained, prepared, fine_tuning, tmp_path, monkeypatch):
