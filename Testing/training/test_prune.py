@@ -210,7 +210,8 @@ def test_without_steps_only_the_smallest_weights_go(trained, prepared, recipe, t
 
 def test_fine_tuning_may_be_at_finer_pixels(trained, prepared, recipe, tmp_path):
     config = Config.read(recipe(pixel_mm=3.2), steps=1)
-    prune.prune(trained, prepared, tmp_path, config, "global", 2000, 1)
+    weights = cost(load_trained(trained)[0], (32, 32)).weights * 3 // 4
+    prune.prune(trained, prepared, tmp_path, config, "global", weights, 1)
     facts = load_trained(tmp_path)[1]
     assert (facts["pixel_mm"], facts["step"]) == (3.2, 1)
     assert facts["steps_in_all"] == load_trained(trained)[1]["step"] + 1
