@@ -32,26 +32,6 @@ def test_a_quick_pass_looks_every_8_mm():
     assert runtime.slices == 25
 
 
-class Pixels(Oracle):
-    """An oracle that counts the pixels it is shown."""
-
-    count = 0
-
-    def __call__(self, slices):
-        self.count += slices.size
-        return super().__call__(slices)
-
-
-def test_a_quick_pass_looks_at_no_finer_pixels_than_it_needs():
-    volume = volume_with_ball((80, 160, 160), (2.0, 2.0, 2.0), (40, 60, 70))
-    looks = {}
-    for pixel_mm in (0.8, 1.6, 2.4):
-        runtime = Pixels()
-        looks[pixel_mm] = (locate.locate(volume, runtime, pixel_mm, Recorder()), runtime.count)
-    assert looks[0.8] == looks[1.6]
-    assert looks[2.4][1] < 0.6 * looks[1.6][1]
-
-
 def test_the_box_ends_with_the_scan():
     region = found(volume_with_ball(centre=(0, 5, 99)))
     assert (region.slices.start, region.rows.start, region.columns.stop) == (0, 0, 100)

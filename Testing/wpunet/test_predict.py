@@ -5,7 +5,7 @@ import pytest
 from wpunet import predict as network
 from wpunet.labels import CYST, KIDNEY, TUMOR
 from wpunet.locate import whole
-from wpunet.predict import RIM_LOGIT, RIM_MM, decide, predict, tumor_mask
+from wpunet.predict import RIM_LOGIT, RIM_MM, SEEN_LOGIT, decide, drop_unseen, predict, tumor_mask
 from wpunet.volume import Region
 
 from Testing.wpunet.oracle import TUMOR_HU, Oracle, Recorder, volume_with_ball
@@ -89,8 +89,73 @@ def test_looking_only_where_a_kidney_can_be_changes_nothing(monkeypatch, spacing
     assert np.array_equal(labels, every)
     assert np.array_equal(doubt, every_doubt)
     slabs = -(-volume.hu.shape[0] // max(1, int(1.6 / spacing)))
-    assert thorough.slices == 2 * slabs
+    assert thorough.slices == 2 * slabs + 1  # mirrored, and one more look at the body
     assert sparing.slices < 1.5 * slabs
+
+
+class Narrow(Oracle):
+    """Takes what is bright for kidney, but at wider pixels only in the picture's left half."""
+
+    def __call__(self, slices):
+        logits = super().__call__(slices)
+        if slices.shape[-1] < 128:  # 160 mm: 112 pixels, padded, instead of 128
+            logits[..., slices.shape[-1] // 2 :] = np.array([9.0, -9.0, -9.0])[:, None, None]
+        return logits
+
+
+def test_a_body_that_is_none_at_wider_pixels_is_taken_away():
+    left, right = (volume_with_ball((60, 80, 100), centre=(30, 40, x), radius_mm=r) for x, r in ((25, 24), (75, 20)))
+    both = left.with_hu(np.maximum(left.hu, right.hu))
+    labels, doubt, _ = run(both, Narrow())
+    alone, _, _ = run(left)
+    assert np.array_equal(labels, alone)
+    assert set(np.unique(run(both)[0][:, :, 50:])) == {0, KIDNEY}
+    assert 50 < doubt[30, 40, 75] < 90  # a chance of a quarter: a place to look at
+
+
+def logits_of(*boxes):
+    """Logits of six slabs: 5 in the boxes, -5 elsewhere."""
+    foreground = np.full((6, 40, 40), -5.0, np.float16)
+    for box in boxes:
+        foreground[box] = 5.0
+    return foreground
+
+
+def test_bodies_are_judged_by_their_largest_slab():
+    first, second = np.s_[:, 2:8, 2:8], np.s_[2:5, 20:30, 20:30]
+    foreground, asked = logits_of(first, second, np.s_[4, 20:34, 20:34]), []
+    before = foreground.copy()
+
+    def around(slab):
+        asked.append(slab)
+        seen = np.full((40, 40), -5.0)
+        seen[:20, :20] = SEEN_LOGIT + 0.1
+        return seen
+
+    drop_unseen(foreground, around, together=True, least=20)
+    assert asked == [0, 4]
+    assert np.array_equal(foreground[first], before[first])
+    assert (foreground[:, 20:, 20:] <= SEEN_LOGIT).all()
+    assert np.array_equal(foreground > 0, logits_of(first) > 0)
+
+
+def test_a_tenth_of_a_body_is_enough_and_specks_are_left_alone():
+    body, speck = np.s_[0, 10:20, 10:20], np.s_[0, 30:33, 30:33]
+    for columns, stays in ((1, True), (0, False)):
+        foreground = logits_of(body, speck)
+        seen = np.full((40, 40), -5.0)
+        seen[:, 10 : 10 + columns] = 0.0
+        drop_unseen(foreground, lambda slab, seen=seen: seen, together=True, least=10)
+        assert (foreground[body] > 0).all() == stays
+        assert (foreground[speck] > 0).all()
+
+
+def test_single_pictures_have_bodies_of_their_own():
+    column = np.s_[1:4, 10:20, 10:20]
+    for together, left in ((True, 3), (False, 1)):
+        foreground = logits_of(column)
+        drop_unseen(foreground, lambda slab: np.full((40, 40), 5.0 if slab == 1 else -5.0), together=together, least=10)
+        assert int((foreground > 0).any((1, 2)).sum()) == left
 
 
 def test_only_the_region_is_looked_at():
@@ -107,7 +172,7 @@ def test_thin_slices_are_averaged_before_the_network(monkeypatch):
     volume = volume_with_ball((100, 60, 60), (0.5, 2.0, 2.0), (50, 30, 30), 15)
     runtime = Oracle()
     run(volume, runtime)
-    assert runtime.slices == 34  # 3 slices of 0.5 mm each, the last slab holds one
+    assert runtime.slices == 34 + 1  # 3 slices of 0.5 mm each, the last slab holds one; one more look at the body
 
 
 def test_progress_rises():

@@ -63,3 +63,14 @@ def test_a_part_comes_back_as_from_the_whole(spacing, seat):
     whole[part.ct] = -10
     assert (whole < -6).all()
     assert grid.part(np.zeros(grid.network_shape, bool)) is None
+
+
+def test_maps_go_from_one_grid_to_another_of_the_same_region():
+    """A slope stays a slope, whichever pixels it is told in."""
+    coarse, fine = (InPlaneGrid((100, 120), (1.0, 1.0), mm) for mm in (2.0, 1.6))
+    rows, columns = (np.arange(n) * 2.0 + 1.0 for n in coarse.network_shape)
+    moved = coarse.to_grid((rows[:, None] + 3 * columns)[None], fine)
+    rows, columns = (np.arange(n) * 1.6 + 0.8 for n in fine.network_shape)
+    assert moved.shape == (1, *fine.network_shape)
+    inside = np.s_[0, 1:60, 1:70]  # at the border the outermost sample repeats
+    assert np.allclose(moved[inside], (rows[:, None] + 3 * columns)[inside[1:]], atol=1e-3)

@@ -15,7 +15,6 @@ from .preprocess import InPlaneGrid
 from .runtime import Runtime, ahead
 from .volume import Region, Volume, contiguous
 
-PIXEL_MM = 1.6  # of a look, or the network's own if these are larger: finer ones find no more
 COARSE_MM = 8.0  # from look to look; a kidney is 90 to 130 mm long: some ten looks at each
 MARGIN_MM = 32.0  # around all that was seen, in every direction
 LEAST_MM2 = 40.0  # in one slice; less is a speck
@@ -51,9 +50,8 @@ def box_text(box: Sequence[tuple[int, int]]) -> str:
 def locate(volume: Volume, runtime: Runtime, pixel_mm: float, monitor: Monitor) -> Region:
     """The box around everything that a look at every 8 mm takes for kidney or tumor, with 32 mm to spare.
 
-    ``pixel_mm`` is the network's own. Returns the whole volume where nothing is seen: the close look then decides.
+    Returns the whole volume where nothing is seen: the close look then decides.
     """
-    pixel_mm = max(pixel_mm, PIXEL_MM)
     slice_mm, row_mm, column_mm = volume.spacing
     grid = InPlaneGrid(volume.hu.shape[1:], (row_mm, column_mm), pixel_mm, runtime.put)
     step = max(1, round(COARSE_MM / slice_mm))

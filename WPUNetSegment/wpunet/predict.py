@@ -3,11 +3,14 @@
 Three numbers a pixel carry the decision: the logit of "kidney, tumor or cyst" against everything else, the logit of
 tumor against the other two, and that of cyst against kidney. They are interpolated before they are cut at 0, so edges
 are not blocky.
+
+The network looks at its own pixels. A body that it finds is looked at once more at wider ones, where it sees more of
+what lies around: what is next to nothing there is bowel or spleen, not kidney.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from .runtime import Runtime
     from .volume import Region, Volume
 
+WIDER = 1.25  # pixels of the look at a body, of the network's own; training varies sizes by more (its zoom)
+SEEN_LOGIT, SEEN = -1.0, 0.1  # that look must give a tenth of a body a chance of a quarter
+BODY_MM2 = 40.0  # in its largest slab; what is smaller is a speck
+TOGETHER_MM = 12.0  # slabs farther apart are single pictures, each with bodies of its own
 SLAB_MM = 1.6  # thinner slices are averaged to slabs of at most this: less noise, less work
 TUMOR_ALONG_MM = 3.0  # how far along the body slices vote on tumor or kidney; what is one slice thick is none
 RIM_LOGIT = -2.0  # a tumor's rim is where it is tumor with a chance of one in eight,
@@ -85,7 +92,8 @@ def predict(
 ) -> Maps:
     """Run the network over the slabs of ``region``; with ``flips`` also mirrored left to right, and average.
 
-    First over a slab every LOOK_MM, then over those beside one with a trace of kidney. The others hold nothing.
+    First over a slab every LOOK_MM, then over those beside one with a trace of kidney. The others hold nothing. Bodies
+    that a look at wider pixels does not see are taken away. pixel_mm: the network's own.
     """
     depth, rows, columns = region.shape
     grid = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm, runtime.put)
@@ -127,12 +135,45 @@ def predict(
     near = (np.abs(slabs[:, None] - seen) < apart).any(1)
     rest = np.setdiff1d(slabs[near], first)
     look(rest, len(slabs) - len(rest))
+
+    wide = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm * WIDER, runtime.put)
+
+    def around(slab: int) -> np.ndarray:
+        start = region.slices.start + slab * step
+        hu = contiguous(volume.hu[start : min(start + step, region.slices.stop), region.rows, region.columns])
+        logits = runtime(wide.to_network(mean_slabs(hu, step))) / temperature
+        return on_host(wide.to_grid(foreground_logit(logits), grid))[0]
+
+    drop_unseen(foreground, around, together=step * volume.spacing[0] <= TOGETHER_MM, least=BODY_MM2 / pixel_mm**2)
     return Maps(region, grid, step, volume.spacing[0], foreground, tumor, cyst)
 
 
 def _has_trace(foreground: Array) -> np.ndarray:
     """Logit maps (n, h, w) -> (n,), whether a kidney can be anywhere in them."""
     return on_host(library(foreground).amax(foreground, (1, 2)) > TRACE_LOGIT)
+
+
+def drop_unseen(foreground: np.ndarray, around: Callable[[int], np.ndarray], *, together: bool, least: float) -> None:
+    """Take bodies of ``foreground``, logits (slab, h, w), away that another look does not see, in place.
+
+    around: the logits (h, w) of that look at a slab; a body is judged by its largest one
+    together: whether a body goes through neighbouring slabs, or each has its own
+    least: pixels of a body in its largest slab; smaller ones are left alone
+    """
+    neighbours = ndimage.generate_binary_structure(3, 1)
+    neighbours[[0, 2]] &= together
+    numbers, _ = ndimage.label(foreground > 0, neighbours)
+    largest: dict[int, list[tuple[int, tuple[slice, ...]]]] = {}
+    for number, box in enumerate(ndimage.find_objects(numbers), 1):
+        pixels = np.count_nonzero(numbers[box] == number, axis=(1, 2))
+        if pixels.max() >= least:
+            largest.setdefault(box[0].start + int(pixels.argmax()), []).append((number, box))
+    for slab, found in largest.items():
+        seen = around(slab) > SEEN_LOGIT
+        for number, box in found:
+            if seen[numbers[slab] == number].mean() < SEEN:
+                body = foreground[box]
+                body[numbers[box] == number] = SEEN_LOGIT  # no kidney, and doubt enough to be looked at
 
 
 def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:

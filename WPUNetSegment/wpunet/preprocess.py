@@ -119,6 +119,14 @@ class InPlaneGrid:
             rows, columns = rows[part.ct[0], part.network[0]], columns[part.ct[1], part.network[1]]
         return rows @ (self.put(maps) @ columns.T)
 
+    def to_grid(self, maps: Array, other: InPlaneGrid) -> Array:
+        """Maps on the network's grid (..., h, w) -> another one's of the same region (..., h, w), float32."""
+        rows, columns = (
+            self.put(resampling_matrix(size, self.pixel_mm, new, other.pixel_mm, repeat_edge=True))
+            for size, new in zip(self.network_shape, other.network_shape, strict=True)
+        )
+        return rows @ (float32(maps) @ columns.T)
+
     def part(self, marked: np.ndarray) -> Part | None:
         """The part around all that is not 0 on the network's grid (h, w), with all pixels that it reaches."""
         box = bounding_box(marked)
