@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from wpunet import contrast, doubts
-from wpunet.clean import Removed
+from wpunet.bodies import Removed
 from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
 from wpunet.segment import Segmenter

@@ -113,6 +113,19 @@ def test_a_body_that_is_none_at_wider_pixels_is_taken_away():
     assert 50 < doubt[30, 40, 75] < 90  # a chance of a quarter: a place to look at
 
 
+def test_the_second_look_tells_what_it_took_away_and_can_be_left_out():
+    ball = volume_with_ball((60, 80, 100), centre=(30, 40, 75), radius_mm=20)
+    region = Region(slice(6, 58), slice(4, 76), slice(0, 100))
+    maps = predict(ball, region, Narrow(), 1.6, 1.0, False, Recorder())
+    ((ml, centre),) = maps.unseen
+    assert ml == pytest.approx(4 / 3 * np.pi * 2**3, rel=0.1)
+    assert centre == pytest.approx((30, 40, 75), abs=0.5)
+    assert not (maps.foreground > 0).any()
+    every = predict(ball, region, Narrow(), 1.6, 1.0, False, Recorder(), second_look=False)
+    assert every.unseen == ()
+    assert (every.foreground > 0).any()
+
+
 def logits_of(*boxes):
     """Logits of six slabs: 5 in the boxes, -5 elsewhere."""
     foreground = np.full((6, 40, 40), -5.0, np.float16)
@@ -132,7 +145,9 @@ def test_bodies_are_judged_by_their_largest_slab():
         seen[:20, :20] = SEEN_LOGIT + 0.1
         return seen
 
-    drop_unseen(foreground, around, together=True, least=20)
+    ((pixels, centre),) = drop_unseen(foreground, around, together=True, least=20)
+    assert pixels == (before[:, 20:, 20:] > 0).sum()
+    assert centre == pytest.approx(np.argwhere(before[:, 20:, 20:] > 0).mean(0) + np.array([0, 20, 20]))
     assert asked == [0, 4]
     assert np.array_equal(foreground[first], before[first])
     assert (foreground[:, 20:, 20:] <= SEEN_LOGIT).all()

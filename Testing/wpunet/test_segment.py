@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from wpunet import clean, files, volume
+from wpunet import clean, files, predict, volume
 from wpunet.errors import Cancelled
 from wpunet.locate import whole
 from wpunet.predict import Maps
@@ -181,3 +181,17 @@ def test_real_ct_without_contrast_run_through_with_a_warning(segmenter, data):
     for path in (data / "dicom" / "abdomen_noncontrast", data / "ct_3mm" / "imaging.nii.gz"):
         result = segmenter.segment_file(path)
         assert any("without contrast" in warning.text for warning in result.report.warnings), result.report.table()
+
+
+def test_a_large_body_that_the_second_look_takes_away_is_a_warning(segmenter, abdomen, monkeypatch):
+    ct = volume.from_array(abdomen.hu, abdomen.affine)
+    found = segmenter.segment(ct, QUICK)
+    assert not [one for one in found.report.warnings if one.code == "removed"]
+    monkeypatch.setattr(predict, "SEEN", 1.1)  # nothing is seen enough
+    without = segmenter.segment(ct, QUICK)
+    told = [one.text for one in without.report.warnings if one.code == "removed"]
+    assert len(told) == 2  # the kidneys
+    assert all("was not taken for a kidney" in text for text in told)
+    assert not without.labels.any()
+    rules = clean.CleanRules().without(["unseen"])
+    assert np.array_equal(segmenter.segment(ct, replace(QUICK, rules=rules)).labels, found.labels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -12,6 +13,13 @@ from .boxes import Box as Box
 from .boxes import bounding_box as bounding_box
 from .boxes import grown as grown
 from .boxes import shifted
+
+
+class Removed(NamedTuple):
+    """A body that was taken away: its volume, and its centre (slice, row, column) in voxels."""
+
+    ml: float
+    centre: tuple[float, float, float]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from . import kidneys
-from .bodies import Bodies, Box, bodies, bounding_box, grown, within
+from .bodies import Bodies, Box, Removed, bodies, bounding_box, grown, within
 from .boxes import blank
 from .contrast import is_plain
 from .errors import InputError
@@ -35,6 +35,7 @@ class CleanRules:
              ``most_doubt`` counts as kidney; 0.1 is that of a yes or no at nine to one
     faint:   a tumor whose surest tenth is more uncertain than ``faintest`` (0.25, that of a yes or no at three to one)
              is nowhere more than a guess and counts as kidney
+    unseen:  a body that the network sees next to nothing of at wider pixels is none (predict.py, before these rules)
     specks:  a tumor or a cyst of less than ``min_tumor_ml`` is noise and counts as kidney
     """
 
@@ -46,6 +47,7 @@ class CleanRules:
     doubtful: bool = True
     faint: bool = True
     specks: bool = True
+    unseen: bool = True
     min_body_ml: float = 8.0
     min_body_mm: float = 20.0
     min_cut_body_ml: float = 2.0
@@ -63,13 +65,6 @@ class CleanRules:
             raise InputError(f"There is no rule '{unknown[0]}'; the rules are {', '.join(rules)} and all.")
         off: dict[str, Any] = dict.fromkeys(rules if "all" in names else names, False)
         return replace(self, **off)
-
-
-class Removed(NamedTuple):
-    """A body that was taken away: its volume, and its centre (slice, row, column) in voxels."""
-
-    ml: float
-    centre: tuple[float, float, float]
 
 
 class Cleaned(NamedTuple):

@@ -112,7 +112,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
         action="store_false",
         help="do not average with mirrored slices: faster, slightly less accurate",
     )
-    rules = "holes, islands, pair, orphans, watery, doubtful, faint, specks or all"
+    rules = "holes, islands, pair, orphans, watery, doubtful, faint, specks, unseen or all"
     add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch off a clean-up rule: {rules}")
     add("--min-tumor-ml", type=_millilitres, metavar="ML", help="count a tumor smaller than this as kidney")
     add("--scheduler", metavar="ADDRESS", help="for several CTs: use the workers of this Dask scheduler")

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from .bodies import Removed
 from .boxes import Box
-from .clean import Removed
 from .contrast import CORTICOMEDULLARY, ENHANCED_HU, kidney_hu, phase
 from .structure import Caution, Structure
 

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from .arrays import Array, float32, library, mirrored, on_host
+from .bodies import Removed
 from .boxes import blank, bounding_box, grown
 from .labels import CYST, KIDNEY, TUMOR
 from .preprocess import InPlaneGrid, Part, resampling_matrix
@@ -76,6 +77,7 @@ class Maps:
 
     foreground, tumor, cyst: logits (slab, h, w), float16; no cyst where the network does not know them
     step: CT slices in a slab; slice_mm: from one slice to the next
+    unseen: bodies that the second look took away
     """
 
     region: Region
@@ -85,15 +87,24 @@ class Maps:
     foreground: np.ndarray
     tumor: np.ndarray
     cyst: np.ndarray | None = None
+    unseen: tuple[Removed, ...] = ()
 
 
 def predict(
-    volume: Volume, region: Region, runtime: Runtime, pixel_mm: float, temperature: float, flips: bool, monitor: Monitor
+    volume: Volume,
+    region: Region,
+    runtime: Runtime,
+    pixel_mm: float,
+    temperature: float,
+    flips: bool,
+    monitor: Monitor,
+    *,
+    second_look: bool = True,
 ) -> Maps:
     """Run the network over the slabs of ``region``; with ``flips`` also mirrored left to right, and average.
 
     First over a slab every LOOK_MM, then over those beside one with a trace of kidney. The others hold nothing. Bodies
-    that a look at wider pixels does not see are taken away. pixel_mm: the network's own.
+    that a ``second_look``, at wider pixels, does not see are taken away. pixel_mm: the network's own.
     """
     depth, rows, columns = region.shape
     grid = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm, runtime.put)
@@ -144,8 +155,20 @@ def predict(
         logits = runtime(wide.to_network(mean_slabs(hu, step))) / temperature
         return on_host(wide.to_grid(foreground_logit(logits), grid))[0]
 
-    drop_unseen(foreground, around, together=step * volume.spacing[0] <= TOGETHER_MM, least=BODY_MM2 / pixel_mm**2)
-    return Maps(region, grid, step, volume.spacing[0], foreground, tumor, cyst)
+    unseen = []
+    if second_look:
+        together, least = step * volume.spacing[0] <= TOGETHER_MM, BODY_MM2 / pixel_mm**2
+        for pixels, centre in drop_unseen(foreground, around, together=together, least=least):
+            ml = pixels * step * volume.spacing[0] * pixel_mm**2 / 1000
+            unseen.append(Removed(ml, _in_ct(centre, grid, region, step)))
+    return Maps(region, grid, step, volume.spacing[0], foreground, tumor, cyst, tuple(unseen))
+
+
+def _in_ct(place: np.ndarray, grid: InPlaneGrid, region: Region, step: int) -> tuple[float, float, float]:
+    """A place on the network's grid (slab, h, w), in the CT's voxels; both grids begin at the region's border."""
+    voxels = np.array([step, *(grid.pixel_mm / mm for mm in grid.spacing)])
+    slice_, row, column = (place + 0.5) * voxels - 0.5 + [side.start for side in region.box]
+    return float(slice_), float(row), float(column)
 
 
 def _has_trace(foreground: Array) -> np.ndarray:
@@ -153,8 +176,12 @@ def _has_trace(foreground: Array) -> np.ndarray:
     return on_host(library(foreground).amax(foreground, (1, 2)) > TRACE_LOGIT)
 
 
-def drop_unseen(foreground: np.ndarray, around: Callable[[int], np.ndarray], *, together: bool, least: float) -> None:
+def drop_unseen(
+    foreground: np.ndarray, around: Callable[[int], np.ndarray], *, together: bool, least: float
+) -> list[tuple[int, np.ndarray]]:
     """Take bodies of ``foreground``, logits (slab, h, w), away that another look does not see, in place.
+
+    Returns how many pixels each had, and its centre (slab, h, w).
 
     around: the logits (h, w) of that look at a slab; a body is judged by its largest one
     together: whether a body goes through neighbouring slabs, or each has its own
@@ -168,12 +195,15 @@ def drop_unseen(foreground: np.ndarray, around: Callable[[int], np.ndarray], *, 
         pixels = np.count_nonzero(numbers[box] == number, axis=(1, 2))
         if pixels.max() >= least:
             largest.setdefault(box[0].start + int(pixels.argmax()), []).append((number, box))
+    dropped = []
     for slab, found in largest.items():
         seen = around(slab) > SEEN_LOGIT
         for number, box in found:
             if seen[numbers[slab] == number].mean() < SEEN:
-                body = foreground[box]
-                body[numbers[box] == number] = SEEN_LOGIT  # no kidney, and doubt enough to be looked at
+                body = numbers[box] == number
+                foreground[box][body] = SEEN_LOGIT  # no kidney, and doubt enough to be looked at
+                dropped.append((int(body.sum()), np.argwhere(body).mean(0) + [side.start for side in box]))
+    return dropped
 
 
 def mean_slabs(hu: np.ndarray, step: int) -> np.ndarray:

@@ -96,7 +96,7 @@ class Segmenter:
                 *(Caution("input", text) for text in seen),
                 *(Caution("sides", text) for text in anatomy),
                 *warnings,
-                *doubts.of_removed(cleaned.removed, volume.affine),
+                *doubts.of_removed((*maps.unseen, *cleaned.removed), volume.affine),
                 *(Caution("run", text) for text in self.runtime.warnings),
             ),
             notes=(*_told(options), *cleaned.notes),
@@ -121,7 +121,14 @@ class Segmenter:
                 region = locate.locate(volume, self.runtime, pixel_mm, monitor)
         with monitor.stage("predict"):
             maps = predict.predict(
-                volume, region, self.runtime, pixel_mm, self.weights.temperature, options.flips, monitor
+                volume,
+                region,
+                self.runtime,
+                pixel_mm,
+                self.weights.temperature,
+                options.flips,
+                monitor,
+                second_look=options.rules.unseen,
             )
         with monitor.stage("decide"):
             labels, uncertainty = predict.decide(maps, volume.hu.shape, monitor)
