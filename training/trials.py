@@ -201,7 +201,7 @@ def _change(whole: list[Figures], patients: list[Figures]) -> Figures:
 
 def _of_whole_ct(parts: list[Figures]) -> Figures:
     """Mean over some trainings of what each found in each whole CT."""
-    wanted = {"volumes": SCORES, "tumor_free": ("kidney_or_tumor_ml", "tumor_ml")}
+    wanted = {"volumes": (*SCORES, "tumor_ml"), "tumor_free": ("kidney_or_tumor_ml", "tumor_ml")}
     row: Figures = {}
     for group, keys in wanted.items():
         for ones in zip(*(part[group] for part in parts), strict=True):
@@ -225,7 +225,7 @@ def markdown(figures: Figures, config: Config) -> str:
 
 def _text(column: str, value: Any) -> str:
     if not isinstance(value, float):
-        return str(value)
+        return "" if value is None else str(value)
     return format(value, ".1f" if column.endswith("_ml") else "+.3f" if column.endswith("_change") else ".3f")
 
 

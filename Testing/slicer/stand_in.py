@@ -5,6 +5,7 @@ All but the network is the engine's own: command line, files, measurements, repo
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -78,10 +79,12 @@ class Process:
         options = Options(box=self.arguments.box, rules=CleanRules())
         here = Path.cwd()
         os.chdir(folder)
+        gc.disable()  # a thread of the engine's must not take widgets away: that waits for Qt's own thread, this one
         try:
             (job,) = plan(self.arguments).jobs
             report = job.run(Thresholds(), options, Monitor()).report.to_json_dict()
         finally:
+            gc.enable()
             os.chdir(here)
         self._events = [
             {"event": "progress", "stage": "predict", "done": 1, "total": 2, "fraction": 0.5},
