@@ -192,6 +192,8 @@ def test_a_large_body_that_the_second_look_takes_away_is_a_warning(segmenter, ab
     told = [one.text for one in without.report.warnings if one.code == "removed"]
     assert len(told) == 2  # the kidneys
     assert all("was not taken for a kidney" in text for text in told)
+    assert any("a second look" in note for note in without.report.notes)
+    assert not any("a second look" in note for note in found.report.notes)
     assert not without.labels.any()
     rules = clean.CleanRules().without(["unseen"])
     assert np.array_equal(segmenter.segment(ct, replace(QUICK, rules=rules)).labels, found.labels)

@@ -99,7 +99,7 @@ class Segmenter:
                 *doubts.of_removed((*maps.unseen, *cleaned.removed), volume.affine),
                 *(Caution("run", text) for text in self.runtime.warnings),
             ),
-            notes=(*_told(options), *cleaned.notes),
+            notes=(*_told(options), *_of_unseen(maps), *cleaned.notes),
             weights=self.weights,
             runtime=self.runtime.description,
             seconds=dict(monitor.seconds),
@@ -150,3 +150,9 @@ def _with_cuts(
 def _told(options: Options) -> tuple[str, ...]:
     """What a reader of the report must know of the options."""
     return (f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()
+
+
+def _of_unseen(maps: predict.Maps) -> tuple[str, ...]:
+    """What the second look took away, however small: a reader may know better."""
+    ml = sum(one.ml for one in maps.unseen)
+    return (f"{ml:.1f} ml that a second look, at wider pixels, did not see were left out.",) if maps.unseen else ()
