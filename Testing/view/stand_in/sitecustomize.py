@@ -29,7 +29,7 @@ if TRUTH and sys.orig_argv[1:4] == ["-m", "wpunet", "segment"]:
                     monitor.at(stage, k, 10)
                     time.sleep(STEP)
         labels, doubt = (np.load(Path(TRUTH) / f"{shape}_{what}.npy") for what in ("labels", "uncertainty"))
-        return labels, doubt, SimpleNamespace(region=locate.whole(volume))
+        return labels, doubt, SimpleNamespace(region=locate.whole(volume), unseen=())
 
     certainty.Certain = lambda maps, chance: lambda body: 0.9
     segment.Segmenter.__init__ = ready
