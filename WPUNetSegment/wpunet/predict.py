@@ -131,12 +131,15 @@ def predict(
                 cyst = np.zeros_like(foreground) if cyst is None else cyst
                 cyst[some] = on_host(cyst_logit(logits))
 
+    def hu_of(first: int, last: int) -> np.ndarray:
+        start, stop = (region.slices.start + slab * step for slab in (first, last + 1))
+        hu = contiguous(volume.hu[start : min(stop, region.slices.stop), region.rows, region.columns])
+        return mean_slabs(hu, step)
+
     def inputs(batches: list[np.ndarray], done: int) -> Iterator[Array]:
         for some in batches:
             monitor.at("predict", done, len(slabs))
-            first, last = region.slices.start + some[0] * step, region.slices.start + (some[-1] + 1) * step
-            hu = contiguous(volume.hu[first : min(last, region.slices.stop), region.rows, region.columns])
-            yield grid.to_network(mean_slabs(hu, step)[some - some[0]])
+            yield grid.to_network(hu_of(some[0], some[-1])[some - some[0]])
             done += len(some)
 
     apart = max(1, int(LOOK_MM / (step * volume.spacing[0])))
@@ -150,9 +153,7 @@ def predict(
     wide = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm * WIDER, runtime.put)
 
     def around(slab: int) -> np.ndarray:
-        start = region.slices.start + slab * step
-        hu = contiguous(volume.hu[start : min(start + step, region.slices.stop), region.rows, region.columns])
-        logits = runtime(wide.to_network(mean_slabs(hu, step))) / temperature
+        logits = runtime(wide.to_network(hu_of(slab, slab))) / temperature
         return on_host(wide.to_grid(foreground_logit(logits), grid))[0]
 
     unseen = []
