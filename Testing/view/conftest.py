@@ -315,7 +315,7 @@ def keep_truth(folder, made):
 def quick(truth):
     """A server whose engine answers at once, and truly."""
     require_parts(browser=False)
-    with serving("--upload-limit", UPLOAD_MB, "--device", "cpu", truth=truth) as server:
+    with serving("--keep", KEEP_SECONDS, "--upload-limit", UPLOAD_MB, "--device", "cpu", truth=truth) as server:
         yield server
 
 

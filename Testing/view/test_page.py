@@ -9,8 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from wpunet_view.opening import the_phantom
+from wpunet_view.server import MOST_SESSIONS
 
-from Testing.view.conftest import KEEP_SECONDS, SHOTS, UPLOAD_MB, until
+from Testing.view.conftest import KEEP_SECONDS, SHOTS, UPLOAD_MB, Visitor, require_parts, serving, until
 
 
 def dice(found, truth):
@@ -219,3 +220,19 @@ def test_files_that_cannot_be_opened_are_told_in_one_sentence(visit, small_ct, t
     visitor.sees("Several CTs in this upload")
     visitor.page.get_by_text("b.nii.gz").click()
     visitor.sees("30 × 116 × 144 voxels")
+
+
+def test_a_page_too_many_comes_by_itself_once_another_is_closed(browser):
+    require_parts()
+    with serving("--keep", 1, "--device", "cpu") as server:
+        pages = [browser.new_page() for _ in range(MOST_SESSIONS + 1)]
+        try:
+            for page in pages[:-1]:
+                Visitor(page).open(server.address)
+            pages[-1].goto(server.address)
+            pages[-1].get_by_text("4 pages are open already").wait_for()
+            pages[0].close()
+            pages[-1].get_by_text("Try it with the phantom").wait_for(timeout=60_000)
+        finally:
+            for page in pages:
+                page.close()

@@ -48,7 +48,8 @@ def refused(text: str) -> web.Response:
 
 
 def busy(text: str) -> web.Response:
-    return _page("Too many pages", f"<p>{escape(text)}</p>", 503)
+    """Asks again every other second."""
+    return _page("Too many pages", f"<p>{escape(text)}</p>", 503, '<meta http-equiv="refresh" content="2">')
 
 
 def ended() -> web.Response:
