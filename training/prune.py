@@ -144,9 +144,9 @@ def prune(
 ) -> PrunedRun:
     """Prune the averaged network of ``run`` in ``rounds``, training ``config.steps`` steps after each.
 
-    Returns the run of the last round, which lies in ``output``, at the pixels of ``config``, which may be finer than
-    before; without steps nothing but the weights changes. The same patients are held out as of ``run``; with
-    ``resplit`` those that ``config`` holds out. Raises InputError when so few weights cannot be left.
+    Returns the run of the last round, which lies in ``output``. Classes and pixels stay those of ``run``; without steps
+    nothing but the weights changes. Held out are the same patients; with ``resplit`` those that the config says.
+    Raises InputError when so few weights cannot be left.
     """
     network, facts = load_trained(run)
     total = sum(p.numel() for p in network.parameters())
@@ -154,8 +154,7 @@ def prune(
         target = round(total - (total - weights) * (1 - (1 - number / rounds) ** 3))  # much at first, little at the end
         network = thin(network, method, target)
         spec = network.spec
-        pixel_mm = config.pixel_mm if config.steps else facts["pixel_mm"]
-        recipe = replace(config, widths=spec.widths, norms=spec.norms, classes=spec.classes, pixel_mm=pixel_mm)
+        recipe = replace(config, widths=spec.widths, norms=spec.norms, classes=spec.classes, pixel_mm=facts["pixel_mm"])
         device = default_device()
         folder = output if number == rounds else output / f"round_{number}"
         fine = PrunedRun(recipe, data, folder, device, None if resplit else run / "split.json")

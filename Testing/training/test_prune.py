@@ -208,13 +208,14 @@ def test_without_steps_only_the_smallest_weights_go(trained, prepared, recipe, t
     assert facts["pixel_mm"] == 4.0
 
 
-def test_fine_tuning_may_be_at_finer_pixels(trained, prepared, recipe, tmp_path):
-    config = Config.read(recipe(pixel_mm=3.2), steps=1)
+def test_fine_tuning_keeps_the_pixels_of_the_run(trained, prepared, recipe, tmp_path):
+    before = load_trained(trained)[1]
+    config = Config.read(recipe(pixel_mm=before["pixel_mm"] / 2), steps=1)
     weights = cost(load_trained(trained)[0], (32, 32)).weights * 3 // 4
     prune.prune(trained, prepared, tmp_path, config, "global", weights, 1)
     facts = load_trained(tmp_path)[1]
-    assert (facts["pixel_mm"], facts["step"]) == (3.2, 1)
-    assert facts["steps_in_all"] == load_trained(trained)[1]["step"] + 1
+    assert (facts["pixel_mm"], facts["step"]) == (before["pixel_mm"], 1)
+    assert facts["steps_in_all"] == before["step"] + 1
 
 
 def test_pruning_goes_on_where_it_stopped(trained, prepared, fine_tuning, tmp_path, monkeypatch):

@@ -141,8 +141,8 @@ class Pages:
             return notices.refused("The token in the address is missing or wrong. Copy the whole address again.")
         if len(self._sessions) >= MOST_SESSIONS:
             return notices.busy(
-                f"{MOST_SESSIONS} pages are open already. Close one: {self._settings.keep:g} s later its place is free, "
-                "and this page comes by itself."
+                f"{MOST_SESSIONS} pages are open already. Close one: {self._settings.keep:g} s later its place is "
+                "free, and this page comes by itself."
             )
         session, self._spare = self._spare or await self._start(), None
         page = secrets.token_hex(16)  # the browser side makes addresses lower case
