@@ -168,7 +168,9 @@ class Visitor:
 
     def segment(self):
         self.button("Segment").click()
-        self.page.locator("tr.jump").first.wait_for()
+        rows, error = self.page.locator("tr.jump"), self.page.locator(".messages .v-alert")
+        rows.or_(error).first.wait_for()
+        assert rows.count(), error.inner_text()
 
     def rows(self):
         """What the results table says: {name: [volume, diameter, HU, certainty]}."""
