@@ -64,6 +64,25 @@ def test_a_rule_mends_its_fault_and_only_when_on(rule, fault):
     assert np.array_equal(bad, before)  # the input is left as it was
 
 
+@pytest.mark.parametrize(("hu", "filled"), [(-95.0, False), (-45.0, False), (10.0, True), (-900.0, True)])
+def test_fat_that_a_kidney_encloses_is_its_sinus(hu, filled):
+    labels = kidneys()
+    hole(labels)
+    ct = np.full(labels.shape, -100.0, np.float32)
+    ct[labels > 0] = 150.0
+    ct[(labels == 0) & (kidneys() > 0)] = hu
+    found = clean(labels, SPACING, replace(OFF, holes=True), ct)[0]
+    assert np.array_equal(found, kidneys() if filled else labels)
+
+
+def test_fat_that_a_tumor_encloses_is_tumor():
+    whole = put(kidneys(), 2, LEFT, (8, 8, 8))
+    labels = whole.copy()
+    hole(labels)
+    ct = np.full(labels.shape, -100.0, np.float32)
+    assert np.array_equal(clean(labels, SPACING, replace(OFF, holes=True), ct)[0], whole)
+
+
 def test_a_tumor_far_from_any_kidney_goes():
     labels = kidneys(left=False)
     orphan(labels)

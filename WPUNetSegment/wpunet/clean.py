@@ -17,13 +17,14 @@ from .labels import BACKGROUND, CYST, KIDNEY, TUMOR
 from .sides import midline
 
 BLUR_MM = 2.5
+FAT_HU = (-200.0, -30.0)  # that of a sinus, with what the edge of a small hole adds; less is gas
 
 
 @dataclass(frozen=True)
 class CleanRules:
     """The rules; False switches one off.
 
-    holes:   a hole inside a kidney or tumor is filled: neither has air or nothing inside
+    holes:   a hole inside a kidney or tumor in a slice is filled, but one of fat in a kidney, which is its sinus
     islands: a body of less than ``min_body_ml`` or shorter than ``min_body_mm`` from head to feet is no kidney (the
              smallest adult kidneys have some 40 ml and 60 mm); a body cut by the edge of the scan may be smaller
     pair:    people have two kidneys, one on each side: kidneys.py tells which bodies they are; these stay, and what
@@ -99,7 +100,7 @@ def clean(
     scene = _Scene(labels[box], spacing, (box[0].start == 0, box[0].stop == len(labels)), rules)
     doubt = None if uncertainty is None else uncertainty[box]
     if rules.holes:
-        scene.fill_holes()
+        scene.fill_holes(None if hu is None else hu[box])
     scene.keep_kidneys(doubt, middle - box[2].start)
     if rules.orphans:
         scene.drop_orphans()
@@ -129,15 +130,19 @@ class _Scene:
         self.notes: list[str] = []
         self.removed: list[Removed] = []
 
-    def fill_holes(self) -> None:
-        """Holes that a slice encloses; those inside a tumor become tumor, others kidney."""
-        for one in self.labels:
+    def fill_holes(self, hu: np.ndarray | None) -> None:
+        """Holes that a slice encloses; those inside a tumor become tumor, others kidney unless they are fat."""
+        for k, one in enumerate(self.labels):
             if not one.any():
                 continue
             tumor = one == TUMOR
             if tumor.any():
-                one[_holes(tumor) & (one == BACKGROUND)] = TUMOR
-            one[_holes(one > 0)] = KIDNEY
+                one[(_holes(tumor) > 0) & (one == BACKGROUND)] = TUMOR
+            holes = _holes(one > 0)
+            if hu is not None and holes.any():
+                mean = ndimage.mean(hu[k], holes, np.arange(1, holes.max() + 1))
+                holes[np.isin(holes, 1 + np.flatnonzero((mean > FAT_HU[0]) & (mean < FAT_HU[1])))] = 0
+            one[holes > 0] = KIDNEY
 
     def keep_kidneys(self, doubt: np.ndarray | None, middle: float) -> None:
         """Islands go, and of the bodies that are left the kidneys stay with what lies close to them.
@@ -242,9 +247,6 @@ class _Scene:
 
 
 def _holes(mask: np.ndarray) -> np.ndarray:
-    """What a mask (row, column) encloses; some times as fast as SciPy's binary_fill_holes."""
-    outside = np.pad(~mask, 1, constant_values=True)
-    numbers, count = ndimage.label(outside)
-    if count == 1:
-        return np.zeros(mask.shape, bool)
-    return ((numbers > 0) & (numbers != numbers[0, 0]))[1:-1, 1:-1]
+    """What a mask (row, column) encloses, numbered from 1; some times as fast as SciPy's binary_fill_holes."""
+    numbers, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))
+    return (numbers - 1).clip(0)[1:-1, 1:-1]  # the outside is met first
