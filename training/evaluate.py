@@ -133,6 +133,7 @@ def evaluate_volume(folder: Path, segmenter: Segmenter, options: Options = Optio
         **metrics.kits_dice(labels, truth),
         "kidneys_missed": metrics.kidneys_missed(labels > 0, truth > 0, result.volume.voxel_ml),
         **surfaces,
+        **metrics.surplus(labels > 0, truth > 0, result.volume.voxel_ml),
         "lesions": metrics.lesions(labels == TUMOR, truth == TUMOR, result.volume.voxel_ml),
         **_volumes(result),
         "true_tumor_ml": round(float((truth == TUMOR).sum() * result.volume.voxel_ml), 1),
@@ -209,6 +210,8 @@ _OF_VOLUMES = (
     "kidney_surface_dice",
     "kidney_hd95_mm",
     "kidneys_missed",
+    "surplus_ml",
+    "surplus_in_hollow_ml",
     "tumor_ml",
     "true_tumor_ml",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from wpunet.bodies import bodies, bounding_box, grown
+from wpunet.contour import hulls
 from wpunet.labels import TUMOR
 
 SURFACE_MM = 2.0  # a contour within 2 mm counts as right
@@ -78,6 +79,22 @@ def kidneys_missed(found: np.ndarray, truth: np.ndarray, voxel_ml: float) -> int
         if mask.sum() * voxel_ml >= KIDNEY_ML:
             missed += int((found[box] & mask).sum() < 0.5 * mask.sum())
     return missed
+
+
+def surplus(found: np.ndarray, truth: np.ndarray, voxel_ml: float) -> dict[str, float]:
+    """How much was found that is not true, and how much of it lies in the hollow of a true body: the renal sinus.
+
+    found, truth: boolean volumes (slice, row, column). The hollow is what a slice's convex hull of the body adds to it.
+    """
+    too_much = found & ~truth
+    true, hollow = bodies(truth), np.zeros(truth.shape, bool)
+    for number, box in enumerate(true.boxes, 1):
+        if true.voxels[number - 1] * voxel_ml >= KIDNEY_ML:
+            hollow[box] |= hulls(true.numbers[box] == number)
+    ml = (np.count_nonzero(one) * voxel_ml for one in (too_much, too_much & hollow))
+    return {
+        name: round(float(value), 1) for name, value in zip(("surplus_ml", "surplus_in_hollow_ml"), ml, strict=True)
+    }
 
 
 def calibration(certainty: np.ndarray, right: np.ndarray, bins: int = 10) -> dict[str, list[float] | float]:

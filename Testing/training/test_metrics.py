@@ -82,6 +82,20 @@ def test_the_temperature_that_makes_logits_honest(factor):
     assert metrics.temperature(np.empty(0), np.empty(0, bool)) == 1
 
 
+def test_what_is_too_much_lies_in_the_hollow_or_outside():
+    truth = np.zeros((20, 40, 40), bool)
+    truth[2:18, 5:30, 5:30] = True
+    truth[2:18, 12:22, 18:30] = False  # open to one side, as a sinus is
+    found = truth.copy()
+    found[2:18, 12:22, 18:25] = True  # in the hollow
+    found[2:18, 5:30, 30:33] = True  # beside the body
+    found[2:18, 5:8, 5:8] = False
+    told = metrics.surplus(found, truth, 0.01)
+    assert told["surplus_in_hollow_ml"] == pytest.approx(16 * 10 * 7 * 0.01, abs=0.06)
+    assert told["surplus_ml"] == pytest.approx(16 * (10 * 7 + 25 * 3) * 0.01, abs=0.06)
+    assert metrics.surplus(truth, truth, 0.01) == {"surplus_ml": 0.0, "surplus_in_hollow_ml": 0.0}
+
+
 def test_calibration_of_the_honest_and_of_the_boastful():
     g = np.random.default_rng(0)
     certainty = g.uniform(0.5, 1, 200_000)
