@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,56 +21,15 @@ from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import GROUPS, HU_A_GREY, LOWEST_HU, Case
 from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, seats
-from training.losses import CYST_CLASS, EITHER
+from training.losses import ANY, AROUND, CYST_CLASS, EITHER, SINUS_CLASS, WITH_SINUS
+from training.mixture import Mixture
 from training.shelf import Shelf, weight
+from training.vary import bent, curved, draw_bend, draw_curve
 
 SOFT_TISSUE_HU = 45.0
+SINUS_MM = 16.0  # how far from its kidney's tissue a sinus can reach; a hollow of twice that width can hold one
+SINUS_FAT_HU = -80.0  # less in a sinus is no kidney to KiTS19's readers either
 VISIBLE_MM = 40.0  # a tumor of this diameter bulges so much that it shows without contrast
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """What is drawn and how far it is varied. Shares are probabilities.
-
-    kidney_free, generated, tumor_free: of samples from levels without kidney, from phantoms, from CT without tumor
-    healthy:     the half with the tumor replaced by the mirrored other one, where that one has a healthy kidney
-    no_contrast: the contrast agent taken away; not from samples with a small tumor, which could not be seen any more
-    composite:   the frame around a crop filled from a kidney-free level
-    window:      shown in a narrower window, as published pictures are: darker and brighter values are cut off
-    zoom, turn_degrees, shift_mm, noise_hu: how far at most
-    small_tumors: how much more often patients with tumors under 25 mm are drawn (those under 40 mm: half of that)
-    cysts: of the samples of a case with cysts those at a level with one; such cases are drawn twice as often
-    lesions: of labelled samples that get a synthetic tumor or cyst
-    grafts: of labelled samples that get another patient's tumor
-    foreign: of real samples that get a patient's tumor in soft tissue that is no kidney, as a decoy
-    decoys: of real samples that get a lesion in soft tissue that is no kidney
-    focus: of labelled and generated samples centred near a kidney or tumor instead of near the slice's centre: a
-        sample smaller than a slice then costs less and shows as much
-    """
-
-    kidney_free: float = 0.16
-    generated: float = 0.05
-    tumor_free: float = 0.12
-    healthy: float = 0.2
-    no_contrast: float = 0.22
-    composite: float = 0.4
-    window: float = 0.0
-    zoom: float = 1.4
-    turn_degrees: float = 25.0
-    shift_mm: float = 40.0
-    noise_hu: float = 25.0
-    contrast_hu: float = 80.0
-    small_tumors: float = 2.5
-    focus: float = 0.5
-    cysts: float = 0.0
-    lesions: float = 0.2
-    grafts: float = 0.5
-    foreign: float = 0.3
-    decoys: float = 0.25
-
-
-# Slices as they are
-PLAIN = Mixture(**{one.name: 0.0 for one in fields(Mixture)} | {"zoom": 1.0, "small_tumors": 1.0})
 
 
 @dataclass
@@ -95,6 +54,8 @@ class Plan:
     window: tuple[float, float] | None
     blur: float
     noise_seed: int
+    bend: np.ndarray | None
+    curve: np.ndarray | None
     lesion: Lesion | None
     decoy: Lesion | None
     graft: Graft | None
@@ -105,6 +66,7 @@ class Sampler:
     """Batches for the network: normalised slices (n, 1, size, size) float32 and labels (n, size, size) int64.
 
     Labels are classes: 0, 1 kidney, 2 tumor and with ``cysts`` 3 cyst and losses.EITHER; without them cysts are kidney.
+    no_sinus: sources whose readers left the sinus out of the kidney; None: the sinus is no class
     """
 
     def __init__(
@@ -118,9 +80,10 @@ class Sampler:
         *,
         cysts: bool = False,
         sources: dict[str, float] | None = None,
+        no_sinus: Collection[str] | None = None,
     ) -> None:
         self.mixture, self.pixel_mm, self.size, self.seed = mixture, pixel_mm, size, seed
-        self.device, self.cysts = torch.device(device), cysts
+        self.device, self.cysts, self.no_sinus = torch.device(device), cysts, no_sinus
         self.shelves = {}
         for group in GROUPS:
             there = cases.get(group, [])
@@ -133,20 +96,31 @@ class Sampler:
     def batch(self, step: int, first: int, last: int) -> tuple[Tensor, Tensor]:
         """Samples ``first`` to ``last`` (not included) of a step."""
         plans = [self._plan(np.random.default_rng([self.seed, step, index])) for index in range(first, last)]
-        self.drawn.update((plan.shelf, self.shelves[plan.shelf].cases[plan.case].source) for plan in plans)
+        self.drawn.update((plan.shelf, self._case(plan).source) for plan in plans)
         placed = [self._place(plan) for plan in plans]
         hu, labels = torch.stack([x for x, _ in placed]), torch.stack([y for _, y in placed])
+        fat = hu < SINUS_FAT_HU
         hu = self._tissue(hu, labels, plans)
         hu = self._windowed(self._scanner(hu, plans), plans)
-        told = torch.tensor([self.shelves[plan.shelf].cases[plan.case].cysts for plan in plans], device=self.device)
-        return normalise(hu)[:, None], self._classes(labels, told)
+        return normalise(hu)[:, None], self._classes(labels, fat, [self._case(plan) for plan in plans])
 
-    def _classes(self, labels: Tensor, told: Tensor) -> Tensor:
-        """Labels (n, h, w) -> classes; ``told`` (n,): whether what is marked as kidney cannot be a cyst."""
+    def _case(self, plan: Plan) -> Case:
+        return self.shelves[plan.shelf].cases[plan.case]
+
+    def _classes(self, labels: Tensor, fat: Tensor, cases: Sequence[Case]) -> Tensor:
+        """Labels (n, h, w) of so many cases -> classes, and labels of what may be one of several. fat: where it is."""
         if not self.cysts:
             return labels.masked_fill(labels == CYST, KIDNEY).long()
-        either = (labels == KIDNEY) & ~told[:, None, None]
-        return labels.masked_fill(labels == CYST, CYST_CLASS).masked_fill(either, EITHER).long()
+        classes = labels.masked_fill(labels == CYST, CYST_CLASS).long()
+        for k, case in enumerate(cases):
+            left_out = self.no_sinus is None or case.source in self.no_sinus
+            told, untold = (KIDNEY, EITHER) if left_out else (WITH_SINUS, ANY)
+            classes[k][labels[k] == KIDNEY] = told if case.cysts else untold
+            if self.no_sinus is not None and left_out:
+                free, hollow = labels[k] == 0, _closed(labels[k] > 0, round(SINUS_MM / self.pixel_mm))
+                classes[k][(hollow | _grown(~free, 1)) & free] = AROUND
+                classes[k][hollow & free & ~fat[k]] = SINUS_CLASS
+        return classes
 
     def _plan(self, g: np.random.Generator) -> Plan:
         """Draw a sample; every number is drawn whether it is used or not, so that one choice does not move others."""
@@ -184,6 +158,8 @@ class Sampler:
             decoy=Lesion.draw(g) if shelf != "generated" and g.random() < m.decoys else None,
             graft=Graft.draw(g, donors) if labelled and g.random() < m.grafts else None,
             foreign=Graft.draw(g, donors) if shelf != "generated" and g.random() < m.foreign else None,
+            bend=draw_bend(g, m.bend_mm),
+            curve=draw_curve(g, m.curve),
         )
 
     def _shelf(self, draw: float) -> str:
@@ -231,15 +207,15 @@ class Sampler:
         if plan.healthy:
             grey, labels = mirror_healthy_half(grey, labels)
         pixel_mm = shelf.cases[plan.case].pixel_mm
-        hu = self._sample(_to_hu(grey), plan.matrix, pixel_mm, plan.outside)
-        placed = self._sample(labels.float(), plan.matrix, pixel_mm, 0.0, nearest=True).to(torch.uint8)
+        hu = self._sample(_to_hu(grey), plan.matrix, pixel_mm, plan.outside, bend=plan.bend)
+        placed = self._sample(labels.float(), plan.matrix, pixel_mm, 0.0, nearest=True, bend=plan.bend).to(torch.uint8)
         if plan.frame is not None:
             kidney_free = self.shelves["kidney_free"]
             case, level = plan.frame
             around = _to_hu(kidney_free.grey[case][level])
             around = self._sample(around, plan.matrix, kidney_free.cases[case].pixel_mm, AIR_HU)
             inside = F.pad(torch.ones(grey.shape[0] - 12, grey.shape[1] - 12, device=self.device), (6, 6, 6, 6))
-            weight = self._sample(inside, plan.matrix, pixel_mm, 0.0)
+            weight = self._sample(inside, plan.matrix, pixel_mm, 0.0, bend=plan.bend)
             weight = blur(weight[None], [2.0])[0]
             hu = hu * weight + around * (1 - weight)
         if plan.graft is not None:
@@ -268,7 +244,14 @@ class Sampler:
         return add_graft(hu, labels, donor_hu, marks.to(torch.uint8), graft.follow, decoy=decoy)
 
     def _sample(
-        self, picture: Tensor, matrix: np.ndarray, pixel_mm: float, outside: float, *, nearest: bool = False
+        self,
+        picture: Tensor,
+        matrix: np.ndarray,
+        pixel_mm: float,
+        outside: float,
+        *,
+        nearest: bool = False,
+        bend: np.ndarray | None = None,
     ) -> Tensor:
         """``picture`` (h, w) at the output's pixels; each the mean of 2x2 points against aliasing."""
         fine = 1 if nearest else 2
@@ -279,9 +262,10 @@ class Sampler:
         theta = matrix * scale
         theta[:, :2] *= half
         mode = "nearest" if nearest else "bilinear"
+        grid = _grid(theta, self.size * fine, self.device)
         moved = F.grid_sample(
             (picture - outside)[None, None],
-            _grid(theta, self.size * fine, self.device)[None],
+            (grid if bend is None else bent(grid, bend, theta, half))[None],
             mode=mode,
             padding_mode="zeros",
             align_corners=False,
@@ -293,6 +277,8 @@ class Sampler:
         kidney, tumor = (blur((labels == one).float(), [1.0] * len(plans)) for one in (KIDNEY, TUMOR))
         hu = hu + kidney * self._column(plans, "kidney_hu") + tumor * self._column(plans, "tumor_hu")
         for k, plan in enumerate(plans):
+            if plan.curve is not None:
+                hu[k] = curved(hu[k], plan.curve)
             if plan.squeeze < 1 and not self._hidden(labels[k]):
                 hu[k] = take_contrast_away(hu[k], labels[k], plan.squeeze, plan.plain_hu)
         return hu
@@ -340,7 +326,10 @@ def _matrix(g: np.random.Generator, m: Mixture, centre: np.ndarray, reach_mm: fl
     mirror = -1.0 if g.random() < 0.5 and m.shift_mm else 1.0
     shift = g.uniform(-reach_mm, reach_mm, 2) if reach_mm else np.zeros(2)
     turn = np.array([[math.cos(angle) * mirror, -math.sin(angle)], [math.sin(angle) * mirror, math.cos(angle)]])
-    return np.column_stack([turn * scale, centre + shift])
+    longer, line = (math.exp(g.uniform(0, m.stretch)), g.uniform(0, math.pi)) if m.stretch else (1.0, 0.0)
+    along = np.array([math.cos(line), math.sin(line)])
+    stretch = np.eye(2) / math.sqrt(longer) + np.outer(along, along) * (math.sqrt(longer) - 1 / math.sqrt(longer))
+    return np.column_stack([stretch @ turn * scale, centre + shift])
 
 
 def _grid(theta: np.ndarray, size: int, device: torch.device) -> Tensor:
@@ -365,6 +354,17 @@ def blur(pictures: Tensor, sigmas: Sequence[float]) -> Tensor:
     x = F.pad(pictures[None], (reach, reach, reach, reach), mode="replicate")
     x = F.conv2d(x, kernel[:, None, None, :], groups=n)
     return F.conv2d(x, kernel[:, None, :, None], groups=n)[0]
+
+
+def _grown(mask: Tensor, pixels: int) -> Tensor:
+    """A mask (h, w) grown by so many pixels to each side, also across."""
+    return F.max_pool2d(mask.float()[None, None], 2 * pixels + 1, 1, pixels)[0, 0] > 0
+
+
+def _closed(mask: Tensor, pixels: int) -> Tensor:
+    """A mask (h, w) grown and shrunk again: its hollows, up to twice so many pixels wide, belong to it."""
+    free = F.pad(~_grown(mask, pixels), [pixels] * 4, value=True)
+    return ~_grown(free, pixels)[pixels:-pixels, pixels:-pixels]
 
 
 def mirror_healthy_half(grey: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,9 +22,10 @@ from wpunet.errors import WpunetError
 from wpunet.network import WPUNet, cost
 
 from training import metrics
-from training.augment import PLAIN, Sampler
+from training.augment import Sampler
 from training.config import Config
 from training.data import Case, read_prepared, read_split
+from training.mixture import PLAIN
 from training.networks import channels_last, default_device
 from training.peers import PEER_SIZE, measure_peers
 from training.pictures import plot_runs

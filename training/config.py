@@ -11,8 +11,8 @@ from typing import Any
 from wpunet.bundle import NetworkSpec
 from wpunet.errors import InputError
 
-from training.augment import PLAIN, Mixture
 from training.losses import LOSSES
+from training.mixture import PLAIN, Mixture
 from training.networks import ARCHITECTURES
 
 if sys.version_info >= (3, 11):
@@ -26,7 +26,7 @@ class Config:
     """A recipe.
 
     architecture:  "wpunet", or "unet", "basic_unet", "nnunet_2d" to compare with
-    widths, norms, classes: of the network (see NetworkSpec); the fourth class is the cyst
+    widths, norms, classes: of the network (see NetworkSpec); the fourth class is the cyst, the fifth the sinus
     pixel_mm, size: of the network's input; 1.6 and 256 are a whole slice at the paper's 256x256
     loss:          "paper" or "dice_ce"
     optimizer:     "adam" or "adamw"; schedule: "constant" or "cosine"
@@ -39,6 +39,7 @@ class Config:
     held_out, fold, sealed: who is not trained on; held_out 0: nobody but the sealed
     look_every:    steps between looks at the held-out slices
     augment:       True: ``mixture``; False: slices as they are
+    without_sinus: sources whose readers left the renal sinus out of the kidney
     sources:       how often each source is drawn within its group, in shares (0: left out); {}: as it has cases
     """
 
@@ -69,6 +70,7 @@ class Config:
     augment: bool = True
     mixture: Mixture = field(default_factory=Mixture)
     sources: dict[str, float] = field(default_factory=dict)
+    without_sinus: tuple[str, ...] = ()
 
     @property
     def spec(self) -> NetworkSpec:
@@ -115,7 +117,9 @@ class Config:
         for key, allowed in choices.items():
             if values.get(key, next(iter(allowed))) not in allowed:
                 raise InputError(f"{path}: {key} is '{values[key]}'; it can be {', '.join(allowed)}.")
-        tuples: dict[str, Any] = {key: tuple(values[key]) for key in ("widths", "sealed") if key in values}
+        tuples: dict[str, Any] = {
+            key: tuple(values[key]) for key in ("widths", "sealed", "without_sinus") if key in values
+        }
         config = cls(**(values | tuples | {"mixture": Mixture(**mixture)}))
         if config.size % 16:
             raise InputError(f"{path}: size is {config.size}; it must be a multiple of 16.")

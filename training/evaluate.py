@@ -309,11 +309,14 @@ def arguments_of(description: str | None) -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    given = arguments_of(__doc__).parse_args()
+    arguments = arguments_of(__doc__)
+    arguments.add_argument("--without-sinus", action="store_true", help="leave the renal sinus out in whole CT")
+    given = arguments.parse_args()
+    options = Options(sinus=not given.without_sinus)
     try:
         segmenter = Segmenter(given.weights)
         cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []
-        figures = evaluate(segmenter, cases, given.volumes, given.tumor_free)
+        figures = evaluate(segmenter, cases, given.volumes, given.tumor_free, options)
         write(figures, given.output)
     except WpunetError as error:
         print(f"evaluate: {error}", file=sys.stderr)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,7 +14,16 @@ from training.distributed import summed
 STABLE = 50.0  # pixels; keeps the Dice of an empty batch from jumping
 CYST_CLASS = 3
 CYST_WEIGHT = 12.0  # of a cyst's pixels in the cross-entropy: without it so rare a class is never learned
-EITHER = 4  # the label of what is kidney or cyst, where nobody marked cysts as such
+SINUS_CLASS = 4  # of the kidney, which some readers count as kidney and others do not
+# Labels of what may be one of several classes, since its readers did not tell them apart
+EITHER, AROUND, WITH_SINUS, ANY = 5, 6, 7, 8
+PERMITTED = {
+    EITHER: (1, CYST_CLASS),
+    AROUND: (0, SINUS_CLASS),  # fat in the hollow of a kidney whose sinus was left out, and its rim
+    WITH_SINUS: (1, SINUS_CLASS),
+    ANY: (1, CYST_CLASS, SINUS_CLASS),
+}
+LEFT_OUT = (1, SINUS_CLASS, EITHER, AROUND)  # labels where the sinus is no kidney
 
 
 def dice_loss(probabilities: Tensor, truth: Tensor) -> Tensor:
@@ -31,23 +43,54 @@ def paper_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def dice_ce_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Ours: cross-entropy of the classes plus half the Dice losses of kidney-or-tumor, tumor and (if told) cyst.
+    """Ours: cross-entropy of the classes plus half the Dice losses of kidney-or-tumor, tumor, cyst and sinus.
 
-    logits (n, 3 or 4, h, w), labels (n, h, w): 0, 1 kidney, 2 tumor, 3 cyst, ``EITHER``. The last is the marginal loss
-    over partial labels (Shi et al., Med Image Anal 2021;70:101979): the two classes are one where they are not told.
+    logits (n, 3 to 5, h, w), labels (n, h, w): 0, 1 kidney, 2 tumor, 3 cyst, 4 sinus, and those of ``PERMITTED``. These
+    make it the marginal loss over partial labels (Shi et al., Med Image Anal 2021;70:101979): where classes are not
+    told apart, they are one. The sinus counts as kidney or as background, as the label's readers had it.
     """
+    classes = logits.shape[1]
     log = logits.log_softmax(1)
     probabilities = log.exp()
-    either = labels == EITHER
-    loss = -log.gather(1, labels.masked_fill(either, 1)[:, None])[:, 0]
-    if logits.shape[1] > CYST_CLASS:
-        loss = torch.where(either, -torch.logaddexp(log[:, 1], log[:, CYST_CLASS]), loss)
+    others = ~_permitted(classes, labels.device)[labels].movedim(-1, 1)
+    loss = -log.masked_fill(others, -math.inf).logsumexp(1)
+    if classes > CYST_CLASS:
         loss = torch.where(labels == CYST_CLASS, CYST_WEIGHT * loss, loss)
-    total = loss.mean() + 0.5 * dice_loss(1 - probabilities[:, 0], labels > 0)
+    nothing, marked = probabilities[:, 0], ~_among(labels, (0, SINUS_CLASS, AROUND))
+    if classes > SINUS_CLASS:
+        nothing = nothing + probabilities[:, SINUS_CLASS] * _among(labels, LEFT_OUT)
+    total = loss.mean() + 0.5 * dice_loss(1 - nothing, marked)
     total = total + 0.5 * dice_loss(probabilities[:, 2], labels == 2)
-    if logits.shape[1] > CYST_CLASS:
-        total = total + 0.5 * dice_loss(probabilities[:, CYST_CLASS] * ~either, labels == CYST_CLASS)
+    if classes > CYST_CLASS:
+        told = ~_among(labels, (EITHER, ANY))
+        total = total + 0.5 * dice_loss(probabilities[:, CYST_CLASS] * told, labels == CYST_CLASS)
+    if classes > SINUS_CLASS:
+        total = total + 0.5 * _sinus_loss(logits, labels)
     return total
+
+
+def _sinus_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of sinus against kidney where they are told apart, either counted as much as the other.
+
+    Few samples tell of the sinus, and it is small there: in the mean over all pixels it would never be learned.
+    """
+    sinus, kidney = labels == SINUS_CLASS, _among(labels, (1, EITHER))
+    logit = logits[:, SINUS_CLASS] - logits[:, 1]
+    of_both = ((sinus, F.softplus(-logit)), (kidney, F.softplus(logit)))
+    return sum((loss * told).sum() / told.sum().clamp_min(1) for told, loss in of_both) / 2
+
+
+def _permitted(classes: int, device: torch.device) -> Tensor:
+    """(labels, classes) bool: which classes a label may be."""
+    table = torch.eye(ANY + 1, classes, dtype=torch.bool)
+    for label, several in PERMITTED.items():
+        table[label] = False
+        table[label, [one for one in several if one < classes]] = True
+    return table.to(device)
+
+
+def _among(labels: Tensor, some: Sequence[int]) -> Tensor:
+    return torch.isin(labels, torch.tensor(some, dtype=labels.dtype, device=labels.device))
 
 
 LOSSES = {"paper": paper_loss, "dice_ce": dice_ce_loss}

@@ -26,7 +26,7 @@ from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 
 from training import checkpoint, distributed, fused
-from training.augment import PLAIN, Mixture, Sampler
+from training.augment import Sampler
 from training.config import Config
 from training.data import (
     GROUPS,
@@ -40,11 +40,12 @@ from training.data import (
 )
 from training.feed import Feed
 from training.log import Log
-from training.losses import CYST_CLASS, LOSSES
+from training.losses import CYST_CLASS, LOSSES, SINUS_CLASS
 from training.metrics import dice
+from training.mixture import PLAIN, Mixture
 from training.networks import ARCHITECTURES, channels_last, default_device, steps_in_all
 from training.tables import write_json
-from training.widen import widen, with_cyst
+from training.widen import widen, with_class
 
 FIXED = ("architecture", "widths", "norms", "classes", "pixel_mm", "seed", "held_out", "fold", "sealed")  # for life
 MOST_THREADS = 2  # with which PyTorch is slower than the fused kernels are with one: these are 2.4 times as fast
@@ -102,7 +103,8 @@ class Run:
         c = self.config
         cysts, shares = c.classes > CYST_CLASS, c.sources if c.augment and mixture is not PLAIN else {}
         device = "cpu" if c.workers else self.device  # workers draw on the processor
-        return Sampler(cases, mixture, c.pixel_mm, c.size, seed, device, cysts=cysts, sources=shares)
+        no_sinus = c.without_sinus if c.classes > SINUS_CLASS else None
+        return Sampler(cases, mixture, c.pixel_mm, c.size, seed, device, cysts=cysts, sources=shares, no_sinus=no_sinus)
 
     def _split(self, data: Path, given: Path | None) -> tuple[list[str], list[str]]:
         """The split of the run's folder, of a file, or drawn; kept in the folder."""
@@ -353,8 +355,8 @@ def start_from(run: Run, weights: Path) -> None:
                 raise ValueError("they are of another network")
             network = WPUNet(spec)
             _fill(network, tensors)
-            if spec.classes < run.config.classes:
-                network = with_cyst(network)
+            while network.spec.classes < run.config.classes:
+                network = with_class(network)
             tensors = widen(network, run.config.widths).state_dict()
         for own in (run.network, run.average):
             _fill(own, tensors)

@@ -23,11 +23,11 @@ from wpunet.network import WPUNet
 from wpunet.segment import Options, Segmenter
 
 from training import metrics
-from training.augment import Mixture
 from training.config import Config
 from training.data import folds, patient_names
 from training.evaluate import Figures, by_size, dice_table, evaluate, held_out_cases
 from training.export import as_bundle
+from training.mixture import Mixture
 from training.networks import default_device
 from training.tables import markdown_table, write_csv, write_json, write_text
 from training.train import Run, start_from, train

@@ -5,14 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from wpunet.errors import InputError
 from wpunet.labels import CYST, TUMOR
 from wpunet.preprocess import InPlaneGrid, normalise
 
-from training.augment import PLAIN, Mixture, Sampler, blur, mirror_healthy_half, take_contrast_away
+from training.augment import Sampler, blur, mirror_healthy_half, take_contrast_away
 from training.data import Case, read_prepared, to_grey
 from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion
-from training.losses import CYST_CLASS, EITHER
+from training.losses import ANY, AROUND, CYST_CLASS, EITHER, SINUS_CLASS, WITH_SINUS
+from training.mixture import PLAIN, Mixture
+from training.vary import curved, draw_curve
 
 MOVED = replace(PLAIN, zoom=1.25, turn_degrees=15.0, shift_mm=40.0)  # geometry alone, and no frame
 
@@ -37,8 +40,9 @@ def shelves(prepared):
     return groups | {"generated": [replace(groups["labelled"][0], group="generated")]}
 
 
-def test_labels_move_with_the_picture(drawn):
-    sampler = Sampler({"labelled": [drawn]}, MOVED, 2.0, 128, seed=3)
+@pytest.mark.parametrize("more", [{}, {"stretch": 0.3}, {"bend_mm": 4.0}])
+def test_labels_move_with_the_picture(drawn, more):
+    sampler = Sampler({"labelled": [drawn]}, replace(MOVED, **more), 2.0, 128, seed=3)
     x, labels = sampler.batch(0, 0, 24)
     hu = x[:, 0] * 250 + 90
     seen = (hu > 50).long() + (hu > 150).long()
@@ -46,6 +50,36 @@ def test_labels_move_with_the_picture(drawn):
         overlap = 2 * ((seen[k] == labels[k]) & (labels[k] > 0)).sum() / ((seen[k] > 0).sum() + (labels[k] > 0).sum())
         assert overlap > 0.97, k
     assert len({int(one.sum()) for one in labels}) > 12  # and they do move
+
+
+def test_bodies_are_stretched_and_bent():
+    y, x = np.mgrid[:128, :128]
+    disc = case_of((np.hypot(x - 63.5, y - 63.5) < 30)[None], np.zeros((1, 128, 128)))
+
+    def shapes(**more):
+        labels = Sampler({"labelled": [disc]}, replace(PLAIN, **more), 2.0, 128, seed=1).batch(0, 0, 20)[1].numpy()
+        for one in labels:
+            values = np.linalg.eigvalsh(np.cov(np.argwhere(one).T))
+            yield np.sqrt(values[1] / values[0]), one.sum()
+
+    round_, stretched = list(shapes()), list(shapes(stretch=0.4))
+    assert max(ratio for ratio, _ in round_) < 1.01
+    assert 1.2 < max(ratio for ratio, _ in stretched) < np.exp(0.4) + 0.02
+    assert all(area == pytest.approx(round_[0][1], rel=0.02) for _, area in stretched)  # sizes are the zoom's
+    assert len({area for _, area in shapes(bend_mm=4.0)}) > 10
+
+
+def test_contrast_follows_a_curve_and_what_has_none_stays():
+    g, hu = np.random.default_rng(0), torch.linspace(-200, 400, 601)
+    moved = [curved(hu, draw_curve(g, 0.5)) for _ in range(50)]
+    for one in moved:
+        assert torch.equal(one[hu <= 40], hu[hu <= 40])
+        assert (one.diff() > 0).all()  # brighter stays brighter
+        assert torch.allclose(one[hu >= 300].diff(), torch.ones(100), atol=1e-3)
+    at_200 = [float(one[400]) for one in moved]
+    assert min(at_200) < 150
+    assert max(at_200) > 260
+    assert draw_curve(g, 0.0) is None
 
 
 def test_plain_samples_are_what_the_engine_shows_the_network(drawn):
@@ -318,6 +352,36 @@ def test_kidney_means_kidney_or_cyst_where_nobody_marked_cysts(drawn):
     _, three = Sampler({"labelled": [told]}, PLAIN, 2.0, 128, seed=0).batch(0, 0, 1)
     assert three.unique().tolist() == [0, 1, 2]
     assert torch.equal(three == 1, (sure == 1) | (sure == CYST_CLASS))
+
+
+def test_the_sinus_is_kidney_or_background_as_its_readers_had_it(drawn):
+    ours, theirs = (replace(drawn, source=name, cysts=True) for name in ("kits", "btcv"))
+
+    def labels(case):
+        return Sampler({"labelled": [case]}, PLAIN, 2.0, 128, seed=0, cysts=True, no_sinus=("btcv",)).batch(0, 0, 1)[1]
+
+    within, without = labels(ours), labels(theirs)
+    assert within.unique().tolist() == [0, 2, WITH_SINUS]
+    assert labels(replace(ours, cysts=False)).unique().tolist() == [0, 2, ANY]
+    assert without.unique().tolist() == [0, 1, 2, AROUND]
+    assert torch.equal(within == WITH_SINUS, without == 1)
+    assert labels(replace(theirs, labels=np.zeros_like(drawn.labels))).unique().tolist() == [0]
+    rim = ndimage.binary_dilation((within > 0).numpy()[0], np.ones((3, 3)))
+    assert not (without == AROUND).numpy()[0][~rim].any()
+
+
+def test_the_hollow_of_a_kidney_is_its_sinus_but_fat_may_be_background():
+    labels = np.zeros((1, 128, 128))
+    labels[0, 40:80, 40:70], labels[0, 52:68, 54:70] = 1, 0  # open to one side
+    hu = np.where(labels == 1, 150.0, 30.0)
+    hu[0, 52:60, 54:70] = -110.0
+    case = replace(case_of(labels, hu), source="btcv", cysts=True)
+    told = Sampler({"labelled": [case]}, PLAIN, 2.0, 128, seed=0, cysts=True, no_sinus=("btcv",)).batch(0, 0, 1)[1][0]
+    assert (told[61:67, 56:68] == SINUS_CLASS).all()
+    assert (told[53:59, 56:68] == AROUND).all()
+    assert (told[40:52, 70] == AROUND).all()  # the rim: readers differ there, too
+    assert (told[40:52, 71:] == 0).all()
+    assert (told == SINUS_CLASS).sum() <= 10 * 16  # no more than the hollow without its fat
 
 
 def test_a_narrower_window_cuts_off_both_ends(drawn):

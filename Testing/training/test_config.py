@@ -6,8 +6,8 @@ import pytest
 from wpunet.errors import InputError
 from wpunet.network import WPUNet, cost
 
-from training.augment import PLAIN
 from training.config import Config
+from training.mixture import PLAIN
 
 CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.toml"))
 

@@ -10,7 +10,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="worker processe
 SETTING = """
 import sys, torch
 from pathlib import Path
-from training.augment import Mixture, Sampler
+from training.augment import Sampler
+from training.mixture import Mixture
 from training.data import read_prepared
 from training.feed import Feed
 

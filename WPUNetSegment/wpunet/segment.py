@@ -11,6 +11,7 @@ import numpy as np
 
 from . import bundle, certainty, check, clean, doubts, edges, files, locate, measure, predict, report, runtime, sides
 from .boxes import Box, bounding_box
+from .errors import InputError
 from .monitor import Monitor
 from .structure import Caution, Structure
 from .volume import Volume
@@ -23,12 +24,15 @@ class Options:
     full:  look at the whole field of view instead of where the quick pass saw kidneys
     box:   look only there: first and one past the last index along each axis of the input's own array
     flips: run the network on the mirrored slices too and average (twice the time of the network)
+    sinus: count the renal sinus as kidney, as KiTS19 does; False leaves its fat, vessels and collecting system out,
+           with weights of five classes, which know it (those that ship do not)
     rules: what is done to the network's answer in 3D
     """
 
     full: bool = False
     box: tuple[tuple[int, int], ...] | None = None
     flips: bool = True
+    sinus: bool = True
     rules: clean.CleanRules = field(default_factory=clean.CleanRules)
 
 
@@ -75,6 +79,7 @@ class Segmenter:
     def segment(self, volume: Volume, options: Options = Options(), monitor: Monitor | None = None) -> Result:
         """Segment a volume; raises InputError when it cannot be used and Cancelled when the monitor says so."""
         monitor = monitor or Monitor()
+        options = self._possible(options)
         started = datetime.now().astimezone()
         with monitor.stage("check"):
             volume, seen = check.check(volume)
@@ -108,6 +113,17 @@ class Segmenter:
         )
         return Result(volume, labels, uncertainty, told, within)
 
+    def _possible(self, options: Options) -> Options:
+        """The options as these weights and each other allow; raises InputError where the weights do not."""
+        if options.sinus:
+            return options
+        if self.weights.spec.classes < 5:
+            raise InputError(
+                f"The weights {self.weights.path.name} do not tell the renal sinus from the kidney; leave it in, or "
+                "use weights that were trained with it as a class."
+            )
+        return replace(options, rules=replace(options.rules, holes=False))  # a slice's hole may be the sinus
+
     def _network(
         self, volume: Volume, options: Options, monitor: Monitor
     ) -> tuple[np.ndarray, np.ndarray, predict.Maps]:
@@ -129,6 +145,7 @@ class Segmenter:
                 options.flips,
                 monitor,
                 second_look=options.rules.unseen,
+                sinus=options.sinus,
             )
         with monitor.stage("decide"):
             labels, uncertainty = predict.decide(maps, volume.hu.shape, monitor)
@@ -149,7 +166,10 @@ def _with_cuts(
 
 def _told(options: Options) -> tuple[str, ...]:
     """What a reader of the report must know of the options."""
-    return (f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()
+    return (
+        *((f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()),
+        *(() if options.sinus else ("The renal sinus does not count as kidney.",)),
+    )
 
 
 def _of_unseen(maps: predict.Maps) -> tuple[str, ...]:
