@@ -76,8 +76,11 @@ def _sinus_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """
     sinus, kidney = labels == SINUS_CLASS, _among(labels, (1, EITHER))
     logit = logits[:, SINUS_CLASS] - logits[:, 1]
-    of_both = ((sinus, F.softplus(-logit)), (kidney, F.softplus(logit)))
-    return sum((loss * told).sum() / told.sum().clamp_min(1) for told, loss in of_both) / 2
+    of_sinus, of_kidney = (
+        (loss * told).sum() / told.sum().clamp_min(1)
+        for told, loss in ((sinus, F.softplus(-logit)), (kidney, F.softplus(logit)))
+    )
+    return (of_sinus + of_kidney) / 2
 
 
 def _permitted(classes: int, device: torch.device) -> Tensor:
