@@ -20,7 +20,7 @@ from wpunet.labels import CYST, KIDNEY, TUMOR
 from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import GROUPS, HU_A_GREY, LOWEST_HU, Case
-from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, seats
+from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, grown, seats
 from training.losses import ANY, AROUND, CYST_CLASS, EITHER, SINUS_CLASS, WITH_SINUS
 from training.mixture import Mixture
 from training.shelf import Shelf, weight
@@ -118,7 +118,7 @@ class Sampler:
             classes[k][labels[k] == KIDNEY] = told if case.cysts else untold
             if self.no_sinus is not None and left_out:
                 free, hollow = labels[k] == 0, _closed(labels[k] > 0, round(SINUS_MM / self.pixel_mm))
-                classes[k][(hollow | _grown(~free, 1)) & free] = AROUND
+                classes[k][(hollow | grown(~free, 1)) & free] = AROUND
                 classes[k][hollow & free & ~fat[k]] = SINUS_CLASS
         return classes
 
@@ -356,15 +356,10 @@ def blur(pictures: Tensor, sigmas: Sequence[float]) -> Tensor:
     return F.conv2d(x, kernel[:, None, :, None], groups=n)[0]
 
 
-def _grown(mask: Tensor, pixels: int) -> Tensor:
-    """A mask (h, w) grown by so many pixels to each side, also across."""
-    return F.max_pool2d(mask.float()[None, None], 2 * pixels + 1, 1, pixels)[0, 0] > 0
-
-
 def _closed(mask: Tensor, pixels: int) -> Tensor:
     """A mask (h, w) grown and shrunk again: its hollows, up to twice so many pixels wide, belong to it."""
-    free = F.pad(~_grown(mask, pixels), [pixels] * 4, value=True)
-    return ~_grown(free, pixels)[pixels:-pixels, pixels:-pixels]
+    free = F.pad(~grown(mask, pixels), [pixels] * 4, value=True)
+    return ~grown(free, pixels)[pixels:-pixels, pixels:-pixels]
 
 
 def mirror_healthy_half(grey: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

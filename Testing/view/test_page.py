@@ -11,7 +11,7 @@ import pytest
 from wpunet_view.opening import the_phantom
 from wpunet_view.server import MOST_SESSIONS
 
-from Testing.view.conftest import KEEP_SECONDS, SHOTS, UPLOAD_MB, Visitor, require_parts, serving, until
+from Testing.view.conftest import KEEP_SECONDS, SHOTS, UPLOAD_MB, Visitor, serving, until
 
 
 def dice(found, truth):
@@ -223,7 +223,6 @@ def test_files_that_cannot_be_opened_are_told_in_one_sentence(visit, small_ct, t
 
 
 def test_a_page_too_many_comes_by_itself_once_another_is_closed(browser):
-    require_parts()
     with serving("--keep", 1, "--device", "cpu") as server:
         pages = [browser.new_page() for _ in range(MOST_SESSIONS + 1)]
         try:
