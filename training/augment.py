@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,15 +20,13 @@ from wpunet.labels import CYST, KIDNEY, TUMOR
 from wpunet.preprocess import AIR_HU, normalise
 
 from training.data import GROUPS, HU_A_GREY, LOWEST_HU, Case
-from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, grown, seats
-from training.losses import ANY, AROUND, CYST_CLASS, EITHER, SINUS_CLASS, WITH_SINUS
+from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, seats
+from training.losses import CYST_CLASS, EITHER
 from training.mixture import Mixture
 from training.shelf import Shelf, weight
 from training.vary import bent, curved, draw_bend, draw_curve
 
 SOFT_TISSUE_HU = 45.0
-SINUS_MM = 16.0  # how far from its kidney's tissue a sinus can reach; a hollow of twice that width can hold one
-SINUS_FAT_HU = -80.0  # less in a sinus is no kidney to KiTS19's readers either
 VISIBLE_MM = 40.0  # a tumor of this diameter bulges so much that it shows without contrast
 
 
@@ -66,7 +64,6 @@ class Sampler:
     """Batches for the network: normalised slices (n, 1, size, size) float32 and labels (n, size, size) int64.
 
     Labels are classes: 0, 1 kidney, 2 tumor and with ``cysts`` 3 cyst and losses.EITHER; without them cysts are kidney.
-    no_sinus: sources whose readers left the sinus out of the kidney; None: the sinus is no class
     """
 
     def __init__(
@@ -80,10 +77,9 @@ class Sampler:
         *,
         cysts: bool = False,
         sources: dict[str, float] | None = None,
-        no_sinus: Collection[str] | None = None,
     ) -> None:
         self.mixture, self.pixel_mm, self.size, self.seed = mixture, pixel_mm, size, seed
-        self.device, self.cysts, self.no_sinus = torch.device(device), cysts, no_sinus
+        self.device, self.cysts = torch.device(device), cysts
         self.shelves = {}
         for group in GROUPS:
             there = cases.get(group, [])
@@ -99,28 +95,20 @@ class Sampler:
         self.drawn.update((plan.shelf, self._case(plan).source) for plan in plans)
         placed = [self._place(plan) for plan in plans]
         hu, labels = torch.stack([x for x, _ in placed]), torch.stack([y for _, y in placed])
-        fat = hu < SINUS_FAT_HU
         hu = self._tissue(hu, labels, plans)
         hu = self._windowed(self._scanner(hu, plans), plans)
-        return normalise(hu)[:, None], self._classes(labels, fat, [self._case(plan) for plan in plans])
+        told = torch.tensor([self._case(plan).cysts for plan in plans], device=self.device)
+        return normalise(hu)[:, None], self._classes(labels, told)
 
     def _case(self, plan: Plan) -> Case:
         return self.shelves[plan.shelf].cases[plan.case]
 
-    def _classes(self, labels: Tensor, fat: Tensor, cases: Sequence[Case]) -> Tensor:
-        """Labels (n, h, w) of so many cases -> classes, and labels of what may be one of several. fat: where it is."""
+    def _classes(self, labels: Tensor, told: Tensor) -> Tensor:
+        """Labels (n, h, w) -> classes; ``told`` (n,): whether what is marked as kidney cannot be a cyst."""
         if not self.cysts:
             return labels.masked_fill(labels == CYST, KIDNEY).long()
-        classes = labels.masked_fill(labels == CYST, CYST_CLASS).long()
-        for k, case in enumerate(cases):
-            left_out = self.no_sinus is None or case.source in self.no_sinus
-            told, untold = (KIDNEY, EITHER) if left_out else (WITH_SINUS, ANY)
-            classes[k][labels[k] == KIDNEY] = told if case.cysts else untold
-            if self.no_sinus is not None and left_out:
-                free, hollow = labels[k] == 0, _closed(labels[k] > 0, round(SINUS_MM / self.pixel_mm))
-                classes[k][(hollow | grown(~free, 1)) & free] = AROUND
-                classes[k][hollow & free & ~fat[k]] = SINUS_CLASS
-        return classes
+        either = (labels == KIDNEY) & ~told[:, None, None]
+        return labels.masked_fill(labels == CYST, CYST_CLASS).masked_fill(either, EITHER).long()
 
     def _plan(self, g: np.random.Generator) -> Plan:
         """Draw a sample; every number is drawn whether it is used or not, so that one choice does not move others."""
@@ -354,12 +342,6 @@ def blur(pictures: Tensor, sigmas: Sequence[float]) -> Tensor:
     x = F.pad(pictures[None], (reach, reach, reach, reach), mode="replicate")
     x = F.conv2d(x, kernel[:, None, None, :], groups=n)
     return F.conv2d(x, kernel[:, None, :, None], groups=n)[0]
-
-
-def _closed(mask: Tensor, pixels: int) -> Tensor:
-    """A mask (h, w) grown and shrunk again: its hollows, up to twice so many pixels wide, belong to it."""
-    free = F.pad(~grown(mask, pixels), [pixels] * 4, value=True)
-    return ~grown(free, pixels)[pixels:-pixels, pixels:-pixels]
 
 
 def mirror_healthy_half(grey: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,9 +26,10 @@ class Config:
     """A recipe.
 
     architecture:  "wpunet", or "unet", "basic_unet", "nnunet_2d" to compare with
-    widths, norms, classes: of the network (see NetworkSpec); the fourth class is the cyst, the fifth the sinus
+    widths, norms, classes: of the network (see NetworkSpec); the fourth class is the cyst
+    parenchyma:    channels of its part that tells parenchyma (see NetworkSpec), which training.parenchyma trains
     pixel_mm, size: of the network's input; 1.6 and 256 are a whole slice at the paper's 256x256
-    loss:          "paper" or "dice_ce"
+    loss:          "paper", "dice_ce" or "ce" (see losses.py)
     optimizer:     "adam" or "adamw"; schedule: "constant" or "cosine"
     batch:         over all processes; steps: of the optimizer
     mixed_precision: bfloat16 where it serves, float32 elsewhere; False: float32 alone
@@ -39,7 +40,6 @@ class Config:
     held_out, fold, sealed: who is not trained on; held_out 0: nobody but the sealed
     look_every:    steps between looks at the held-out slices
     augment:       True: ``mixture``; False: slices as they are
-    without_sinus: sources whose readers left the renal sinus out of the kidney
     sources:       how often each source is drawn within its group, in shares (0: left out); {}: as it has cases
     """
 
@@ -48,6 +48,7 @@ class Config:
     architecture: str = "wpunet"
     norms: int = 2
     classes: int = 3
+    parenchyma: int = 0
     dropout: float = 0.1
     pixel_mm: float = 1.6
     size: int = 160
@@ -70,11 +71,10 @@ class Config:
     augment: bool = True
     mixture: Mixture = field(default_factory=Mixture)
     sources: dict[str, float] = field(default_factory=dict)
-    without_sinus: tuple[str, ...] = ()
 
     @property
     def spec(self) -> NetworkSpec:
-        return NetworkSpec(self.widths, norms=self.norms, classes=self.classes)
+        return NetworkSpec(self.widths, norms=self.norms, classes=self.classes, parenchyma=self.parenchyma)
 
     @property
     def drawn(self) -> Mixture:
@@ -117,9 +117,7 @@ class Config:
         for key, allowed in choices.items():
             if values.get(key, next(iter(allowed))) not in allowed:
                 raise InputError(f"{path}: {key} is '{values[key]}'; it can be {', '.join(allowed)}.")
-        tuples: dict[str, Any] = {
-            key: tuple(values[key]) for key in ("widths", "sealed", "without_sinus") if key in values
-        }
+        tuples: dict[str, Any] = {key: tuple(values[key]) for key in ("widths", "sealed") if key in values}
         config = cls(**(values | tuples | {"mixture": Mixture(**mixture)}))
         if config.size % 16:
             raise InputError(f"{path}: size is {config.size}; it must be a multiple of 16.")

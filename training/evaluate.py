@@ -310,9 +310,9 @@ def arguments_of(description: str | None) -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = arguments_of(__doc__)
-    arguments.add_argument("--without-sinus", action="store_true", help="leave the renal sinus out in whole CT")
+    arguments.add_argument("--parenchyma", action="store_true", help="in whole CT; of masks without the renal sinus")
     given = arguments.parse_args()
-    options = Options(sinus=not given.without_sinus)
+    options = Options(parenchyma=given.parenchyma)
     try:
         segmenter = Segmenter(given.weights)
         cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []

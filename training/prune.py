@@ -149,6 +149,10 @@ def prune(
     Raises InputError when so few weights cannot be left.
     """
     network, facts = load_trained(run)
+    if network.spec.parenchyma:
+        raise InputError(
+            f"{run} tells parenchyma already; prune the run that it began with, and train that part again."
+        )
     total = sum(p.numel() for p in network.parameters())
     for number in range(1, rounds + 1):
         target = round(total - (total - weights) * (1 - (1 - number / rounds) ** 3))  # much at first, little at the end

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from wpunet.bundle import NetworkSpec
@@ -40,14 +40,15 @@ from training.data import (
 )
 from training.feed import Feed
 from training.log import Log
-from training.losses import CYST_CLASS, LOSSES, SINUS_CLASS
+from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
 from training.mixture import PLAIN, Mixture
 from training.networks import ARCHITECTURES, channels_last, default_device, steps_in_all
 from training.tables import write_json
-from training.widen import widen, with_class
+from training.widen import widen, with_cyst
 
-FIXED = ("architecture", "widths", "norms", "classes", "pixel_mm", "seed", "held_out", "fold", "sealed")  # for life
+# For life
+FIXED = ("architecture", "widths", "norms", "classes", "parenchyma", "pixel_mm", "seed", "held_out", "fold", "sealed")
 MOST_THREADS = 2  # with which PyTorch is slower than the fused kernels are with one: these are 2.4 times as fast
 
 
@@ -74,17 +75,18 @@ class Run:
         self.average: nn.Module = architecture(config.spec).to(device)
         self.average.load_state_dict(self.network.state_dict())
         optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-        self.optimizer = optimizer(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        learn = self.learning()
+        self.optimizer = optimizer(learn.parameters(), config.learning_rate, weight_decay=config.weight_decay)
         cases = {"labelled": read_prepared(data, "labelled", self.training)}
         if config.augment:
             away = {*self.held_out, *config.sealed}
             others = {group: read_prepared(data, group) for group in GROUPS if group != "labelled"}
             cases |= {group: [one for one in there if one.patient not in away] for group, there in others.items()}
-            cases = {group: [one for one in there if self._drawn(one)] for group, there in cases.items()}
+            cases = {group: [one for one in there if self.drawn(one)] for group, there in cases.items()}
             for case in levels_of_whole_ct([*cases["labelled"], *cases["tumor_free"]]):
                 cases[case.group].append(case)
         self.sampler = self._sampler(cases, config.drawn, config.seed)
-        self.seen = read_prepared(data, "labelled", self.held_out)
+        self.seen = self.held_out_cases(data)
         self.step = 0
         self.before = 0  # steps that the weights it began with were trained for, as far as they tell
         if self.checkpoint.exists():
@@ -93,9 +95,29 @@ class Run:
         share = config.batch // distributed.world()
         first = share * distributed.rank()
         self.feed = Feed(self.sampler, first, first + share, config.workers, device)
-        self._parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
+        self.parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
 
-    def _drawn(self, case: Case) -> bool:
+    def learning(self) -> nn.Module:
+        """What of the network learns."""
+        return self.network
+
+    def held_out_cases(self, data: Path) -> list[Case]:
+        """What the averaged weights are looked at with."""
+        return read_prepared(data, "labelled", self.held_out)
+
+    def loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        """Of a batch, (n, 1, h, w) and (n, h, w)."""
+        self.network.train()
+        with self.mixed_precision():
+            logits = self.parallel(x)
+        return LOSSES[self.config.loss](logits.float(), labels)
+
+    def answer(self, x: Tensor) -> Tensor:
+        """Logits (n, classes, h, w) of the averaged weights."""
+        with self.mixed_precision():
+            return self.average(x)
+
+    def drawn(self, case: Case) -> bool:
         """Whether the recipe has any use for a case: one of a source whose share is 0 gives no frame and no tumor."""
         return self.config.sources.get(case.source, 1.0) > 0
 
@@ -103,8 +125,7 @@ class Run:
         c = self.config
         cysts, shares = c.classes > CYST_CLASS, c.sources if c.augment and mixture is not PLAIN else {}
         device = "cpu" if c.workers else self.device  # workers draw on the processor
-        no_sinus = c.without_sinus if c.classes > SINUS_CLASS else None
-        return Sampler(cases, mixture, c.pixel_mm, c.size, seed, device, cysts=cysts, sources=shares, no_sinus=no_sinus)
+        return Sampler(cases, mixture, c.pixel_mm, c.size, seed, device, cysts=cysts, sources=shares)
 
     def _split(self, data: Path, given: Path | None) -> tuple[list[str], list[str]]:
         """The split of the run's folder, of a file, or drawn; kept in the folder."""
@@ -214,10 +235,7 @@ class Run:
         seed = [self.config.seed, self.step, self.feed.share[0]]
         torch.manual_seed(int(np.random.default_rng(seed).integers(2**63)))
         x, labels = self.feed.batch(self.step)
-        self.network.train()
-        with self._mixed_precision():
-            logits = self._parallel(x.to(memory_format=torch.channels_last))
-        loss = LOSSES[self.config.loss](logits.float(), labels)
+        loss = self.loss(x.to(memory_format=torch.channels_last), labels)
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5)
@@ -228,7 +246,7 @@ class Run:
         self.step += 1
         return float(loss.detach())
 
-    def _mixed_precision(self) -> torch.autocast:
+    def mixed_precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.mixed_precision)
 
     def _diverged(self, loss: float, norm: float) -> str:
@@ -258,8 +276,7 @@ class Run:
         found, truth = [], []
         for first in range(0, at_most, 8):
             x, labels = sampler.batch(0, first, first + 8)
-            with self._mixed_precision():
-                found.append(self.average(x.to(self.device)).argmax(1).cpu().numpy())
+            found.append(self.answer(x.to(self.device)).argmax(1).cpu().numpy())
             truth.append(labels.cpu().numpy())
         f, t = np.concatenate(found), np.concatenate(truth)
         return {"kidney_or_tumor": dice(f > 0, t > 0) or 0.0, "tumor": dice(f == 2, t == 2) or 0.0}
@@ -329,6 +346,8 @@ def main() -> int:
     try:
         changes = {name: getattr(given, name) for name in ("fold", "steps", "held_out", "sealed")}
         config = Config.read(given.config, **changes)
+        if config.parenchyma:
+            raise InputError(f"{given.config} is for python -m training.parenchyma.")
         with distributed.processes(given.device) as device:
             if config.batch % distributed.world():
                 raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")
@@ -351,12 +370,13 @@ def start_from(run: Run, weights: Path) -> None:
         tensors, facts = checkpoint.load(weights)
         tensors = {name: tensor.float() for name, tensor in tensors.items() if "num_batches" not in name}
         if isinstance(run.network, WPUNet) and (spec := NetworkSpec.from_dict(facts["spec"])) != run.config.spec:
-            if replace(spec, widths=run.config.widths, classes=run.config.classes) != run.config.spec:
+            if replace(spec, widths=run.config.widths, classes=run.config.classes, parenchyma=0) != run.config.spec:
                 raise ValueError("they are of another network")
-            network = WPUNet(spec)
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("parenchyma.")}
+            network = WPUNet(replace(spec, parenchyma=0))  # that part is trained anew when all else is
             _fill(network, tensors)
-            while network.spec.classes < run.config.classes:
-                network = with_class(network)
+            if spec.classes < run.config.classes:
+                network = with_cyst(network)
             tensors = widen(network, run.config.widths).state_dict()
         for own in (run.network, run.average):
             _fill(own, tensors)

@@ -14,7 +14,7 @@ from torch import Tensor
 from wpunet.errors import InputError
 from wpunet.network import WPUNet
 
-RARE = 3.0  # logit; of twenty kidney pixels one is of a new class
+RARE = 3.0  # logit; of twenty kidney pixels one is a cyst's
 
 
 def widen(network: WPUNet, widths: tuple[int, ...]) -> WPUNet:
@@ -42,10 +42,10 @@ def widen(network: WPUNet, widths: tuple[int, ...]) -> WPUNet:
     return wider
 
 
-def with_class(network: WPUNet) -> WPUNet:
-    """``network`` with one class more, the cyst or the sinus: it looks for what a kidney looks like, but is rare.
+def with_cyst(network: WPUNet) -> WPUNet:
+    """``network`` of three classes with a fourth, the cyst: it looks for what a kidney looks like, but is rare.
 
-    So the answer on kidney-or-tumor stays nearly as it was, and training finds what tells it from a kidney.
+    So the answer on kidney-or-tumor stays nearly as it was, and training finds what tells a cyst from a kidney.
     """
     more = WPUNet(replace(network.spec, classes=network.spec.classes + 1), network.dropout.p)
     state = network.state_dict()

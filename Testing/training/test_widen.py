@@ -6,7 +6,7 @@ from wpunet.bundle import NetworkSpec
 from wpunet.errors import InputError
 from wpunet.network import WPUNet
 
-from training.widen import widen, with_class
+from training.widen import widen, with_cyst
 
 NARROW, WIDE = (4, 6, 8, 10, 12), (4, 8, 14, 10, 30)
 
@@ -53,7 +53,7 @@ def test_it_cannot_become_narrower(narrow):
 
 def test_the_cyst_comes_as_a_rare_kind_of_kidney(narrow):
     x = torch.randn(2, 1, 48, 32)
-    more = with_class(narrow).eval()
+    more = with_cyst(narrow).eval()
     with torch.no_grad():
         before, after = narrow(x), more(x)
     assert after.shape[1] == 4

@@ -172,7 +172,13 @@ class TestBeforeARun:
 
 
 class TestParameters:
-    CHECKS = (("sidesBox", "sides"), ("flipsBox", "flips"), ("fullBox", "full"), ("uncertaintyBox", "uncertainty"))
+    CHECKS = (
+        ("sidesBox", "sides"),
+        ("parenchymaBox", "parenchyma"),
+        ("flipsBox", "flips"),
+        ("fullBox", "full"),
+        ("uncertaintyBox", "uncertainty"),
+    )
 
     @pytest.mark.parametrize(("box", "name"), CHECKS)
     def test_a_check_box_and_its_parameter_follow_each_other(self, panel, box, name):
@@ -206,7 +212,7 @@ class TestParameters:
         from WPUNetSegmentLib.run import RunOptions
 
         usual = RunOptions()
-        for name in ("device", "flips", "full", "sides", "uncertainty", "region"):
+        for name in ("device", "flips", "full", "sides", "parenchyma", "uncertainty", "region"):
             assert getattr(panel.parameters, name) == getattr(usual, name)
         assert panel.parameters.min_tumor_ml == CleanRules().min_tumor_ml
 
@@ -216,6 +222,7 @@ class TestParameters:
         ready.choose("region", region)
         ready.choose("device", "cpu")
         ready.choose("flips", False)
+        ready.choose("parenchyma", True)
         ready.choose("full", True)
         ready.choose("uncertainty", True)
         ready.choose("min_tumor_ml", 0.7)
@@ -223,8 +230,10 @@ class TestParameters:
         given = ready.engine.last.arguments
         assert (given.device, given.flips, given.full, given.min_tumor_ml) == ("cpu", False, True, 0.7)
         assert given.uncertainty
+        assert given.parenchyma
         assert given.box
 
     def test_what_the_engine_does_without_options(self, done):
         given = done.engine.last.arguments
         assert (given.flips, given.full, given.uncertainty, given.box) == (True, False, None, None)
+        assert not given.parenchyma

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 from wpunet.bundle import NetworkSpec, expected_shapes
-from wpunet.network import WPUNet, cost
+from wpunet.network import WPUNet, cost, parenchyma_alone
 
 SPECS = [
     NetworkSpec(),
     NetworkSpec((32, 64, 128, 256, 512), norms=2),
     NetworkSpec((4, 6, 8, 10, 12), classes=2, inputs=3),
+    NetworkSpec((4, 6, 8, 10, 12), classes=4, parenchyma=5),
 ]
 
 
@@ -46,3 +47,28 @@ def test_the_network_sees_far_enough_to_tell_left_from_right():
     network(slices)[0, 1, 80, 80].backward()
     touched = slices.grad[0, 0].abs().sum(0).nonzero()
     assert (touched.max() - touched.min()) * 1.6 > 100
+
+
+def test_the_part_for_parenchyma_leaves_the_answer_for_whole_kidneys_as_it_is():
+    with_it = WPUNet(NetworkSpec((4, 6, 8, 10, 12), classes=4, parenchyma=5)).eval()
+    without = WPUNet(NetworkSpec((4, 6, 8, 10, 12), classes=4)).eval()
+    without.load_state_dict({name: t for name, t in with_it.state_dict().items() if "parenchyma" not in name})
+    slices = torch.randn(2, 1, 32, 48)
+    with torch.no_grad():
+        logits, parenchyma = with_it.told(slices)
+        assert torch.equal(logits, without(slices))
+        assert torch.equal(logits, with_it(slices))
+    assert parenchyma.shape == (2, 1, 32, 48)
+
+
+def test_what_is_not_parenchyma_is_background_and_all_else_keeps_its_chance():
+    torch.manual_seed(0)
+    logits, parenchyma = torch.randn(2, 4, 8, 8) * 3, torch.randn(2, 1, 8, 8) * 3
+    whole, alone = logits.softmax(1), parenchyma_alone(logits, parenchyma).softmax(1)
+    share = parenchyma.sigmoid()[:, 0]
+    assert torch.allclose(alone[:, 1], whole[:, 1] * share, atol=1e-6)
+    assert torch.allclose(alone[:, 0], whole[:, 0] + whole[:, 1] * (1 - share), atol=1e-6)
+    assert torch.allclose(alone[:, 2:], whole[:, 2:], atol=1e-6)
+    extreme = parenchyma_alone(logits, torch.full_like(parenchyma, -200.0))
+    assert torch.isfinite(extreme).all()
+    assert (extreme.softmax(1)[:, 1] == 0).all()

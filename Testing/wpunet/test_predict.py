@@ -8,7 +8,7 @@ from wpunet.locate import whole
 from wpunet.predict import RIM_LOGIT, RIM_MM, SEEN_LOGIT, decide, drop_unseen, predict, tumor_mask
 from wpunet.volume import Region
 
-from Testing.wpunet.oracle import TUMOR_HU, Oracle, Recorder, WithSinus, volume_with_ball
+from Testing.wpunet.oracle import TUMOR_HU, Oracle, Recorder, volume_with_ball
 
 
 def run(volume, runtime=None, region=None, flips=False, temperature=1.0, pixel_mm=1.6):
@@ -59,32 +59,6 @@ def test_temperature_adds_doubt_and_changes_no_decision():
     cold, warm = (run(volume_with_ball(), temperature=t) for t in (1.0, 3.0))
     assert np.array_equal(cold[0], warm[0])  # a tumor's rim it may move: that is where doubt decides
     assert warm[1].sum(dtype=int) > 1.5 * cold[1].sum(dtype=int)
-
-
-def test_the_sinus_is_kidney_or_is_left_out():
-    volume = volume_with_ball(radius_mm=40.0)
-    inner = volume_with_ball(radius_mm=20.0).hu > 90
-    volume.hu[inner] = TUMOR_HU
-    maps = [
-        predict(volume, whole(volume), WithSinus(), 1.6, 1.0, True, Recorder(), sinus=sinus) for sinus in (True, False)
-    ]
-    whole_kidney, tissue = (decide(one, volume.hu.shape, Recorder())[0] for one in maps)
-    assert set(np.unique(whole_kidney)) == set(np.unique(tissue)) == {0, KIDNEY}
-    assert dice(whole_kidney > 0, volume.hu > 90) > 0.97
-    assert dice((whole_kidney > 0) & (tissue == 0), inner) > 0.9
-    assert not ((tissue > 0) & (whole_kidney == 0)).any()
-
-
-def test_leaving_the_sinus_out_keeps_the_chances_of_all_else():
-    logits = np.random.default_rng(0).normal(0, 3, (2, 5, 4, 4))
-    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    four = network.sinus_as_background(logits)
-    four = np.exp(four) / np.exp(four).sum(1, keepdims=True)
-    assert np.allclose(four[:, 0], chances[:, 0] + chances[:, 4])
-    assert np.allclose(four[:, 1:], chances[:, 1:4])
-    told = 1 / (1 + np.exp(-network.foreground_logit(logits)))
-    assert np.allclose(told, 1 - chances[:, 0])
-    assert np.allclose(1 / (1 + np.exp(-network.tumor_logit(logits))), chances[:, 2] / (1 - chances[:, 0]))
 
 
 class OneSided(Oracle):

@@ -28,6 +28,18 @@ def test_the_graph_is_the_network(make_weights, spec, monkeypatch):
     assert np.abs(rounded - expected).max() < 0.1 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("classes", [3, 4])
+def test_parenchyma_alone_is_told_by_both_alike(make_weights, classes):
+    weights = bundle.load(make_weights(NetworkSpec((4, 4, 8, 8, 8), classes=classes, parenchyma=6)))
+    slices = np.random.default_rng(0).normal(size=(3, 1, 48, 64)).astype(np.float32)
+    torch_runtime = runtime.TorchRuntime(weights, parenchyma=True)
+    found, expected = runtime.OpenVINORuntime(weights, precision="f32", parenchyma=True)(slices), torch_runtime(slices)
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+    whole = runtime.TorchRuntime(weights)(slices)
+    assert np.array_equal(found[:, 2:], runtime.OpenVINORuntime(weights, precision="f32")(slices)[:, 2:])
+    assert (expected[:, 1] < whole[:, 1]).all()
+
+
 def test_one_graph_serves_slices_of_every_size_in_their_order(make_weights):
     subject = runtime.OpenVINORuntime(bundle.load(make_weights()), precision="f32")
     for size in ((48, 64), (32, 32), (48, 64)):

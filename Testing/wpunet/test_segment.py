@@ -5,14 +5,13 @@ import sys
 import textwrap
 from dataclasses import replace
 from itertools import permutations, product
-from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from wpunet import check, clean, files, predict, volume
-from wpunet.errors import Cancelled, InputError
+from wpunet import clean, files, predict, volume
+from wpunet.errors import Cancelled
 from wpunet.locate import whole
 from wpunet.predict import Maps
 from wpunet.preprocess import InPlaneGrid
@@ -21,7 +20,7 @@ from wpunet.segment import Options, Segmenter
 
 from Testing import phantom
 from Testing.wpunet import anatomy
-from Testing.wpunet.oracle import TUMOR_HU, Recorder, WithSinus, volume_with_ball
+from Testing.wpunet.oracle import Recorder
 
 CODES = ["".join(c) for axes in permutations(("RL", "AP", "SI")) for c in product(*axes)]
 QUICK = Options(full=True, flips=False)
@@ -45,27 +44,6 @@ def quick(segmenter, abdomen):
 def test_the_phantom_is_segmented(upright, abdomen):
     assert dice(upright.labels > 0, abdomen.labels > 0) > 0.85
     assert [one.name for one in upright.report.structures[:2]] == ["right kidney", "left kidney"]
-
-
-def test_weights_that_do_not_know_the_sinus_cannot_leave_it_out(segmenter, abdomen):
-    ct = volume.from_array(abdomen.hu, abdomen.affine)
-    with pytest.raises(InputError, match=r"wpunet\.safetensors do not tell the renal sinus from the kidney"):
-        segmenter.segment(ct, Options(sinus=False))
-
-
-def test_a_kidney_without_its_sinus_keeps_its_hole_and_says_so(segmenter, monkeypatch):
-    knowing = SimpleNamespace(classes=5)
-    monkeypatch.setattr(segmenter, "weights", replace(segmenter.weights, spec=knowing))
-    monkeypatch.setattr(segmenter, "runtime", WithSinus())
-    monkeypatch.setattr(check, "check", lambda ct: (ct, ()))  # a ball is no CT
-    ball = volume_with_ball(shape=(70, 140, 140), centre=(35, 70, 70), radius_mm=40.0)
-    inner = volume_with_ball(shape=(70, 140, 140), centre=(35, 70, 70), radius_mm=20.0).hu > 90
-    ball.hu[inner] = TUMOR_HU
-    with_it, without = (segmenter.segment(ball, replace(QUICK, sinus=sinus)) for sinus in (True, False))
-    assert with_it.labels[35, 70, 70] > 0
-    assert without.labels[35, 70, 70] == 0
-    assert "The renal sinus does not count as kidney." in without.report.notes
-    assert "The renal sinus does not count as kidney." not in with_it.report.notes
 
 
 @pytest.mark.parametrize("codes", CODES)

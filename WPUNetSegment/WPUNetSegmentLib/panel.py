@@ -22,7 +22,16 @@ POLL_MS = 100
 BOXES = ("welcomeFrame", "warningFrame", "errorFrame")
 # Each has the property SlicerParameterName. No other widget is asked for it: the Segment Editor has hundreds inside.
 INPUTS = ("ctSelector", "segmentationSelector")
-OPTIONS = ("deviceBox", "regionSelector", "minTumorBox", "sidesBox", "flipsBox", "fullBox", "uncertaintyBox")
+OPTIONS = (
+    "deviceBox",
+    "regionSelector",
+    "minTumorBox",
+    "sidesBox",
+    "parenchymaBox",
+    "flipsBox",
+    "fullBox",
+    "uncertaintyBox",
+)
 OFF = qt.Qt.UserRole - 1  # the role of an item's flags in a combo box: 0 switches it off
 
 
@@ -190,6 +199,7 @@ class Panel(VTKObservationMixin):
             RunOptions(
                 device=chosen.device,
                 flips=chosen.flips,
+                parenchyma=chosen.parenchyma,
                 full=chosen.full,
                 sides=chosen.sides,
                 min_tumor_ml=chosen.min_tumor_ml,

@@ -18,6 +18,7 @@ class Parameters:
     device:           what runs the network
     min_tumor_ml:       smaller tumors are left out
     sides:            left and right kidney as separate segments
+    parenchyma:       kidneys are their parenchyma alone, without the renal sinus
     flips:            average with mirrored slices
     full:             whole field of view, without the quick search
     uncertainty:      keep the uncertainty as a volume
@@ -29,6 +30,7 @@ class Parameters:
     device: Annotated[str, Choice(DEVICES)] = "auto"
     min_tumor_ml: Annotated[float, WithinRange(0.0, 50.0)] = CleanRules.min_tumor_ml
     sides: bool = True
+    parenchyma: bool = False
     flips: bool = True
     full: bool = False
     uncertainty: bool = False

@@ -41,6 +41,7 @@ class RunOptions:
 
     device:       "auto", "cpu", "cuda", "cuda:N" or "mps"
     flips:        average with the mirrored slices: slightly more accurate, twice the network's time
+    parenchyma:   kidneys are their parenchyma alone, without the renal sinus
     full:         look at the whole field of view, without the quick search
     sides:        left and right kidney as segments of their own
     min_tumor_ml: a smaller tumor counts as kidney; None for the engine's own least volume
@@ -52,6 +53,7 @@ class RunOptions:
 
     device: str = "auto"
     flips: bool = True
+    parenchyma: bool = False
     full: bool = False
     sides: bool = True
     min_tumor_ml: float | None = None
@@ -66,6 +68,7 @@ class RunOptions:
 
         words = ["--sides", "--device", self.device]
         words += [] if self.flips else ["--no-flips"]
+        words += ["--parenchyma"] if self.parenchyma else []
         words += ["--full"] if self.full else []
         words += [] if self.min_tumor_ml is None else ["--min-tumor-ml", f"{self.min_tumor_ml:g}"]
         words += ["--box", box_text(handover.box_around(self.region, volume))] if self.region else []

@@ -27,12 +27,14 @@ class NetworkSpec:
     classes: output channels; 3 are background, kidney, tumor
     inputs:  input channels; 1 is the slice itself
     norms:   batch normalisations in a block: 1 as in the paper (after the second convolution), 2 after each
+    parenchyma: channels of the part that tells a kidney's parenchyma from its sinus and rim; 0 without it
     """
 
     widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
     classes: int = 3
     inputs: int = 1
     norms: int = 1
+    parenchyma: int = 0
 
     def as_dict(self) -> dict:
         return asdict(self) | {"widths": list(self.widths)}
@@ -136,18 +138,25 @@ def expected_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
         shapes[f"{name}.pointwise.weight"] = (o, i, 1, 1)
         shapes[f"{name}.pointwise.bias"] = (o,)
 
-    def block(name: str, i: int, o: int) -> None:
+    def block(name: str, i: int, o: int, norms: int) -> None:
         separable(f"{name}.first", i, o)
         separable(f"{name}.second", o, o)
-        for norm in ("first_norm", "second_norm")[2 - spec.norms :]:
+        for norm in ("first_norm", "second_norm")[2 - norms :]:
             shapes.update({f"{name}.{norm}.{part}": (o,) for part in ("weight", "bias", "running_mean", "running_var")})
 
     widths = spec.widths
     shapes["stem.weight"], shapes["stem.bias"] = (widths[0], spec.inputs, 3, 3), (widths[0],)
     for level, width in enumerate(widths):
-        block(f"encoder.{level}", widths[max(level - 1, 0)], width)
+        block(f"encoder.{level}", widths[max(level - 1, 0)], width, spec.norms)
     for step, (below, level) in enumerate(zip(widths[:0:-1], widths[-2::-1], strict=True)):
         separable(f"up.{step}", below, level)
-        block(f"decoder.{step}", 2 * level, level)
+        block(f"decoder.{step}", 2 * level, level, spec.norms)
     shapes["head.weight"], shapes["head.bias"] = (spec.classes, widths[0], 1, 1), (spec.classes,)
+    if spec.parenchyma:
+        own = spec.parenchyma
+        for step, level in enumerate(widths[-2::-1]):
+            shapes[f"parenchyma.level.{step}.weight"] = (own, level, 1, 1)
+            shapes[f"parenchyma.level.{step}.bias"] = (own,)
+        block("parenchyma.block", own, own, 2)
+        shapes["parenchyma.head.weight"], shapes["parenchyma.head.bias"] = (1, own, 1, 1), (1,)
     return shapes

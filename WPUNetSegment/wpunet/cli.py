@@ -112,6 +112,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
         action="store_false",
         help="do not average with mirrored slices: faster, slightly less accurate",
     )
+    add("--parenchyma", action="store_true", help="mark the parenchyma of kidneys alone, without the renal sinus")
     rules = "holes, islands, pair, orphans, watery, doubtful, faint, specks, unseen or all"
     add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch off a clean-up rule: {rules}")
     add("--min-tumor-ml", type=_millilitres, metavar="ML", help="count a tumor smaller than this as kidney")
@@ -145,7 +146,8 @@ def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> i
     rules = CleanRules().without(arguments.skip_rule)
     if arguments.min_tumor_ml is not None:
         rules = replace(rules, min_tumor_ml=arguments.min_tumor_ml)
-    options = Options(full=arguments.full, box=arguments.box, flips=arguments.flips, rules=rules)
+    names = ("full", "box", "flips", "parenchyma")
+    options = Options(**{name: getattr(arguments, name) for name in names}, rules=rules)
     left_out = [summary.Row.of_left_out(one) for one in planned.left_out]
     lost = any(row.lost for row in left_out)
     if planned.folder is None:

@@ -18,8 +18,11 @@ Node = Any  # OpenVINO takes nodes and their outputs alike, which share no publi
 _ONE_PIXEL = {"strides": [1, 1], "dilations": [1, 1]}
 
 
-def build(weights: Weights) -> ov.Model:
-    """The graph for one slice of any size, (1, inputs, h, w), float32; its one output is logits (1, classes, h, w)."""
+def build(weights: Weights, parenchyma: bool = False) -> ov.Model:
+    """The graph for one slice of any size, (1, inputs, h, w), float32; its one output is logits (1, classes, h, w).
+
+    parenchyma: whether that alone is kidney; for weights that tell it
+    """
     graph = _Graph(weights)
     slices = ops.parameter(ov.PartialShape([1, weights.spec.inputs, -1, -1]), np.float32, name="slices")
     x = graph.relu(graph.convolution(slices, "stem", padding=1))
@@ -29,11 +32,15 @@ def build(weights: Weights) -> ov.Model:
             x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
         x = graph.block(x, f"encoder.{level}")
         skips.append(x)
-    x = skips.pop()
+    x, features = skips.pop(), []
     for step in range(len(skips)):
         x = graph.separable(graph.twice(x), f"up.{step}")
         x = graph.block(ops.concat([x, skips.pop()], 1), f"decoder.{step}")
-    return ov.Model([graph.convolution(x, "head")], [slices], "WP-UNet")
+        features.append(x)
+    logits = graph.convolution(x, "head")
+    if parenchyma:
+        logits = graph.parenchyma_alone(logits, graph.parenchyma(features), weights.spec.classes)
+    return ov.Model([logits], [slices], "WP-UNet")
 
 
 class _Graph:
@@ -63,6 +70,22 @@ class _Graph:
         pads = [padding, padding]
         y = ops.convolution(x, ops.constant(kernel), pads_begin=pads, pads_end=pads, **_ONE_PIXEL)
         return ops.add(y, ops.constant(bias.reshape(1, -1, 1, 1)))
+
+    def parenchyma(self, features: list[Node]) -> Node:
+        """As network.Parenchyma."""
+        x, *finer = [self.convolution(one, f"parenchyma.level.{step}") for step, one in enumerate(features)]
+        for one in finer:
+            x = ops.add(one, self.twice(x))
+        return self.convolution(self.block(self.relu(x), "parenchyma.block"), "parenchyma.head")
+
+    def parenchyma_alone(self, logits: Node, parenchyma: Node, classes: int) -> Node:
+        """As network.parenchyma_alone."""
+        sizes = ops.constant(np.array([1, 1, classes - 2], np.int64))
+        background, kidney, lesions = ops.variadic_split(logits, ops.constant(np.int64(1)), sizes).outputs()
+        rest = ops.subtract(kidney, ops.softplus(parenchyma))
+        tissue = ops.subtract(kidney, ops.softplus(ops.negative(parenchyma)))
+        either = ops.add(background, ops.softplus(ops.subtract(rest, background)))
+        return ops.concat([either, tissue, lesions], 1)
 
     def separable(self, x: Node, name: str, norm: str | None = None) -> Node:
         kernel = self.tensors[f"{name}.depthwise.weight"][:, None]  # (groups, 1, 1, 3, 3)

@@ -46,34 +46,23 @@ LIMIT = 30.0  # logits beyond this say no more
 
 
 def foreground_logit(logits: Array) -> Array:
-    """Logits (n, 3 to 5, h, w) of background, kidney, tumor, cyst, sinus -> logit (n, h, w) of all but background."""
+    """Logits (n, 3 or 4, h, w) of background, kidney, tumor, cyst -> logit (n, h, w) of anything but background."""
     return (_either(_benign_logit(logits), logits[:, 2]) - logits[:, 0]).clip(-LIMIT, LIMIT)
 
 
 def tumor_logit(logits: Array) -> Array:
-    """Logits (n, 3 to 5, h, w) -> logit (n, h, w) of tumor against the rest of the kidney."""
+    """Logits (n, 3 or 4, h, w) -> logit (n, h, w) of tumor against kidney or cyst."""
     return (logits[:, 2] - _benign_logit(logits)).clip(-LIMIT, LIMIT)
 
 
 def cyst_logit(logits: Array) -> Array:
-    """Logits (n, 4 or 5, h, w) -> logit (n, h, w) of cyst against kidney with its sinus."""
-    return (logits[:, 3] - _kidney_logit(logits)).clip(-LIMIT, LIMIT)
-
-
-def sinus_as_background(logits: Array) -> Array:
-    """Logits (n, 5, h, w) -> (n, 4, h, w), with the sinus counted as background, for what leaves it out."""
-    return library(logits).concatenate([_either(logits[:, :1], logits[:, 4:]), logits[:, 1:4]], 1)
-
-
-def _kidney_logit(logits: Array) -> Array:
-    """Logit (n, h, w) of kidney with its sinus, which a network of four classes does not tell apart."""
-    return _either(logits[:, 1], logits[:, 4]) if logits.shape[1] > 4 else logits[:, 1]
+    """Logits (n, 4, h, w) -> logit (n, h, w) of cyst against kidney."""
+    return (logits[:, 3] - logits[:, 1]).clip(-LIMIT, LIMIT)
 
 
 def _benign_logit(logits: Array) -> Array:
     """Logit (n, h, w) of kidney or cyst; a network of three classes does not tell them apart."""
-    kidney = _kidney_logit(logits)
-    return _either(kidney, logits[:, 3]) if logits.shape[1] > 3 else kidney
+    return _either(logits[:, 1], logits[:, 3]) if logits.shape[1] > 3 else logits[:, 1]
 
 
 def _either(one: Array, other: Array) -> Array:
@@ -111,13 +100,11 @@ def predict(
     monitor: Monitor,
     *,
     second_look: bool = True,
-    sinus: bool = True,
 ) -> Maps:
     """Run the network over the slabs of ``region``; with ``flips`` also mirrored left to right, and average.
 
     First over a slab every LOOK_MM, then over those beside one with a trace of kidney. The others hold nothing. Bodies
-    that a ``second_look``, at wider pixels, does not see are taken away. pixel_mm: the network's own. sinus: whether it
-    counts as kidney; a network of five classes can do without.
+    that a ``second_look``, at wider pixels, does not see are taken away. pixel_mm: the network's own.
     """
     depth, rows, columns = region.shape
     grid = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm, runtime.put)
@@ -127,15 +114,12 @@ def predict(
     cyst: np.ndarray | None = None
     slabs = np.arange(len(foreground))
 
-    def counted(logits: Array) -> Array:
-        return logits if sinus else sinus_as_background(logits)
-
     def network(x: Array) -> Array:
         logits = runtime(x)
         seen = np.flatnonzero(_has_trace(foreground_logit(logits) / temperature)) if flips else ()
         if len(seen):  # elsewhere its mirror image sees nothing either
             logits[seen] = (logits[seen] + mirrored(runtime(mirrored(x[seen])))) / 2
-        return counted(logits / temperature)
+        return logits / temperature
 
     def look(wanted: np.ndarray, done: int) -> None:
         nonlocal cyst
@@ -169,7 +153,7 @@ def predict(
     wide = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm * WIDER, runtime.put)
 
     def around(slab: int) -> np.ndarray:
-        logits = counted(runtime(wide.to_network(hu_of(slab, slab))) / temperature)
+        logits = runtime(wide.to_network(hu_of(slab, slab))) / temperature
         return on_host(wide.to_grid(foreground_logit(logits), grid))[0]
 
     unseen = []

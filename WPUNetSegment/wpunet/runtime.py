@@ -42,10 +42,11 @@ class Runtime(Protocol):
         ...
 
 
-def create(weights: Weights, device: str = "auto", threads: int | None = None) -> Runtime:
+def create(weights: Weights, device: str = "auto", threads: int | None = None, *, parenchyma: bool = False) -> Runtime:
     """The fastest runtime there is for ``device``: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
-    Raises DeviceError for a device that is unknown or not here.
+    parenchyma: whether that alone is kidney; for weights that tell it. Raises DeviceError for a device that is unknown
+    or not here.
     """
     kind = device.partition(":")[0]
     if kind not in ("auto", "cpu", "cuda", "mps"):
@@ -55,9 +56,9 @@ def create(weights: Weights, device: str = "auto", threads: int | None = None) -
     elif kind != "cpu":
         _require(device)
     if device == "cpu" and importlib.util.find_spec("openvino"):
-        return OpenVINORuntime(weights, threads)
+        return OpenVINORuntime(weights, threads, parenchyma=parenchyma)
     if importlib.util.find_spec("torch"):
-        return TorchRuntime(weights, device, threads)
+        return TorchRuntime(weights, device, threads, parenchyma=parenchyma)
     raise DeviceError("Neither OpenVINO nor PyTorch is installed; install one of them: pip install openvino")
 
 
@@ -116,7 +117,14 @@ class OpenVINORuntime:
 
     batch = 16  # so many that no core waits long for the last of them
 
-    def __init__(self, weights: Weights, threads: int | None = None, precision: str | None = None) -> None:
+    def __init__(
+        self,
+        weights: Weights,
+        threads: int | None = None,
+        precision: str | None = None,
+        *,
+        parenchyma: bool = False,
+    ) -> None:
         import openvino as ov
 
         from .openvino_graph import build
@@ -134,7 +142,7 @@ class OpenVINORuntime:
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
         self.put = np.asarray
-        self._requests = ov.AsyncInferQueue(core.compile_model(build(weights), "CPU", config))
+        self._requests = ov.AsyncInferQueue(core.compile_model(build(weights, parenchyma), "CPU", config))
         self.description = f"OpenVINO {ov.__version__.split('-')[0]}, CPU, {precision}"
 
     def __call__(self, slices: np.ndarray) -> np.ndarray:
@@ -156,7 +164,9 @@ class TorchRuntime:
     When a GPU runs out of memory the batch is halved; when one slice is too much the CPU goes on, with a warning.
     """
 
-    def __init__(self, weights: Weights, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, weights: Weights, device: str = "cpu", threads: int | None = None, *, parenchyma: bool = False
+    ) -> None:
         import torch
 
         from .network import WPUNet, folded
@@ -166,7 +176,8 @@ class TorchRuntime:
             torch.set_num_threads(threads)
         network = WPUNet(weights.spec)
         network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.tensors.items()}, strict=False)
-        self._network: torch.nn.Module = folded(network.eval())
+        self._network = folded(network.eval())
+        self._parenchyma = parenchyma
         self._home = torch.device(device)
         self._use(device)
 
@@ -214,7 +225,13 @@ class TorchRuntime:
             missing = self.batch - len(x)
             if missing:  # the libraries of a GPU prepare themselves anew for every shape
                 x = torch.cat([x, x.new_zeros(missing, *x.shape[1:])])
-            return self._network(x.contiguous(memory_format=torch.channels_last))[: len(slices)].float()
+            x = x.contiguous(memory_format=torch.channels_last)
+            return self._answer(x)[: len(slices)].float()
+
+    def _answer(self, x: Any) -> Any:
+        from .network import parenchyma_alone
+
+        return parenchyma_alone(*self._network.told(x)) if self._parenchyma else self._network(x)
 
     def _make_room(self) -> None:
         import torch

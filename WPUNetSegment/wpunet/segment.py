@@ -24,15 +24,15 @@ class Options:
     full:  look at the whole field of view instead of where the quick pass saw kidneys
     box:   look only there: first and one past the last index along each axis of the input's own array
     flips: run the network on the mirrored slices too and average (twice the time of the network)
-    sinus: count the renal sinus as kidney, as KiTS19 does; False leaves its fat, vessels and collecting system out,
-           with weights of five classes, which know it (those that ship do not)
+    parenchyma: mark a kidney's parenchyma alone, without the fat, vessels and collecting system of its sinus, up to the
+           edge that one sees; KiTS19 counts the sinus as kidney and draws wider
     rules: what is done to the network's answer in 3D
     """
 
     full: bool = False
     box: tuple[tuple[int, int], ...] | None = None
     flips: bool = True
-    sinus: bool = True
+    parenchyma: bool = False
     rules: clean.CleanRules = field(default_factory=clean.CleanRules)
 
 
@@ -66,6 +66,8 @@ class Segmenter:
         self.read: Callable[[Path | str, str | None], Volume] = files.read
         self.weights = bundle.load(weights_file)
         self.runtime = runtime.create(self.weights, device, threads)
+        self._of_parenchyma: runtime.Runtime | None = None
+        self._given = device, threads
 
     def segment_file(
         self, path: Path | str, options: Options = Options(), monitor: Monitor | None = None, series: str | None = None
@@ -102,7 +104,7 @@ class Segmenter:
                 *(Caution("sides", text) for text in anatomy),
                 *warnings,
                 *doubts.of_removed((*maps.unseen, *cleaned.removed), volume.affine),
-                *(Caution("run", text) for text in self.runtime.warnings),
+                *(Caution("run", text) for text in self._runtime(options).warnings),
             ),
             notes=(*_told(options), *_of_unseen(maps), *cleaned.notes),
             weights=self.weights,
@@ -115,14 +117,22 @@ class Segmenter:
 
     def _possible(self, options: Options) -> Options:
         """The options as these weights and each other allow; raises InputError where the weights do not."""
-        if options.sinus:
+        if not options.parenchyma:
             return options
-        if self.weights.spec.classes < 5:
+        if not self.weights.spec.parenchyma:
             raise InputError(
-                f"The weights {self.weights.path.name} do not tell the renal sinus from the kidney; leave it in, or "
-                "use weights that were trained with it as a class."
+                f"The weights {self.weights.path.name} do not tell a kidney's parenchyma from its sinus; segment whole "
+                "kidneys, or use weights that do, as the bundled ones."
             )
         return replace(options, rules=replace(options.rules, holes=False))  # a slice's hole may be the sinus
+
+    def _runtime(self, options: Options) -> runtime.Runtime:
+        """What runs the network so; that for the parenchyma is made ready when it is first asked for."""
+        if not options.parenchyma:
+            return self.runtime
+        if self._of_parenchyma is None:
+            self._of_parenchyma = runtime.create(self.weights, *self._given, parenchyma=True)
+        return self._of_parenchyma
 
     def _network(
         self, volume: Volume, options: Options, monitor: Monitor
@@ -139,13 +149,12 @@ class Segmenter:
             maps = predict.predict(
                 volume,
                 region,
-                self.runtime,
+                self._runtime(options),
                 pixel_mm,
                 self.weights.temperature,
                 options.flips,
                 monitor,
                 second_look=options.rules.unseen,
-                sinus=options.sinus,
             )
         with monitor.stage("decide"):
             labels, uncertainty = predict.decide(maps, volume.hu.shape, monitor)
@@ -168,7 +177,7 @@ def _told(options: Options) -> tuple[str, ...]:
     """What a reader of the report must know of the options."""
     return (
         *((f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()),
-        *(() if options.sinus else ("The renal sinus does not count as kidney.",)),
+        *(("Kidneys are their parenchyma alone, without the renal sinus.",) if options.parenchyma else ()),
     )
 
 

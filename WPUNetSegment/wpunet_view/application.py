@@ -243,7 +243,7 @@ class Application(TrameApp):
         assert self._volume is not None
         hu, result = self._volume.hu, None
         try:
-            options = {"full": self.data.full, "flips": self.data.flips}
+            options = {name: getattr(self.data, name) for name in ("full", "flips", "parenchyma")}
             run = self._run = Run(self._scene, self.folder, self.settings, self._pace, **options)
             while run.goes_on():
                 with self.state:

@@ -216,6 +216,7 @@ class Page:
             for text, flag in (
                 ("Search the whole field of view (slower)", self._is.full),
                 ("Average with mirrored slices (more exact)", self._is.flips),
+                ("Mark the parenchyma alone, without the renal sinus", self._is.parenchyma),
             ):
                 VCheckbox(label=text, v_model=(flag,), density="compact", hide_details=True)
 

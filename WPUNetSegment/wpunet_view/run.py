@@ -24,7 +24,15 @@ class Run:
     """
 
     def __init__(
-        self, scene: Scene, folder: Path, settings: dict[str, Any], pace: Pace, *, full: bool, flips: bool
+        self,
+        scene: Scene,
+        folder: Path,
+        settings: dict[str, Any],
+        pace: Pace,
+        *,
+        full: bool,
+        flips: bool,
+        parenchyma: bool,
     ) -> None:
         """``pace`` knows how long earlier runs took."""
         self.fraction = 0.0
@@ -39,7 +47,7 @@ class Run:
         arguments = ["segment", str(ct), "-o", str(self._path("labels.nrrd")), "--sides"]
         arguments += ["--uncertainty", str(self._path("uncertainty.nrrd")), "--device", settings["device"]]
         arguments += [part for key in ("weights", "threads") if settings[key] for part in (f"--{key}", settings[key])]
-        arguments += ["--full"] * full + ["--no-flips"] * (not flips)
+        arguments += ["--full"] * full + ["--no-flips"] * (not flips) + ["--parenchyma"] * parenchyma
         self._process = EngineProcess(arguments)
 
     @property

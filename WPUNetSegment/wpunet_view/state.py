@@ -106,6 +106,7 @@ class PageState:
     doubt_opacity: float = 0.75
     full: bool = False
     flips: bool = True
+    parenchyma: bool = False
     ask: bool = False
     unnamed: bool = False
     name: str = ""

@@ -1,0 +1,148 @@
+"""The part that tells parenchyma learns alone: all else stays bit for bit, and goes on where it stopped."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from wpunet import bundle
+from wpunet.bundle import NetworkSpec
+from wpunet.labels import KIDNEY
+from wpunet.network import cost, parenchyma_alone
+from wpunet.runtime import OpenVINORuntime
+
+from Testing.training.conftest import RECIPE, same
+from training import checkpoint, export, parenchyma, prune, train
+from training.config import Config, tomllib
+from training.data import Case, to_grey, write_case
+from training.networks import load_trained
+from training.train import Run, start_from
+
+INNER = np.s_[:, 14:18, 14:18]
+ALONE = {"kidney_free": 0.0, "generated": 0.0, "tumor_free": 1.0, "foreign": 0.0, "decoys": 0.0, "no_contrast": 0.0}
+STILL = {"shift_mm": 8.0, "noise_hu": 0.0, "contrast_hu": 0.0}
+RECIPE_OF_IT = {"widths": [4, 4, 8, 8, 8], "parenchyma": 6, "size": 32, "batch": 4, "learning_rate": 0.05}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Square kidneys, once with what lies in their middle and, by other readers, without it."""
+    folder = tmp_path_factory.mktemp("squares")
+    g = np.random.default_rng(0)
+    names = {}
+    for number in range(4):
+        hu = g.normal(0, 5, (4, 32, 32))
+        labels = np.zeros((4, 32, 32), np.uint8)
+        hu[:, 10:22, 10:22], labels[:, 10:22, 10:22] = 150, KIDNEY
+        hu[INNER] = 60
+        with_it = Case(f"whole_{number}", "labelled", 4.0, to_grey(hu), labels, "whole")
+        labels = labels.copy()
+        labels[INNER] = 0
+        without = Case(f"bare_{number}", "tumor_free", 4.0, to_grey(hu), labels, "bare")
+        for case in (with_it, without):
+            write_case(case, folder / case.group / f"{case.name}.safetensors", {})
+            names[case.name] = case.group
+    (folder / "prepared.json").write_text(json.dumps({"prepared": names}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data):
+    """A run that knows whole kidneys."""
+    mixture = dict.fromkeys(("no_contrast", "grafts", "lesions", "foreign", "decoys", "healthy", "composite"), 0.0)
+    values = tomllib.loads(RECIPE) | {"steps": 150, "size": 32, "held_out": 1, "look_every": 150, "weight_decay": 0.0}
+    values |= {"mixture": mixture | {"kidney_free": 0.0, "generated": 0.0, "tumor_free": 0.0} | STILL}
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    torch.set_num_threads(1)
+    train.train(Run(Config.of(values, "whole"), data, folder, torch.device("cpu")))
+    return folder
+
+
+def config(steps=300, **changes):
+    values = tomllib.loads(RECIPE) | RECIPE_OF_IT | {"steps": steps, "mixture": ALONE | STILL}
+    return Config.of(values | {"look_every": steps, "sources": {"whole": 0.0, "bare": 1.0}} | changes, "the tests'")
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory, data, whole):
+    folder = tmp_path_factory.mktemp("runs") / "taught"
+    torch.set_num_threads(1)
+    parenchyma.teach(whole, data, folder, config())
+    return folder
+
+
+def test_it_learns_what_to_leave_out_and_nothing_else_changes(whole, taught, data):
+    before, after = load_trained(whole)[0].eval(), load_trained(taught)[0].eval()
+    old = before.state_dict()
+    assert same({name: t for name, t in after.state_dict().items() if "parenchyma" not in name}, old)
+    x, labels = Run(config(), data, whole.parent / "look", torch.device("cpu")).sampler.batch(0, 0, 16)
+    with torch.no_grad():
+        logits, told = after.told(x)
+        assert torch.equal(logits, before(x))
+        found, alone = logits.argmax(1) == 1, parenchyma_alone(logits, told).argmax(1) == 1
+    tissue, rest = found & (labels > 0), found & (labels == 0)
+    assert rest.sum() > 100
+    assert (alone & rest).sum() < 0.4 * rest.sum()
+    assert (alone & tissue).sum() > 0.9 * tissue.sum()
+    assert not (alone & ~found).any()
+
+
+def test_it_looks_at_held_out_patients_of_its_own_sources(taught):
+    log = (taught / "log.csv").read_text().splitlines()
+    columns = dict(zip(log[0].split(","), log[-1].split(","), strict=True))
+    assert columns["kidney_or_tumor"] == ""  # the patients held out are of other sources
+    drawn = (taught / "drawn.csv").read_text()
+    assert "tumor_free,bare" in drawn
+    assert "whole" not in drawn
+
+
+def test_it_goes_on_where_it_stopped(data, whole, tmp_path):
+    recipe = config(steps=30)
+    run = parenchyma.begin(whole, data, tmp_path / "part", recipe)
+    train.train(run, until=10)
+    assert run.step == 10
+    for name in ("part", "at once"):
+        parenchyma.teach(whole, data, tmp_path / name, recipe)
+    assert same(*(checkpoint.load(tmp_path / name / "average.safetensors")[0] for name in ("part", "at once")))
+
+
+def test_the_bundle_tells_both_answers(taught, tmp_path):
+    path = tmp_path / "b.safetensors"
+    card = export.export(taught, path, {"name": "Test", "version": "1"})
+    network = load_trained(taught)[0].eval()
+    own = sum(p.numel() for p in network.parenchyma.parameters())
+    assert card["parenchyma_weights"] == own > 0
+    assert card["weights"] + own == cost(network, (32, 32)).weights
+    x = np.random.default_rng(4).uniform(-1, 1, (2, 1, 32, 64)).astype(np.float32)
+    found = OpenVINORuntime(bundle.load(path), precision="f32", parenchyma=True)(x)
+    with torch.no_grad():
+        expected = parenchyma_alone(*network.told(torch.from_numpy(x))).numpy()
+    assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_training_goes_on_from_a_bundle_that_tells_parenchyma(taught, data, tmp_path):
+    path = export.as_bundle(load_trained(taught)[0], 4.0, tmp_path / "b.safetensors")
+    run = Run(replace(config(), parenchyma=0), data, tmp_path / "on", torch.device("cpu"))
+    start_from(run, path)
+    assert run.network.spec == NetworkSpec((4, 4, 8, 8, 8), norms=2)
+    head = load_trained(taught)[0].head.weight
+    assert torch.equal(run.network.head.weight, head.half().float())
+
+
+def test_what_cannot_be_is_refused(taught, whole, data, tmp_path, recipe, command, capsys):
+    options = ("--data", data, "--output", tmp_path / "o")
+    for changes in ({"parenchyma": 0}, {"parenchyma": 6, "widths": [4, 4, 8, 8, 16]}):
+        given = recipe(**(RECIPE_OF_IT | changes))
+        assert command(parenchyma, *options, "--run", whole, "--config", given) == 2
+        assert "is not for" in capsys.readouterr().err
+    nobody = recipe(**RECIPE_OF_IT, sources={})
+    nobody.write_text(nobody.read_text().replace("sources = {}", "") + "[sources]\nwhole = 1.0\nbare = 0.0\n")
+    assert command(parenchyma, *options, "--run", whole, "--config", nobody) == 2
+    assert "no CT without tumor" in capsys.readouterr().err
+    assert command(train, "--data", data, "--run", tmp_path / "r", "--config", nobody) == 2
+    assert "training.parenchyma" in capsys.readouterr().err
+    plain = recipe(steps=0)
+    options = ("--data", data, "--output", tmp_path / "p", "--config", plain, "--weights", 700)
+    assert command(prune, *options, "--run", taught, "--method", "global", "--rounds", 1) == 2
+    assert "tells parenchyma already" in capsys.readouterr().err

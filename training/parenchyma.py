@@ -1,0 +1,94 @@
+"""Teach trained weights what of a kidney is parenchyma: python -m training.parenchyma --run RUN --data PREPARED ...
+
+KiTS19's readers count the renal sinus as kidney and draw the outer edge wide; others leave the sinus out and draw on
+the edge that one sees. A small part beside the network's last layer learns from these what to leave out of the kidney.
+All else stays as it is, so the answer for whole kidneys is the same, bit for bit. The result is a run like any other;
+it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+from wpunet.errors import InputError, WpunetError
+from wpunet.network import Parenchyma, WPUNet, parenchyma_alone
+
+from training.config import Config
+from training.data import Case, read_prepared
+from training.losses import parenchyma_loss
+from training.networks import default_device, load_trained, steps_in_all
+from training.train import Run, train
+
+
+class ParenchymaRun(Run):
+    """A training of that part alone, on CT without tumors; the rest of the network answers as in use."""
+
+    network: WPUNet
+    average: WPUNet
+
+    def learning(self) -> Parenchyma:
+        self.network.requires_grad_(False)
+        return self.network.parenchyma.requires_grad_(True)
+
+    def held_out_cases(self, data: Path) -> list[Case]:
+        return [case for case in read_prepared(data, "tumor_free", self.held_out) if self.drawn(case)]
+
+    def loss(self, x: Tensor, labels: Tensor) -> Tensor:
+        self.network.eval().parenchyma.train()
+        with self.mixed_precision():
+            logits, parenchyma = self.network.told(x)
+        return parenchyma_loss(logits.float(), parenchyma.float(), labels)
+
+    def answer(self, x: Tensor) -> Tensor:
+        with self.mixed_precision():
+            return parenchyma_alone(*self.average.told(x))
+
+
+def teach(run: Path, data: Path, output: Path, config: Config) -> None:
+    """Train the part of ``run``'s averaged network by ``config``, without its held-out patients, in ``output``."""
+    train(begin(run, data, output, config))
+
+
+def begin(run: Path, data: Path, output: Path, config: Config) -> ParenchymaRun:
+    """That training, as far as it got.
+
+    Raises InputError when the config has no such part or no source for it, or is of another network.
+    """
+    network, facts = load_trained(run)
+    recipe = replace(config, pixel_mm=facts["pixel_mm"], fused=False)
+    if not config.parenchyma or recipe.spec != replace(network.spec, parenchyma=config.parenchyma):
+        raise InputError(f"The config is not for {run}: its parenchyma must be above 0, and all else as there.")
+    taught = ParenchymaRun(recipe, data, output, default_device(), run / "split.json")
+    if not any(taught.drawn(case) for case in taught.sampler.shelves["tumor_free"].cases):
+        raise InputError(f"{data} holds no CT without tumor of a source with a share; see [sources] in the config.")
+    if taught.step == 0:
+        taught.before = steps_in_all(facts)
+        known = {name: t for name, t in network.state_dict().items() if not name.startswith("parenchyma.")}
+        for one in (taught.network, taught.average):
+            one.load_state_dict(known, strict=False)
+    return taught
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = arguments.add_argument
+    add("--run", type=Path, required=True, help="the trained run, pruned already")
+    add("--data", type=Path, required=True, help="the prepared set")
+    add("--config", type=Path, required=True, help="the recipe, as configs/parenchyma.toml")
+    add("--output", type=Path, required=True)
+    add("--steps", type=int, help="another length of the schedule than the config's")
+    given = arguments.parse_args()
+    try:
+        teach(given.run, given.data, given.output, Config.read(given.config, steps=given.steps))
+    except WpunetError as error:
+        print(f"parenchyma: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
