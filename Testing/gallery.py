@@ -21,7 +21,7 @@ GALLERY, SCREENSHOTS = ROOT / "Resources" / "Gallery", ROOT / "Resources" / "Scr
 CASE = DATA / "kits19" / "data" / "case_00166"
 LARGEST = 500_000  # bytes of a picture
 PHANTOM = ("--seed", "1")
-PARTS = ("panel", "page", "preview", "real-panel", "real-page", "real-preview")
+PARTS = ("panel", "page", "preview", "real-panel", "real-page", "real-preview", "real-parenchyma")
 
 
 def main() -> None:
@@ -56,6 +56,8 @@ def make(part: str, real: Path, folder: Path) -> None:
         run("Testing.view.screenshots", "--ct", real, "--into", GALLERY / "kits19-page.png")
     elif part == "real-preview":
         preview(real, GALLERY / "kits19-preview.png", folder)
+    elif part == "real-parenchyma":
+        preview(real, GALLERY / "kits19-parenchyma.png", folder, "--parenchyma")
 
 
 def run(module: str, *arguments: object) -> None:
@@ -63,8 +65,8 @@ def run(module: str, *arguments: object) -> None:
     subprocess.run([sys.executable, "-m", module, *map(str, arguments)], cwd=ROOT, check=True)
 
 
-def preview(ct: Path, into: Path, folder: Path) -> None:
-    run("wpunet", "segment", ct, "-o", folder / "labels.nii.gz", "--preview", folder / "preview.png")
+def preview(ct: Path, into: Path, folder: Path, *options: str) -> None:
+    run("wpunet", "segment", ct, "-o", folder / "labels.nii.gz", "--preview", folder / "preview.png", *options)
     (folder / "preview.png").replace(into)
 
 

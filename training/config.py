@@ -29,7 +29,7 @@ class Config:
     widths, norms, classes: of the network (see NetworkSpec); the fourth class is the cyst
     parenchyma:    channels of its part that tells parenchyma (see NetworkSpec), which training.parenchyma trains
     pixel_mm, size: of the network's input; 1.6 and 256 are a whole slice at the paper's 256x256
-    loss:          "paper", "dice_ce" or "ce" (see losses.py)
+    loss:          "paper" or "dice_ce"; training.parenchyma has its own
     optimizer:     "adam" or "adamw"; schedule: "constant" or "cosine"
     batch:         over all processes; steps: of the optimizer
     mixed_precision: bfloat16 where it serves, float32 elsewhere; False: float32 alone

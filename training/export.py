@@ -48,6 +48,7 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
     difference = _difference(network, output)
     counted = cost(network)
     parenchyma = sum(tensor.numel() for name, tensor in network.named_parameters() if name.startswith("parenchyma."))
+    own_steps = facts["step"] if parenchyma else 0
     card = {
         **card,
         "trained_on": f"{len(training)} labelled patients",
@@ -58,7 +59,8 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
         "nonzero_weights": counted.nonzero - parenchyma,
         "parenchyma_weights": parenchyma,
         "multiply_adds_256x256": counted.multiply_adds,
-        "steps": steps_in_all(facts),
+        "steps": steps_in_all(facts) - own_steps,
+        "parenchyma_steps": own_steps,
         "largest_difference_of_logits": f"{difference:.2g} of the largest",
     }
     output.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", "utf-8")

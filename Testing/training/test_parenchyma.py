@@ -113,6 +113,7 @@ def test_the_bundle_tells_both_answers(taught, tmp_path):
     network = load_trained(taught)[0].eval()
     own = sum(p.numel() for p in network.parenchyma.parameters())
     assert card["parenchyma_weights"] == own > 0
+    assert (card["steps"], card["parenchyma_steps"]) == (150, 300)
     assert card["weights"] + own == cost(network, (32, 32)).weights
     x = np.random.default_rng(4).uniform(-1, 1, (2, 1, 32, 64)).astype(np.float32)
     found = OpenVINORuntime(bundle.load(path), precision="f32", parenchyma=True)(x)

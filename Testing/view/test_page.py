@@ -160,8 +160,10 @@ def test_cancel_reload_and_the_end_of_a_page(visit, server):
     os.kill(engine, signal.SIGCONT)
     page.locator("tr.jump").first.wait_for()
 
+    visitor.button("Options").click()
+    page.get_by_label("Mark the parenchyma alone").check()
     visitor.button("Segment again").click()
-    (engine,) = until(lambda: server.children("wpunet", "segment"), "the engine to start")
+    (engine,) = until(lambda: server.children("wpunet", "segment", "--parenchyma"), "the engine to start")
     os.kill(engine, signal.SIGKILL)
     visitor.sees("The system ended the engine, probably for lack of memory")
     assert page.locator("tr.jump").count() >= 2  # what was there before is still there

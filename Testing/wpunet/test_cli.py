@@ -86,6 +86,29 @@ def test_a_tumor_below_the_least_volume_counts_as_kidney(ct, tmp_path):
     assert counts["1000"][1] == counts["0"][1] + counts["0"][2]
 
 
+def test_the_parenchyma_alone_is_less_than_the_kidney_and_the_report_says_so(ct, tmp_path):
+    """The phantom's kidneys have a sinus with fat, vessels and a renal pelvis."""
+    found = {}
+    for name, options in (("whole", ()), ("parenchyma", ("--parenchyma",))):
+        out, report = tmp_path / f"{name}.nii.gz", tmp_path / f"{name}.json"
+        assert run(ct, "-o", out, "--report", report, *options) == 0
+        told = json.loads(report.read_text())
+        assert told["options"]["parenchyma"] == ("parenchyma" in [one["code"] for one in told["warnings"]])
+        assert told["options"]["parenchyma"] == (name == "parenchyma")
+        found[name] = np.asarray(nib.load(out).dataobj)
+    whole, alone = found["whole"] > 0, found["parenchyma"] > 0
+    assert 0.6 < alone.sum() / whole.sum() < 0.97
+    assert (alone & ~whole).sum() < 0.01 * whole.sum()
+    tumors = [one == 2 for one in found.values()]
+    assert 2 * (tumors[0] & tumors[1]).sum() > 0.9 * (tumors[0].sum() + tumors[1].sum())
+
+
+def test_weights_that_do_not_tell_parenchyma_are_refused_for_it(ct, tmp_path, make_weights, capsys):
+    assert run(ct, "-o", tmp_path / "x.nii.gz", "--weights", make_weights(), "--parenchyma") == 2
+    assert "random.safetensors do not tell a kidney's parenchyma from its sinus" in capsys.readouterr().err
+    assert not (tmp_path / "x.nii.gz").exists()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [("--box", "1:2,3:4"), ("--box", "a:b,1:2,3:4"), ("--min-tumor-ml", "-1"), ("--min-tumor-ml", "nan")],

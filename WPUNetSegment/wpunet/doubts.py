@@ -35,7 +35,7 @@ CODES = {  # of a structure: what is said of it
     "gas": "borders on gas, perhaps bowel",
     "many": "is one of {count} tumors, which is rare",
 }
-OF_RUN = ("input", "removed", "run")  # codes of what stays true whatever a person corrects afterwards
+OF_RUN = ("input", "removed", "parenchyma", "run")  # codes of what stays true whatever a person corrects afterwards
 
 
 def judge(

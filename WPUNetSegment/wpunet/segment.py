@@ -104,6 +104,7 @@ class Segmenter:
                 *(Caution("sides", text) for text in anatomy),
                 *warnings,
                 *doubts.of_removed((*maps.unseen, *cleaned.removed), volume.affine),
+                *_of_parenchyma(options),
                 *(Caution("run", text) for text in self._runtime(options).warnings),
             ),
             notes=(*_told(options), *_of_unseen(maps), *cleaned.notes),
@@ -175,10 +176,13 @@ def _with_cuts(
 
 def _told(options: Options) -> tuple[str, ...]:
     """What a reader of the report must know of the options."""
-    return (
-        *((f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()),
-        *(("Kidneys are their parenchyma alone, without the renal sinus.",) if options.parenchyma else ()),
-    )
+    return (f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()
+
+
+def _of_parenchyma(options: Options) -> tuple[Caution, ...]:
+    """A warning, since it goes where volumes go: they are not to be taken for those of whole kidneys."""
+    text = "Kidneys are their parenchyma alone: without the renal sinus, and smaller than whole kidneys."
+    return (Caution("parenchyma", text),) if options.parenchyma else ()
 
 
 def _of_unseen(maps: predict.Maps) -> tuple[str, ...]:

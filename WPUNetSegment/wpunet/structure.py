@@ -163,7 +163,8 @@ OF_LESION = tuple(
 class Caution:
     """A warning.
 
-    code:  what it is about, for programs (doubts.CODES; "input" for what was seen while reading, "run" for the device)
+    code:  what it is about, for programs (doubts.CODES; "input" for what was seen while reading, "run" for the device,
+           "parenchyma" where kidneys are that alone)
     text:  a sentence for a person
     about: the name of the structure that it is about; empty where it is about the whole
     """

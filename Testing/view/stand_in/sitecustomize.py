@@ -19,7 +19,7 @@ if TRUTH and sys.orig_argv[1:4] == ["-m", "wpunet", "segment"]:
 
     def ready(self, weights_file=None, device="auto", threads=None):
         self.weights = bundle.load(weights_file)
-        self.runtime = SimpleNamespace(warnings=(), description="the truth")
+        self.runtime = self._of_parenchyma = SimpleNamespace(warnings=(), description="the truth")
 
     def network(self, volume, options, monitor):
         shape = "x".join(map(str, volume.hu.shape))
