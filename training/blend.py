@@ -23,7 +23,9 @@ from training.networks import load_trained
 def blend(early: WPUNet, late: WPUNet, share: float = 0.5) -> WPUNet:
     """A network with ``share`` of the late one's weights and the rest of the early one's; raises InputError."""
     if early.spec != late.spec:
-        raise InputError(f"Networks of widths {early.spec.widths} and {late.spec.widths} cannot be blended.")
+        raise InputError(f"Networks cannot be blended that differ: {early.spec}, {late.spec}.")
+    if late.spec.parenchyma:
+        raise InputError("Networks that tell parenchyma cannot be blended; blend them before they are taught that.")
     mean = WPUNet(early.spec)
     old, new = early.state_dict(), late.state_dict()
     mean.load_state_dict(

@@ -119,6 +119,10 @@ class Config:
                 raise InputError(f"{path}: {key} is '{values[key]}'; it can be {', '.join(allowed)}.")
         tuples: dict[str, Any] = {key: tuple(values[key]) for key in ("widths", "sealed") if key in values}
         config = cls(**(values | tuples | {"mixture": Mixture(**mixture)}))
+        if not isinstance(config.parenchyma, int) or config.parenchyma < 0:
+            raise InputError(f"{path}: parenchyma is {config.parenchyma!r}; it must be a number of channels, or 0.")
+        if config.parenchyma and config.architecture != "wpunet":
+            raise InputError(f"{path}: parenchyma is for the architecture wpunet alone.")
         if config.size % 16:
             raise InputError(f"{path}: size is {config.size}; it must be a multiple of 16.")
         return config

@@ -310,7 +310,11 @@ def arguments_of(description: str | None) -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = arguments_of(__doc__)
-    arguments.add_argument("--parenchyma", action="store_true", help="in whole CT; of masks without the renal sinus")
+    arguments.add_argument(
+        "--parenchyma",
+        action="store_true",
+        help="mark the parenchyma of kidneys alone in whole CT, for masks that leave the renal sinus out",
+    )
     given = arguments.parse_args()
     options = Options(parenchyma=given.parenchyma)
     try:

@@ -13,15 +13,20 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from wpunet.errors import InputError, WpunetError
-from wpunet.network import Parenchyma, WPUNet, parenchyma_alone
+from wpunet.network import Parenchyma, WPUNet
+from wpunet.predict import parenchyma_alone
 
 from training.config import Config
 from training.data import Case, read_prepared
 from training.losses import parenchyma_loss
 from training.networks import default_device, load_trained, steps_in_all
 from training.train import Run, train
+
+# Masks with tumors and generated ones are of readers who count the sinus
+ALONE = {"tumor_free": 1.0, "kidney_free": 0.0, "generated": 0.0, "foreign": 0.0}
 
 
 class ParenchymaRun(Run):
@@ -56,21 +61,33 @@ def teach(run: Path, data: Path, output: Path, config: Config) -> None:
 def begin(run: Path, data: Path, output: Path, config: Config) -> ParenchymaRun:
     """That training, as far as it got.
 
-    Raises InputError when the config has no such part or no source for it, or is of another network.
+    Raises InputError when the config is not for it, is of another network than ``run``, or has no CT to learn from, and
+    when ``output`` was begun with another run.
     """
     network, facts = load_trained(run)
-    recipe = replace(config, pixel_mm=facts["pixel_mm"], fused=False)
-    if not config.parenchyma or recipe.spec != replace(network.spec, parenchyma=config.parenchyma):
-        raise InputError(f"The config is not for {run}: its parenchyma must be above 0, and all else as there.")
+    recipe = replace(config, pixel_mm=facts["pixel_mm"], fused=False, mixture=replace(config.mixture, **ALONE))
+    _check(recipe, run, network)
     taught = ParenchymaRun(recipe, data, output, default_device(), run / "split.json")
     if not any(taught.drawn(case) for case in taught.sampler.shelves["tumor_free"].cases):
         raise InputError(f"{data} holds no CT without tumor of a source with a share; see [sources] in the config.")
+    known = {name: t for name, t in network.state_dict().items() if not name.startswith("parenchyma.")}
     if taught.step == 0:
         taught.before = steps_in_all(facts)
-        known = {name: t for name, t in network.state_dict().items() if not name.startswith("parenchyma.")}
         for one in (taught.network, taught.average):
             one.load_state_dict(known, strict=False)
+    began = taught.average.state_dict()
+    if any(not torch.equal(began[name].cpu(), t) for name, t in known.items()):
+        raise InputError(f"{output} was begun with other weights than those of {run}; choose another folder.")
     return taught
+
+
+def _check(recipe: Config, run: Path, network: WPUNet) -> None:
+    if not recipe.parenchyma:
+        raise InputError("The config has parenchyma = 0, so there is nothing to teach; see configs/parenchyma.toml.")
+    if recipe.spec != replace(network.spec, parenchyma=recipe.parenchyma):
+        raise InputError(f"The config is of another network than {run}, which has {network.spec}.")
+    if not recipe.augment or not recipe.sources:
+        raise InputError("The config must name the sources whose readers left the sinus out ([sources]; no augment).")
 
 
 def main() -> int:

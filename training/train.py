@@ -47,7 +47,8 @@ from training.networks import ARCHITECTURES, channels_last, default_device, step
 from training.tables import write_json
 from training.widen import widen, with_cyst
 
-FIXED = ("architecture", "widths", "norms", "classes", "pixel_mm", "seed", "held_out", "fold", "sealed")  # for life
+# For life
+FIXED = ("architecture", "widths", "norms", "classes", "parenchyma", "pixel_mm", "seed", "held_out", "fold", "sealed")
 MOST_THREADS = 2  # with which PyTorch is slower than the fused kernels are with one: these are 2.4 times as fast
 
 
@@ -97,7 +98,9 @@ class Run:
         self.parallel = DistributedDataParallel(self.network) if distributed.world() > 1 else self.network
 
     def learning(self) -> nn.Module:
-        """What of the network learns."""
+        """What of the network learns; raises InputError where another command is to teach it."""
+        if self.config.parenchyma:
+            raise InputError("A config with parenchyma above 0 is for python -m training.parenchyma.")
         return self.network
 
     def held_out_cases(self, data: Path) -> list[Case]:
@@ -145,6 +148,7 @@ class Run:
         path, now = self.folder / "config.json", json.loads(json.dumps(self.config.as_dict()))
         begun = json.loads(path.read_text("utf-8")) if path.exists() else None
         if begun is not None:
+            begun = {"parenchyma": 0} | begun  # which runs of before there was such a part do not tell
             changed = [name for name in FIXED if begun.get(name) != now[name]]
             if changed:
                 raise InputError(
@@ -345,8 +349,6 @@ def main() -> int:
     try:
         changes = {name: getattr(given, name) for name in ("fold", "steps", "held_out", "sealed")}
         config = Config.read(given.config, **changes)
-        if config.parenchyma:
-            raise InputError(f"{given.config} is for python -m training.parenchyma.")
         with distributed.processes(given.device) as device:
             if config.batch % distributed.world():
                 raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")

@@ -86,21 +86,21 @@ def test_a_tumor_below_the_least_volume_counts_as_kidney(ct, tmp_path):
     assert counts["1000"][1] == counts["0"][1] + counts["0"][2]
 
 
-def test_the_parenchyma_alone_is_less_than_the_kidney_and_the_report_says_so(ct, tmp_path):
-    """The phantom's kidneys have a sinus with fat, vessels and a renal pelvis."""
-    found = {}
-    for name, options in (("whole", ()), ("parenchyma", ("--parenchyma",))):
-        out, report = tmp_path / f"{name}.nii.gz", tmp_path / f"{name}.json"
-        assert run(ct, "-o", out, "--report", report, *options) == 0
-        told = json.loads(report.read_text())
-        assert told["options"]["parenchyma"] == ("parenchyma" in [one["code"] for one in told["warnings"]])
-        assert told["options"]["parenchyma"] == (name == "parenchyma")
-        found[name] = np.asarray(nib.load(out).dataobj)
-    whole, alone = found["whole"] > 0, found["parenchyma"] > 0
-    assert 0.6 < alone.sum() / whole.sum() < 0.97
-    assert (alone & ~whole).sum() < 0.01 * whole.sum()
-    tumors = [one == 2 for one in found.values()]
-    assert 2 * (tumors[0] & tumors[1]).sum() > 0.9 * (tumors[0].sum() + tumors[1].sum())
+def test_a_folder_holds_whole_kidneys_or_their_parenchyma_and_not_both(ct, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(ct.parent, "-o", out, "--parenchyma") == 0
+    told = json.loads((out / "ct.json").read_text())
+    assert told["options"]["parenchyma"]
+    assert "parenchyma" in [one["code"] for one in told["warnings"]]
+    assert "parenchyma alone" in (out / "summary.csv").read_text()
+    assert run(ct.parent, "-o", out, "--parenchyma") == 0
+    assert "1 skipped" in capsys.readouterr().out
+    before = (out / "ct.nii.gz").read_bytes()
+    assert run(ct.parent, "-o", out) == 2
+    assert "holds their parenchyma alone from an earlier run; choose another folder" in capsys.readouterr().err
+    assert (out / "ct.nii.gz").read_bytes() == before
+    assert run(ct.parent, "-o", out, "--overwrite") == 0
+    assert (out / "ct.nii.gz").read_bytes() != before
 
 
 def test_weights_that_do_not_tell_parenchyma_are_refused_for_it(ct, tmp_path, make_weights, capsys):

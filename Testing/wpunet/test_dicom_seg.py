@@ -125,6 +125,16 @@ def test_segments_are_the_structures_of_the_report_with_codes_and_maker(tmp_path
     assert len({one.TrackingUID for one in made.SegmentSequence}) == len(made.SegmentSequence)
 
 
+def test_kidneys_without_their_sinus_say_so(tmp_path, result):
+    made = pydicom.dcmread(written(tmp_path, result))
+    assert not any("SegmentDescription" in one for one in made.SegmentSequence)
+    alone = replace(result, report=replace(result.report, options={"parenchyma": True}))
+    made = pydicom.dcmread(written(tmp_path, alone))
+    told = {one.SegmentLabel: one.get("SegmentDescription") for one in made.SegmentSequence}
+    assert told["right kidney"] == told["left kidney"] == "Parenchyma alone, without the renal sinus"
+    assert {told[name] for name in told if "kidney" not in name} == {None}
+
+
 def test_fractional_holds_the_certainty_and_the_same_voxels(tmp_path, result):
     doubt = np.random.default_rng(5).integers(0, 256, result.labels.shape).astype(np.uint8)
     doubt[10] = 255  # no certainty at all, and yet the segment's

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 from wpunet.bundle import NetworkSpec, expected_shapes
-from wpunet.network import WPUNet, cost, parenchyma_alone
+from wpunet.network import WPUNet, cost
 
 SPECS = [
     NetworkSpec(),
@@ -59,16 +59,3 @@ def test_the_part_for_parenchyma_leaves_the_answer_for_whole_kidneys_as_it_is():
         assert torch.equal(logits, without(slices))
         assert torch.equal(logits, with_it(slices))
     assert parenchyma.shape == (2, 1, 32, 48)
-
-
-def test_what_is_not_parenchyma_is_background_and_all_else_keeps_its_chance():
-    torch.manual_seed(0)
-    logits, parenchyma = torch.randn(2, 4, 8, 8) * 3, torch.randn(2, 1, 8, 8) * 3
-    whole, alone = logits.softmax(1), parenchyma_alone(logits, parenchyma).softmax(1)
-    share = parenchyma.sigmoid()[:, 0]
-    assert torch.allclose(alone[:, 1], whole[:, 1] * share, atol=1e-6)
-    assert torch.allclose(alone[:, 0], whole[:, 0] + whole[:, 1] * (1 - share), atol=1e-6)
-    assert torch.allclose(alone[:, 2:], whole[:, 2:], atol=1e-6)
-    extreme = parenchyma_alone(logits, torch.full_like(parenchyma, -200.0))
-    assert torch.isfinite(extreme).all()
-    assert (extreme.softmax(1)[:, 1] == 0).all()

@@ -1,14 +1,17 @@
 """From logits to decisions: edges where they are, mirrored answers averaged, doubt where it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from wpunet import predict as network
 from wpunet.labels import CYST, KIDNEY, TUMOR
 from wpunet.locate import whole
-from wpunet.predict import RIM_LOGIT, RIM_MM, SEEN_LOGIT, decide, drop_unseen, predict, tumor_mask
+from wpunet.predict import RIM_LOGIT, RIM_MM, SEEN_LOGIT, decide, drop_unseen, parenchyma_alone, predict, tumor_mask
 from wpunet.volume import Region
 
-from Testing.wpunet.oracle import TUMOR_HU, Oracle, Recorder, volume_with_ball
+from Testing.wpunet.oracle import TUMOR_HU, Oracle, Recorder, Telling, volume_with_ball
 
 
 def run(volume, runtime=None, region=None, flips=False, temperature=1.0, pixel_mm=1.6):
@@ -280,3 +283,30 @@ def test_a_cyst_is_told_from_kidney_and_changes_nothing_else():
     assert columns.max() < 51 <= np.flatnonzero((labels == KIDNEY).any((0, 1))).min() + 2
     tumor = run(volume_with_ball(hu=TUMOR_HU), Cystic())[0]
     assert tumor[30, 40, 50] == TUMOR
+
+
+def test_parenchyma_is_told_beside_the_whole_kidney():
+    volume = volume_with_ball(radius_mm=40.0)
+    inner = volume_with_ball(radius_mm=20.0).hu > 90
+    volume.hu[inner] = TUMOR_HU
+    maps = predict(volume, whole(volume), Telling(), 1.6, 1.3, True, Recorder(), parenchyma=True)
+    kidney = decide(maps, volume.hu.shape, Recorder())[0] > 0
+    tissue = decide(replace(maps, foreground=maps.tissue), volume.hu.shape, Recorder())[0] > 0
+    assert dice(kidney, volume.hu > 90) > 0.97
+    assert dice(kidney & ~tissue, inner) > 0.9
+    assert not (tissue & ~kidney).any()
+
+
+@pytest.mark.parametrize("put", [np.asarray, torch.as_tensor])
+def test_what_is_not_parenchyma_is_background_and_lesions_keep_their_chance(put):
+    g = np.random.default_rng(0)
+    logits, parenchyma = g.normal(0, 3, (2, 4, 8, 8)), g.normal(0, 3, (2, 1, 8, 8))
+    alone = parenchyma_alone(put(logits), put(parenchyma))
+    before, after = (torch.as_tensor(one).softmax(1).numpy() for one in (logits, alone))
+    share = 1 / (1 + np.exp(-parenchyma[:, 0]))
+    assert np.allclose(after[:, 1], before[:, 1] * share)
+    assert np.allclose(after[:, 0], before[:, 0] + before[:, 1] * (1 - share))
+    assert np.allclose(after[:, 2:], before[:, 2:])
+    extreme = parenchyma_alone(put(logits), put(np.full_like(parenchyma, -200.0)))
+    assert bool((abs(extreme) < 300).all())
+    assert bool((extreme[:, 1] < -100).all())

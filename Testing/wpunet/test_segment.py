@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from wpunet import clean, files, predict, volume
+from wpunet import check, clean, files, measure, predict, volume
 from wpunet.errors import Cancelled
 from wpunet.locate import whole
 from wpunet.predict import Maps
@@ -44,6 +44,35 @@ def quick(segmenter, abdomen):
 def test_the_phantom_is_segmented(upright, abdomen):
     assert dice(upright.labels > 0, abdomen.labels > 0) > 0.85
     assert [one.name for one in upright.report.structures[:2]] == ["right kidney", "left kidney"]
+
+
+def test_parenchyma_is_what_is_left_of_the_same_kidneys_and_lesions_stay(segmenter, abdomen, upright):
+    """The phantom's kidneys have a sinus of fat, vessels and renal pelvis."""
+    alone = segmenter.segment(volume.from_array(abdomen.hu, abdomen.affine), Options(parenchyma=True))
+    kidneys = np.isin(upright.labels, list(measure.KIDNEYS))
+    left_out = (alone.labels == 0) & (upright.labels > 0)
+    assert kidneys[left_out].all()
+    assert np.array_equal(alone.labels[~left_out], upright.labels[~left_out])
+    assert 0.03 < left_out.sum() / kidneys.sum() < 0.4
+    wrong = abdomen.labels == 0  # the truth leaves the sinus out, too
+    assert wrong[left_out].mean() > 0.5 > 5 * wrong[alone.labels > 0].mean()
+    lesions = [[one for one in each.report.structures if one.kind != "kidney"] for each in (upright, alone)]
+    assert lesions[0] == lesions[1] != []
+    own = [one for one in alone.report.structures if one.kind == "kidney"]
+    for one, label in zip(own, measure.KIDNEYS, strict=True):
+        assert one.voxels == (alone.labels == label).sum()
+        assert 0.5 < one.certainty < 1
+    codes = [[one.code for one in each.report.warnings] for each in (upright, alone)]
+    assert codes[1] == [*codes[0], "parenchyma"]
+    assert np.array_equal(segmenter.segment(volume.from_array(abdomen.hu, abdomen.affine)).labels, upright.labels)
+
+
+def test_parenchyma_is_no_word_where_no_kidney_is(segmenter, monkeypatch):
+    monkeypatch.setattr(check, "check", lambda ct: (ct, ()))
+    water = volume.from_array(np.zeros((20, 64, 64), np.int16), np.diag([4.0, 4, 4, 1]))
+    report = segmenter.segment(water, replace(QUICK, parenchyma=True)).report
+    assert report.structures == ()
+    assert "parenchyma" not in [one.code for one in report.warnings]
 
 
 @pytest.mark.parametrize("codes", CODES)

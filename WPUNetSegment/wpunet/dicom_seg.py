@@ -174,10 +174,15 @@ def _segments(result: Result, corrected: bool) -> list[hd.seg.SegmentDescription
     """One description for each structure of the report; the two kidneys, empty, where nothing was found."""
     wanted = [(one.name, one.kind, one.side) for one in result.report.structures]
     wanted = wanted or [("right kidney", "kidney", "right"), ("left kidney", "kidney", "left")]
-    return [
+    made = [
         _segment(number, name, label_of(kind, side), side, algorithm(result), corrected)
         for number, (name, kind, side) in enumerate(wanted, 1)
     ]
+    if result.report.options.get("parenchyma"):
+        for one, (_, kind, _) in zip(made, wanted, strict=True):
+            if kind == "kidney":
+                one.SegmentDescription = "Parenchyma alone, without the renal sinus"
+    return made
 
 
 def label_of(kind: str, side: str) -> Label:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -90,24 +90,29 @@ def measure(
     within: a box outside of which nothing is marked
     """
     found = parts(labels, affine, within)
-    kidneys = {body.side: body for body in found if body.kind == "kidney"}
-    tissue_hu = {side: float(hu[body.box][body.mask].mean()) for side, body in kidneys.items()}
-    tissue_ml = sum(body.ml for body in kidneys.values())
-    contours = {side: _contour(body, _lesions_of(body, found), labels, hu) for side, body in kidneys.items()}
-    structures = []
-    for body in found:
-        one = _common(body, hu, certainty)
-        if body.kind == "kidney":
-            lesions_ml = sum(lesion.ml for lesion in _lesions_of(body, found))
-            structures.append(_kidney(one, body, hu, lesions_ml, tissue_ml))
-            continue
-        one = _lesion(one, body, labels, hu, tissue_hu.get(body.side))
+    of_side = {body.side: body for body in found if body.kind == "kidney"}
+    tissue_hu = {side: float(hu[body.box][body.mask].mean()) for side, body in of_side.items()}
+    contours = {side: _contour(body, _lesions_of(body, found), labels, hu) for side, body in of_side.items()}
+    structures = list(_kidneys(found, hu, certainty))
+    for body in found[len(structures) :]:
+        one = _lesion(_common(body, hu, certainty), body, labels, hu, tissue_hu.get(body.side))
         kidney = contours.get(body.side)
         if kidney is not None:
-            cut = one.touches_border or _touches(kidneys[body.side], hu.shape)
+            cut = one.touches_border or _touches(of_side[body.side], hu.shape)
             one = _within(one, body, kidney, cut=cut)
         structures.append(one)
     return numbered(structures)
+
+
+def kidneys(
+    labels: np.ndarray,
+    hu: np.ndarray,
+    affine: np.ndarray,
+    certainty: Certainty | None = None,
+    within: Box | None = None,
+) -> tuple[Structure, ...]:
+    """As ``measure``, the kidneys alone."""
+    return numbered(tuple(_kidneys(parts(labels, affine, within), hu, certainty)))
 
 
 def parts(labels: np.ndarray, affine: np.ndarray, within: Box | None = None) -> tuple[Body, ...]:
@@ -199,6 +204,14 @@ def _common(body: Body, hu: np.ndarray, certainty: Certainty | None) -> Structur
         touches_border=_touches(body, hu.shape),
         certainty=certainty(body) if certainty else None,
     )
+
+
+def _kidneys(found: Sequence[Body], hu: np.ndarray, certainty: Certainty | None) -> Iterator[Structure]:
+    of_kidneys = [body for body in found if body.kind == "kidney"]
+    tissue_ml = sum(body.ml for body in of_kidneys)
+    for body in of_kidneys:
+        lesions_ml = sum(lesion.ml for lesion in _lesions_of(body, found))
+        yield _kidney(_common(body, hu, certainty), body, hu, lesions_ml, tissue_ml)
 
 
 def _kidney(one: Structure, body: Body, hu: np.ndarray, lesions_ml: float, tissue_ml: float) -> Structure:

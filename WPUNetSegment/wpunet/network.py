@@ -67,16 +67,6 @@ class Parenchyma(nn.Module):
         return self.head(self.block(F.relu(x)))
 
 
-def parenchyma_alone(logits: Tensor, parenchyma: Tensor) -> Tensor:
-    """Logits (n, classes, h, w), their kidney split by the logit (n, 1, h, w): what is not parenchyma is background.
-
-    The chances of tumor and cyst stay as they are.
-    """
-    background, kidney, lesions = logits[:, :1], logits[:, 1:2], logits[:, 2:]
-    rest = kidney + F.logsigmoid(-parenchyma)
-    return torch.cat([torch.logaddexp(background, rest), kidney + F.logsigmoid(parenchyma), lesions], 1)
-
-
 class WPUNet(nn.Module):
     """Slices in, logits out: (n, inputs, h, w) -> (n, classes, h, w); 16 divides h and w.
 
@@ -104,7 +94,7 @@ class WPUNet(nn.Module):
         return self.head(self.features(x)[-1])  # (n, 3, 256, 256)
 
     def told(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits, and (n, 1, h, w) that of parenchyma; of a network that tells it."""
+        """Logits, and (n, 1, h, w) that of parenchyma; only where ``spec`` has that part."""
         features = self.features(x)
         return self.head(features[-1]), self.parenchyma(features)
 

@@ -21,7 +21,7 @@ _ONE_PIXEL = {"strides": [1, 1], "dilations": [1, 1]}
 def build(weights: Weights, parenchyma: bool = False) -> ov.Model:
     """The graph for one slice of any size, (1, inputs, h, w), float32; its one output is logits (1, classes, h, w).
 
-    parenchyma: whether that alone is kidney; for weights that tell it
+    parenchyma: its logit comes as one channel more; only for weights that have that part
     """
     graph = _Graph(weights)
     slices = ops.parameter(ov.PartialShape([1, weights.spec.inputs, -1, -1]), np.float32, name="slices")
@@ -39,7 +39,7 @@ def build(weights: Weights, parenchyma: bool = False) -> ov.Model:
         features.append(x)
     logits = graph.convolution(x, "head")
     if parenchyma:
-        logits = graph.parenchyma_alone(logits, graph.parenchyma(features), weights.spec.classes)
+        logits = ops.concat([logits, graph.parenchyma(features)], 1)
     return ov.Model([logits], [slices], "WP-UNet")
 
 
@@ -77,15 +77,6 @@ class _Graph:
         for one in finer:
             x = ops.add(one, self.twice(x))
         return self.convolution(self.block(self.relu(x), "parenchyma.block"), "parenchyma.head")
-
-    def parenchyma_alone(self, logits: Node, parenchyma: Node, classes: int) -> Node:
-        """As network.parenchyma_alone."""
-        sizes = ops.constant(np.array([1, 1, classes - 2], np.int64))
-        background, kidney, lesions = ops.variadic_split(logits, ops.constant(np.int64(1)), sizes).outputs()
-        rest = ops.subtract(kidney, ops.softplus(parenchyma))
-        tissue = ops.subtract(kidney, ops.softplus(ops.negative(parenchyma)))
-        either = ops.add(background, ops.softplus(ops.subtract(rest, background)))
-        return ops.concat([either, tissue, lesions], 1)
 
     def separable(self, x: Node, name: str, norm: str | None = None) -> Node:
         kernel = self.tensors[f"{name}.depthwise.weight"][:, None]  # (groups, 1, 1, 3, 3)

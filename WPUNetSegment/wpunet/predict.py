@@ -60,6 +60,19 @@ def cyst_logit(logits: Array) -> Array:
     return (logits[:, 3] - logits[:, 1]).clip(-LIMIT, LIMIT)
 
 
+def parenchyma_alone(logits: Array, parenchyma: Array) -> Array:
+    """Logits (n, 3 or 4, h, w), their kidney split by the logit (n, 1, h, w): what is not parenchyma is background.
+
+    The chances of tumor and cyst stay as they are, that of kidney becomes less: so it tells where there is anything but
+    background, not whether that is a lesion.
+    """
+    background, kidney, lesions = logits[:, :1], logits[:, 1:2], logits[:, 2:]
+    none = library(parenchyma).zeros_like(parenchyma)
+    rest = kidney - _either(parenchyma, none)  # the logarithm of 1 / (1 + exp(parenchyma)) is added
+    tissue = kidney - _either(-parenchyma, none)
+    return library(logits).concatenate([_either(background, rest), tissue, lesions], 1)
+
+
 def _benign_logit(logits: Array) -> Array:
     """Logit (n, h, w) of kidney or cyst; a network of three classes does not tell them apart."""
     return _either(logits[:, 1], logits[:, 3]) if logits.shape[1] > 3 else logits[:, 1]
@@ -76,6 +89,7 @@ class Maps:
     """What the network says of a region, on its own grid.
 
     foreground, tumor, cyst: logits (slab, h, w), float16; no cyst where the network does not know them
+    tissue: as foreground, but of a kidney its parenchyma alone; only where that was asked for
     step: CT slices in a slab; slice_mm: from one slice to the next
     unseen: bodies that the second look took away
     """
@@ -87,6 +101,7 @@ class Maps:
     foreground: np.ndarray
     tumor: np.ndarray
     cyst: np.ndarray | None = None
+    tissue: np.ndarray | None = None
     unseen: tuple[Removed, ...] = ()
 
 
@@ -100,11 +115,13 @@ def predict(
     monitor: Monitor,
     *,
     second_look: bool = True,
+    parenchyma: bool = False,
 ) -> Maps:
     """Run the network over the slabs of ``region``; with ``flips`` also mirrored left to right, and average.
 
     First over a slab every LOOK_MM, then over those beside one with a trace of kidney. The others hold nothing. Bodies
-    that a ``second_look``, at wider pixels, does not see are taken away. pixel_mm: the network's own.
+    that a ``second_look``, at wider pixels, does not see are taken away. pixel_mm: the network's own. parenchyma: the
+    runtime tells it.
     """
     depth, rows, columns = region.shape
     grid = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm, runtime.put)
@@ -112,24 +129,31 @@ def predict(
     foreground = np.full((-(-depth // step), *grid.network_shape), -LIMIT, np.float16)
     tumor = np.zeros_like(foreground)
     cyst: np.ndarray | None = None
+    tissue = np.full_like(foreground, -LIMIT) if parenchyma else None
     slabs = np.arange(len(foreground))
 
+    def classes(told: Array) -> Array:
+        return told[:, :-1] if parenchyma else told
+
     def network(x: Array) -> Array:
-        logits = runtime(x)
-        seen = np.flatnonzero(_has_trace(foreground_logit(logits) / temperature)) if flips else ()
+        told = runtime(x)
+        seen = np.flatnonzero(_has_trace(foreground_logit(classes(told)) / temperature)) if flips else ()
         if len(seen):  # elsewhere its mirror image sees nothing either
-            logits[seen] = (logits[seen] + mirrored(runtime(mirrored(x[seen])))) / 2
-        return logits / temperature
+            told[seen] = (told[seen] + mirrored(runtime(mirrored(x[seen])))) / 2
+        return told
 
     def look(wanted: np.ndarray, done: int) -> None:
         nonlocal cyst
         batches = [wanted[first : first + runtime.batch] for first in range(0, len(wanted), runtime.batch)]
-        for some, logits in zip(batches, ahead(network, inputs(batches, done)), strict=True):
+        for some, told in zip(batches, ahead(network, inputs(batches, done)), strict=True):
+            logits = classes(told) / temperature
             foreground[some] = on_host(foreground_logit(logits))
             tumor[some] = on_host(tumor_logit(logits))
             if logits.shape[1] > 3:
                 cyst = np.zeros_like(foreground) if cyst is None else cyst
                 cyst[some] = on_host(cyst_logit(logits))
+            if tissue is not None:
+                tissue[some] = on_host(foreground_logit(parenchyma_alone(logits, told[:, -1:])))
 
     def hu_of(first: int, last: int) -> np.ndarray:
         start, stop = (region.slices.start + slab * step for slab in (first, last + 1))
@@ -153,7 +177,7 @@ def predict(
     wide = InPlaneGrid((rows, columns), volume.spacing[1:], pixel_mm * WIDER, runtime.put)
 
     def around(slab: int) -> np.ndarray:
-        logits = runtime(wide.to_network(hu_of(slab, slab))) / temperature
+        logits = classes(runtime(wide.to_network(hu_of(slab, slab)))) / temperature
         return on_host(wide.to_grid(foreground_logit(logits), grid))[0]
 
     unseen = []
@@ -162,7 +186,7 @@ def predict(
         for pixels, centre in drop_unseen(foreground, around, together=together, least=least):
             ml = pixels * step * volume.spacing[0] * pixel_mm**2 / 1000
             unseen.append(Removed(ml, _in_ct(centre, grid, region, step)))
-    return Maps(region, grid, step, volume.spacing[0], foreground, tumor, cyst, tuple(unseen))
+    return Maps(region, grid, step, volume.spacing[0], foreground, tumor, cyst, tissue, tuple(unseen))
 
 
 def _in_ct(place: np.ndarray, grid: InPlaneGrid, region: Region, step: int) -> tuple[float, float, float]:

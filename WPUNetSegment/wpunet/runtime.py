@@ -38,15 +38,18 @@ class Runtime(Protocol):
         ...
 
     def __call__(self, slices: Array) -> Array:
-        """Network input (n, inputs, h, w) float32 -> logits (n, classes, h, w) float32; of the same kind."""
+        """Network input (n, inputs, h, w) float32 -> logits (n, classes, h, w) float32; of the same kind.
+
+        Made for parenchyma, with its logit as one channel more.
+        """
         ...
 
 
 def create(weights: Weights, device: str = "auto", threads: int | None = None, *, parenchyma: bool = False) -> Runtime:
     """The fastest runtime there is for ``device``: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
-    parenchyma: whether that alone is kidney; for weights that tell it. Raises DeviceError for a device that is unknown
-    or not here.
+    parenchyma: whether its logit is told, too; only for weights that have that part. Raises DeviceError for a device
+    that is unknown or not here.
     """
     kind = device.partition(":")[0]
     if kind not in ("auto", "cpu", "cuda", "mps"):
@@ -129,7 +132,7 @@ class OpenVINORuntime:
 
         from .openvino_graph import build
 
-        self.weights = weights
+        self.weights, self._channels = weights, weights.spec.classes + parenchyma
         self.warnings: list[str] = []
         core = ov.Core()
         capabilities = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -146,7 +149,8 @@ class OpenVINORuntime:
         self.description = f"OpenVINO {ov.__version__.split('-')[0]}, CPU, {precision}"
 
     def __call__(self, slices: np.ndarray) -> np.ndarray:
-        logits = np.empty((len(slices), self.weights.spec.classes, *slices.shape[2:]), np.float32)
+        slices = np.ascontiguousarray(slices)  # the requests read its memory
+        logits = np.empty((len(slices), self._channels, *slices.shape[2:]), np.float32)
 
         def keep(request: Any, k: int) -> None:
             logits[k] = request.get_output_tensor().data[0]
@@ -229,9 +233,9 @@ class TorchRuntime:
             return self._answer(x)[: len(slices)].float()
 
     def _answer(self, x: Any) -> Any:
-        from .network import parenchyma_alone
+        import torch
 
-        return parenchyma_alone(*self._network.told(x)) if self._parenchyma else self._network(x)
+        return torch.cat(self._network.told(x), 1) if self._parenchyma else self._network(x)
 
     def _make_room(self) -> None:
         import torch

@@ -12,9 +12,15 @@ import numpy as np
 from . import bundle, certainty, check, clean, doubts, edges, files, locate, measure, predict, report, runtime, sides
 from .boxes import Box, bounding_box
 from .errors import InputError
+from .labels import BACKGROUND
 from .monitor import Monitor
 from .structure import Caution, Structure
 from .volume import Volume
+
+# A warning, since it goes where volumes go: they are not to be taken for those of whole kidneys
+ALONE = Caution(
+    "parenchyma", "Kidneys are their parenchyma alone: without the renal sinus, and smaller than whole kidneys."
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +30,9 @@ class Options:
     full:  look at the whole field of view instead of where the quick pass saw kidneys
     box:   look only there: first and one past the last index along each axis of the input's own array
     flips: run the network on the mirrored slices too and average (twice the time of the network)
-    parenchyma: mark a kidney's parenchyma alone, without the fat, vessels and collecting system of its sinus, up to the
-           edge that one sees; KiTS19 counts the sinus as kidney and draws wider
+    parenchyma: of a kidney, mark its parenchyma alone, without the fat, vessels and collecting system of its sinus, up
+           to the edge that one sees; KiTS19 counts the sinus as kidney and draws wider. Lesions are the same, and
+           measured against whole kidneys
     rules: what is done to the network's answer in 3D
     """
 
@@ -66,8 +73,8 @@ class Segmenter:
         self.read: Callable[[Path | str, str | None], Volume] = files.read
         self.weights = bundle.load(weights_file)
         self.runtime = runtime.create(self.weights, device, threads)
-        self._of_parenchyma: runtime.Runtime | None = None
-        self._given = device, threads
+        self._device, self._threads = device, threads
+        self._telling_parenchyma: runtime.Runtime | None = None
 
     def segment_file(
         self, path: Path | str, options: Options = Options(), monitor: Monitor | None = None, series: str | None = None
@@ -81,7 +88,7 @@ class Segmenter:
     def segment(self, volume: Volume, options: Options = Options(), monitor: Monitor | None = None) -> Result:
         """Segment a volume; raises InputError when it cannot be used and Cancelled when the monitor says so."""
         monitor = monitor or Monitor()
-        options = self._possible(options)
+        network = self._runtime(options)
         started = datetime.now().astimezone()
         with monitor.stage("check"):
             volume, seen = check.check(volume)
@@ -96,6 +103,9 @@ class Segmenter:
             structures = measure.measure(labels, volume.hu, volume.affine, certain, within)
             structures = _with_cuts(structures, labels, volume, within)
             structures, warnings = doubts.judge(structures, labels, volume.hu, within)
+            if options.parenchyma:
+                uncertainty, structures = _parenchyma(labels, structures, maps, volume, within, options.rules)
+                warnings += (ALONE,) if any(one.kind == "kidney" for one in structures) else ()
         told = report.Report.of(
             volume,
             structures,
@@ -104,36 +114,32 @@ class Segmenter:
                 *(Caution("sides", text) for text in anatomy),
                 *warnings,
                 *doubts.of_removed((*maps.unseen, *cleaned.removed), volume.affine),
-                *_of_parenchyma(options),
-                *(Caution("run", text) for text in self._runtime(options).warnings),
+                *(Caution("run", text) for text in network.warnings),
             ),
             notes=(*_told(options), *_of_unseen(maps), *cleaned.notes),
             weights=self.weights,
-            runtime=self.runtime.description,
+            runtime=network.description,
             seconds=dict(monitor.seconds),
             started=started,
             options=options,
         )
         return Result(volume, labels, uncertainty, told, within)
 
-    def _possible(self, options: Options) -> Options:
-        """The options as these weights and each other allow; raises InputError where the weights do not."""
+    def _runtime(self, options: Options) -> runtime.Runtime:
+        """What runs the network; that which tells parenchyma is made ready when it is first asked for.
+
+        Raises InputError where the weights do not tell it.
+        """
         if not options.parenchyma:
-            return options
+            return self.runtime
         if not self.weights.spec.parenchyma:
             raise InputError(
                 f"The weights {self.weights.path.name} do not tell a kidney's parenchyma from its sinus; segment whole "
                 "kidneys, or use weights that do, as the bundled ones."
             )
-        return replace(options, rules=replace(options.rules, holes=False))  # a slice's hole may be the sinus
-
-    def _runtime(self, options: Options) -> runtime.Runtime:
-        """What runs the network so; that for the parenchyma is made ready when it is first asked for."""
-        if not options.parenchyma:
-            return self.runtime
-        if self._of_parenchyma is None:
-            self._of_parenchyma = runtime.create(self.weights, *self._given, parenchyma=True)
-        return self._of_parenchyma
+        if self._telling_parenchyma is None:
+            self._telling_parenchyma = runtime.create(self.weights, self._device, self._threads, parenchyma=True)
+        return self._telling_parenchyma
 
     def _network(
         self, volume: Volume, options: Options, monitor: Monitor
@@ -156,6 +162,7 @@ class Segmenter:
                 options.flips,
                 monitor,
                 second_look=options.rules.unseen,
+                parenchyma=options.parenchyma,
             )
         with monitor.stage("decide"):
             labels, uncertainty = predict.decide(maps, volume.hu.shape, monitor)
@@ -179,10 +186,29 @@ def _told(options: Options) -> tuple[str, ...]:
     return (f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()
 
 
-def _of_parenchyma(options: Options) -> tuple[Caution, ...]:
-    """A warning, since it goes where volumes go: they are not to be taken for those of whole kidneys."""
-    text = "Kidneys are their parenchyma alone: without the renal sinus, and smaller than whole kidneys."
-    return (Caution("parenchyma", text),) if options.parenchyma else ()
+def _parenchyma(
+    labels: np.ndarray,
+    whole: tuple[Structure, ...],
+    maps: predict.Maps,
+    volume: Volume,
+    within: Box,
+    rules: clean.CleanRules,
+) -> tuple[np.ndarray, tuple[Structure, ...]]:
+    """Takes what is not parenchyma out of the kidneys of ``labels``; gives their uncertainty and the structures.
+
+    whole: the structures before. Lesions stay as they are; they were judged and measured against whole kidneys.
+    """
+    assert maps.tissue is not None
+    maps = replace(maps, foreground=maps.tissue)
+    tissue, uncertainty = predict.decide(maps, labels.shape, Monitor())
+    rules = replace(rules, holes=False)  # a slice's hole may be the sinus
+    tissue = clean.clean(tissue, volume.spacing, rules, volume.hu, uncertainty, maps.region.box).labels
+    kidneys = np.isin(labels[within], list(measure.KIDNEYS))
+    labels[within][kidneys & (tissue[within] == BACKGROUND)] = BACKGROUND
+    own = measure.kidneys(labels, volume.hu, volume.affine, certainty.Certain(maps, None), within)
+    cut = {one.side for one in whole if one.kind == "kidney" and one.touches_border}
+    own = tuple(replace(one, touches_border=one.touches_border or one.side in cut) for one in own)
+    return uncertainty, (*own, *(one for one in whole if one.kind != "kidney"))
 
 
 def _of_unseen(maps: predict.Maps) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from . import outputs, summary
 from .batch import Ending, Job, Plan, attempt
 from .progress import EXIT_BAD_INPUT
 from .reading import ReadAhead
-from .summary import DONE, SKIPPED, SUMMARY, Row
+from .summary import DONE, FAILED, SKIPPED, SUMMARY, Row
 
 if TYPE_CHECKING:
     from .progress import Cancel, Reporter
@@ -59,7 +59,7 @@ def _endings(
     waiting = []
     for job in planned.jobs:
         if job.finished and not arguments.overwrite:
-            yield job, Ending(Row(job.name, SKIPPED, "there already", str(job.labels), _earlier(job)))
+            yield job, Ending(_finished(job, options))
         else:
             waiting.append(job)
     if not waiting:
@@ -75,6 +75,17 @@ def _endings(
     for number, job in enumerate(waiting, 1):
         talk.begin(job.name, number, len(waiting))
         yield job, attempt(job, segmenter, options, talk.monitor(cancel))
+
+
+def _finished(job: Job, options: Options) -> Row:
+    """What there is of a case already; refused where its volumes would mean something else than those of this run."""
+    report = _earlier(job)
+    before = ((report or {}).get("options") or {}).get("parenchyma", False)
+    if report is None or before == options.parenchyma:
+        return Row(job.name, SKIPPED, "there already", str(job.labels), report)
+    what = "their parenchyma alone" if before else "whole kidneys"
+    reason = f"{job.labels} holds {what} from an earlier run; choose another folder, or --overwrite does it again."
+    return Row(job.name, FAILED, reason, str(job.labels), lost=True)
 
 
 def _earlier(job: Job) -> dict[str, Any] | None:
