@@ -186,6 +186,8 @@ def predict(
         for pixels, centre in drop_unseen(foreground, around, together=together, least=least):
             ml = pixels * step * volume.spacing[0] * pixel_mm**2 / 1000
             unseen.append(Removed(ml, _in_ct(centre, grid, region, step)))
+    if tissue is not None:
+        np.minimum(tissue, foreground, out=tissue)  # what was taken away is no tissue either
     return Maps(region, grid, step, volume.spacing[0], foreground, tumor, cyst, tissue, tuple(unseen))
 
 

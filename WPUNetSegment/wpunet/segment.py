@@ -9,18 +9,27 @@ from pathlib import Path
 
 import numpy as np
 
-from . import bundle, certainty, check, clean, doubts, edges, files, locate, measure, predict, report, runtime, sides
+from . import (
+    bundle,
+    certainty,
+    check,
+    clean,
+    doubts,
+    edges,
+    files,
+    locate,
+    measure,
+    parenchyma,
+    predict,
+    report,
+    runtime,
+    sides,
+)
 from .boxes import Box, bounding_box
 from .errors import InputError
-from .labels import BACKGROUND
 from .monitor import Monitor
 from .structure import Caution, Structure
 from .volume import Volume
-
-# A warning, since it goes where volumes go: they are not to be taken for those of whole kidneys
-ALONE = Caution(
-    "parenchyma", "Kidneys are their parenchyma alone: without the renal sinus, and smaller than whole kidneys."
-)
 
 
 @dataclass(frozen=True)
@@ -104,8 +113,11 @@ class Segmenter:
             structures = _with_cuts(structures, labels, volume, within)
             structures, warnings = doubts.judge(structures, labels, volume.hu, within)
             if options.parenchyma:
-                uncertainty, structures = _parenchyma(labels, structures, maps, volume, within, options.rules)
-                warnings += (ALONE,) if any(one.kind == "kidney" for one in structures) else ()
+                unheard = Monitor(cancelled=monitor.cancelled)
+                labels, uncertainty, cautions = parenchyma.alone(labels, uncertainty, maps, volume, within, unheard)
+                structures = parenchyma.measured(structures, labels, volume, maps, within)
+                alone = (parenchyma.ALONE,) if any(one.kind == "kidney" for one in structures) else ()
+                warnings = (*warnings, *alone, *cautions)
         told = report.Report.of(
             volume,
             structures,
@@ -184,31 +196,6 @@ def _with_cuts(
 def _told(options: Options) -> tuple[str, ...]:
     """What a reader of the report must know of the options."""
     return (f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()
-
-
-def _parenchyma(
-    labels: np.ndarray,
-    whole: tuple[Structure, ...],
-    maps: predict.Maps,
-    volume: Volume,
-    within: Box,
-    rules: clean.CleanRules,
-) -> tuple[np.ndarray, tuple[Structure, ...]]:
-    """Takes what is not parenchyma out of the kidneys of ``labels``; gives their uncertainty and the structures.
-
-    whole: the structures before. Lesions stay as they are; they were judged and measured against whole kidneys.
-    """
-    assert maps.tissue is not None
-    maps = replace(maps, foreground=maps.tissue)
-    tissue, uncertainty = predict.decide(maps, labels.shape, Monitor())
-    rules = replace(rules, holes=False)  # a slice's hole may be the sinus
-    tissue = clean.clean(tissue, volume.spacing, rules, volume.hu, uncertainty, maps.region.box).labels
-    kidneys = np.isin(labels[within], list(measure.KIDNEYS))
-    labels[within][kidneys & (tissue[within] == BACKGROUND)] = BACKGROUND
-    own = measure.kidneys(labels, volume.hu, volume.affine, certainty.Certain(maps, None), within)
-    cut = {one.side for one in whole if one.kind == "kidney" and one.touches_border}
-    own = tuple(replace(one, touches_border=one.touches_border or one.side in cut) for one in own)
-    return uncertainty, (*own, *(one for one in whole if one.kind != "kidney"))
 
 
 def _of_unseen(maps: predict.Maps) -> tuple[str, ...]:

@@ -78,10 +78,14 @@ def _endings(
 
 
 def _finished(job: Job, options: Options) -> Row:
-    """What there is of a case already; refused where its volumes would mean something else than those of this run."""
+    """What there is of a case already; refused where its volumes would mean something else than those of this run.
+
+    That can be told where its report is there and whole.
+    """
     report = _earlier(job)
-    before = ((report or {}).get("options") or {}).get("parenchyma", False)
-    if report is None or before == options.parenchyma:
+    asked = (report or {}).get("options")
+    before = asked.get("parenchyma", False) if isinstance(asked, dict) else options.parenchyma
+    if before == options.parenchyma:
         return Row(job.name, SKIPPED, "there already", str(job.labels), report)
     what = "their parenchyma alone" if before else "whole kidneys"
     reason = f"{job.labels} holds {what} from an earlier run; choose another folder, or --overwrite does it again."
