@@ -167,6 +167,8 @@ def test_cancel_reload_and_the_end_of_a_page(visit, server):
     os.kill(engine, signal.SIGKILL)
     visitor.sees("The system ended the engine, probably for lack of memory")
     assert page.locator("tr.jump").count() >= 2  # what was there before is still there
+    visitor.button("Segment again").click()
+    visitor.sees("Kidneys are their parenchyma alone")
 
     visitor.button("Segment again").click()
     until(lambda: server.children("wpunet", "segment"), "the engine to start")
