@@ -138,7 +138,7 @@ def expected_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
         shapes[f"{name}.pointwise.weight"] = (o, i, 1, 1)
         shapes[f"{name}.pointwise.bias"] = (o,)
 
-    def block(name: str, i: int, o: int, norms: int) -> None:
+    def block(name: str, i: int, o: int, norms: int = spec.norms) -> None:
         separable(f"{name}.first", i, o)
         separable(f"{name}.second", o, o)
         for norm in ("first_norm", "second_norm")[2 - norms :]:
@@ -147,10 +147,10 @@ def expected_shapes(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
     widths = spec.widths
     shapes["stem.weight"], shapes["stem.bias"] = (widths[0], spec.inputs, 3, 3), (widths[0],)
     for level, width in enumerate(widths):
-        block(f"encoder.{level}", widths[max(level - 1, 0)], width, spec.norms)
+        block(f"encoder.{level}", widths[max(level - 1, 0)], width)
     for step, (below, level) in enumerate(zip(widths[:0:-1], widths[-2::-1], strict=True)):
         separable(f"up.{step}", below, level)
-        block(f"decoder.{step}", 2 * level, level, spec.norms)
+        block(f"decoder.{step}", 2 * level, level)
     shapes["head.weight"], shapes["head.bias"] = (spec.classes, widths[0], 1, 1), (spec.classes,)
     if spec.parenchyma:
         own = spec.parenchyma

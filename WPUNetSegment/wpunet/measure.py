@@ -93,7 +93,7 @@ def measure(
     of_side = {body.side: body for body in found if body.kind == "kidney"}
     tissue_hu = {side: float(hu[body.box][body.mask].mean()) for side, body in of_side.items()}
     contours = {side: _contour(body, _lesions_of(body, found), labels, hu) for side, body in of_side.items()}
-    structures = list(_kidneys(found, hu, certainty))
+    structures = list(kidneys(found, hu, certainty))
     for body in found[len(structures) :]:
         one = _lesion(_common(body, hu, certainty), body, labels, hu, tissue_hu.get(body.side))
         kidney = contours.get(body.side)
@@ -102,17 +102,6 @@ def measure(
             one = _within(one, body, kidney, cut=cut)
         structures.append(one)
     return numbered(structures)
-
-
-def kidneys(
-    labels: np.ndarray,
-    hu: np.ndarray,
-    affine: np.ndarray,
-    certainty: Certainty | None = None,
-    within: Box | None = None,
-) -> tuple[Structure, ...]:
-    """As ``measure``, the kidneys alone."""
-    return numbered(tuple(_kidneys(parts(labels, affine, within), hu, certainty)))
 
 
 def parts(labels: np.ndarray, affine: np.ndarray, within: Box | None = None) -> tuple[Body, ...]:
@@ -206,7 +195,8 @@ def _common(body: Body, hu: np.ndarray, certainty: Certainty | None) -> Structur
     )
 
 
-def _kidneys(found: Sequence[Body], hu: np.ndarray, certainty: Certainty | None) -> Iterator[Structure]:
+def kidneys(found: Sequence[Body], hu: np.ndarray, certainty: Certainty | None) -> Iterator[Structure]:
+    """The kidneys among what ``parts`` found, measured as ``measure`` does, without a name."""
     of_kidneys = [body for body in found if body.kind == "kidney"]
     tissue_ml = sum(body.ml for body in of_kidneys)
     for body in of_kidneys:

@@ -89,11 +89,12 @@ def measured(
     certain = Certain(replace(maps, foreground=maps.tissue), None)
     before = {one.side: one for one in whole if one.kind == "kidney"}
     own = []
-    for one in measure.kidneys(labels, volume.hu, volume.affine, certain, box):
+    for one in measure.kidneys(measure.parts(labels, volume.affine, box), volume.hu, certain):
         same = before[one.side]
         own.append(
             replace(
                 one,
+                name=same.name,
                 touches_border=one.touches_border or same.touches_border,
                 with_lesions_ml=one.volume_ml + (same.with_lesions_ml or 0.0) - same.volume_ml,
                 cortex_hu=same.cortex_hu,
