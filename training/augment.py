@@ -118,6 +118,7 @@ class Sampler:
         labelled, real = shelf == "labelled", shelf in ("labelled", "tumor_free")
         case = self.shelves[shelf].draw(float(g.random()))
         donors = self.shelves["labelled"].chances
+        grafts = m.grafts if labelled else m.grafts_healthy if shelf == "tumor_free" else 0.0
         level = self._level(shelf, case, g)
         frame = self._frame(g) if labelled and frame_draw < m.composite else None
         centre, reach = np.zeros(2), m.shift_mm if labelled else 2 * m.shift_mm
@@ -144,7 +145,7 @@ class Sampler:
             noise_seed=int(g.integers(2**31)),
             lesion=Lesion.draw(g) if labelled and g.random() < m.lesions else None,
             decoy=Lesion.draw(g) if shelf != "generated" and g.random() < m.decoys else None,
-            graft=Graft.draw(g, donors) if labelled and g.random() < m.grafts else None,
+            graft=Graft.draw(g, donors) if grafts and g.random() < grafts else None,
             foreign=Graft.draw(g, donors) if shelf != "generated" and g.random() < m.foreign else None,
             bend=draw_bend(g, m.bend_mm),
             curve=draw_curve(g, m.curve),
@@ -258,7 +259,7 @@ class Sampler:
             padding_mode="zeros",
             align_corners=False,
         )
-        return (F.avg_pool2d(moved, fine) if fine > 1 else moved)[0, 0] + outside
+        return (halved(moved[0, 0]) if fine > 1 else moved[0, 0]) + outside
 
     def _tissue(self, hu: Tensor, labels: Tensor, plans: Sequence[Plan]) -> Tensor:
         """Contrast: kidneys and tumors brighter or darker than they were, or the agent taken away."""
@@ -327,6 +328,12 @@ def _grid(theta: np.ndarray, size: int, device: torch.device) -> Tensor:
     for k, (a, b, c) in enumerate(theta.tolist()):
         torch.add(a * at, (b * at + c)[:, None], out=grid[:, :, k])
     return grid
+
+
+def halved(picture: Tensor) -> Tensor:
+    """(2h, 2w) -> (h, w), each the mean of 2x2; F.avg_pool2d's answer in a fraction of its time."""
+    upper, lower = picture[::2], picture[1::2]
+    return (upper[:, ::2] + upper[:, 1::2] + lower[:, ::2] + lower[:, 1::2]) / 4
 
 
 def blur(pictures: Tensor, sigmas: Sequence[float]) -> Tensor:

@@ -124,8 +124,9 @@ def settle(network: nn.Module, sampler: Sampler, batches: int = 16) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over the batches
         norm.train()
+    device = next(network.parameters()).device
     for step in range(batches):
-        network(sampler.batch(step, 0, 8)[0])
+        network(sampler.batch(step, 0, 8)[0].to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
