@@ -118,7 +118,6 @@ class Sampler:
         labelled, real = shelf == "labelled", shelf in ("labelled", "tumor_free")
         case = self.shelves[shelf].draw(float(g.random()))
         donors = self.shelves["labelled"].chances
-        grafts = m.grafts if labelled else m.grafts_healthy if shelf == "tumor_free" else 0.0
         level = self._level(shelf, case, g)
         frame = self._frame(g) if labelled and frame_draw < m.composite else None
         centre, reach = np.zeros(2), m.shift_mm if labelled else 2 * m.shift_mm
@@ -145,7 +144,7 @@ class Sampler:
             noise_seed=int(g.integers(2**31)),
             lesion=Lesion.draw(g) if labelled and g.random() < m.lesions else None,
             decoy=Lesion.draw(g) if shelf != "generated" and g.random() < m.decoys else None,
-            graft=Graft.draw(g, donors) if grafts and g.random() < grafts else None,
+            graft=Graft.draw(g, donors) if labelled and g.random() < m.grafts else None,
             foreign=Graft.draw(g, donors) if shelf != "generated" and g.random() < m.foreign else None,
             bend=draw_bend(g, m.bend_mm),
             curve=draw_curve(g, m.curve),

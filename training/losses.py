@@ -51,21 +51,6 @@ def dice_ce_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return total
 
 
-def dice_ce_each_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """``dice_ce_loss``, and half the mean of the tumor's Dice losses sample by sample, where a sample has a tumor.
-
-    In the Dice of a whole batch the large tumors outweigh the small ones; patients count alike.
-    """
-    truth = (labels == 2).float()
-    found = logits.softmax(1)[:, 2]
-    there = truth.sum((1, 2)) > 0
-    total = dice_ce_loss(logits, labels)
-    if not bool(there.any()):
-        return total
-    both, either = (found * truth).sum((1, 2))[there], (found + truth).sum((1, 2))[there]
-    return total + 0.5 * (1 - (2 * both + STABLE) / (either + STABLE)).mean()
-
-
 def parenchyma_loss(logits: Tensor, parenchyma: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of parenchyma, by its logit (n, 1, h, w), where a network's logits (n, classes, h, w) allow kidney.
 
@@ -78,4 +63,4 @@ def parenchyma_loss(logits: Tensor, parenchyma: Tensor, labels: Tensor) -> Tenso
     return F.binary_cross_entropy_with_logits(parenchyma[:, 0][asked], (labels > 0).float()[asked])
 
 
-LOSSES = {"paper": paper_loss, "dice_ce": dice_ce_loss, "dice_ce_each": dice_ce_each_loss}
+LOSSES = {"paper": paper_loss, "dice_ce": dice_ce_loss}

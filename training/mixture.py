@@ -23,8 +23,6 @@ class Mixture:
     cysts: of the samples of a case with cysts those at a level with one; such cases are drawn twice as often
     lesions: of labelled samples that get a synthetic tumor or cyst
     grafts: of labelled samples that get another patient's tumor
-    grafts_healthy: of samples from CT without tumor that get a patient's tumor: so the hospital does not tell whether
-        there is one
     foreign: of real samples that get a patient's tumor in soft tissue that is no kidney, as a decoy
     decoys: of real samples that get a lesion in soft tissue that is no kidney
     focus: of labelled and generated samples centred near a kidney or tumor instead of near the slice's centre: a
@@ -51,7 +49,6 @@ class Mixture:
     cysts: float = 0.0
     lesions: float = 0.2
     grafts: float = 0.5
-    grafts_healthy: float = 0.0
     foreign: float = 0.3
     decoys: float = 0.25
 

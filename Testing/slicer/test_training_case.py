@@ -141,6 +141,26 @@ def test_what_cannot_be_saved_is_told(add_ct, logic, cases, scene):
     assert scene.GetNumberOfNodes() == nodes
 
 
+def test_kidneys_that_are_parenchyma_alone_are_no_case(add_ct, logic, cases):
+    from WPUNetSegmentLib import scene as ours
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    told = ours.report(segmentation)
+    for by_name in (False, True):  # as the engine's report says, or the names in a file that was loaded
+        segmentation.SetAttribute(
+            ours.REPORT, None if by_name else json.dumps(told | {"options": {"parenchyma": True}})
+        )
+        if by_name:
+            training_case.save(volume, segmentation, cases)
+            segmentation.GetSegmentation().GetSegment("kidney_right").SetName("right kidney, parenchyma alone")
+        before = sorted(cases.rglob("*"))
+        with pytest.raises(InputError, match="the training takes whole ones"):
+            training_case.save(volume, segmentation, cases)
+        assert sorted(cases.rglob("*")) == before
+
+
 def test_a_case_that_could_not_be_written_leaves_nothing(add_ct, logic, cases, monkeypatch):
     from WPUNetSegmentLib import training_case
 

@@ -2,12 +2,13 @@
 
 import json
 import zipfile
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from wpunet import files
+from wpunet import files, outputs
 from wpunet import volume as geometry
 from wpunet.errors import InputError
 from wpunet.labels import together
@@ -48,6 +49,18 @@ def test_the_training_reads_the_training_case(made, labels, tmp_path):
     case = prepare.kits_case("x", folder / "imaging.nii.gz", folder / "segmentation.nii.gz")
     assert (case.labels == 2).sum() == (made.labels == 2).sum()
     assert (case.labels == 1).sum() == (together(made.labels) == 1).sum()
+
+
+def test_parenchyma_alone_is_told_and_is_no_case_for_the_training(made, labels, tmp_path):
+    result = result_of(geometry.from_array(made.hu, made.affine, "x"), labels)
+    alone = replace(result, report=replace(result.report, options={"parenchyma": True}))
+    for name in ("x.seg.nrrd", "x.nii.gz"):
+        for one, told in ((result, False), (alone, True)):
+            saving.write(tmp_path / name, one)
+            assert outputs.holds_parenchyma(tmp_path / name) == told
+    with pytest.raises(InputError, match="the training takes whole ones"):
+        saving.write(tmp_path / "x.zip", alone)
+    assert not (tmp_path / "x.zip").exists()
 
 
 def test_a_case_that_the_training_would_refuse_is_not_saved(made, labels, tmp_path):

@@ -99,6 +99,9 @@ def test_a_folder_holds_whole_kidneys_or_their_parenchyma_and_not_both(ct, tmp_p
     assert run(ct.parent, "-o", out) == 2
     assert "holds their parenchyma alone from an earlier run; choose another folder" in capsys.readouterr().err
     assert (out / "ct.nii.gz").read_bytes() == before
+    (out / "ct.json").unlink()  # the label map tells, too
+    assert run(ct.parent, "-o", out) == 2
+    assert "holds their parenchyma alone" in capsys.readouterr().err
     assert run(ct.parent, "-o", out, "--overwrite") == 0
     assert (out / "ct.nii.gz").read_bytes() != before
 

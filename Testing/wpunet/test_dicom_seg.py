@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from wpunet import batch, files
+from wpunet import batch, files, outputs
 from wpunet import volume as geometry
 from wpunet.errors import InputError, InstallError
 from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
@@ -129,7 +129,9 @@ def test_kidneys_without_their_sinus_say_so(tmp_path, result):
     made = pydicom.dcmread(written(tmp_path, result))
     assert not any("SegmentDescription" in one for one in made.SegmentSequence)
     alone = replace(result, report=replace(result.report, options={"parenchyma": True}))
-    made = pydicom.dcmread(written(tmp_path, alone))
+    path = written(tmp_path, alone)
+    assert outputs.holds_parenchyma(path)
+    made = pydicom.dcmread(path)
     told = {one.SegmentLabel: one.get("SegmentDescription") for one in made.SegmentSequence}
     assert told["right kidney"] == told["left kidney"] == "Parenchyma alone, without the renal sinus"
     assert {told[name] for name in told if "kidney" not in name} == {None}

@@ -129,6 +129,19 @@ def test_a_segmentation_for_slicer(nifti, tmp_path):
     assert np.bincount(sitk.GetArrayFromImage(image).ravel()).tolist() == np.bincount(labels.ravel()).tolist()
 
 
+@pytest.mark.parametrize("name", ["k.nii.gz", "k.nrrd", "k.seg.nrrd"])
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_label_map_says_whether_its_kidneys_are_their_parenchyma_alone(nifti, tmp_path, name, alone):
+    volume = files.read(nifti)
+    files.write_labels(tmp_path / name, np.ones(volume.hu.shape, np.uint8), volume, BY_SIDE, parenchyma=alone)
+    assert outputs.holds_parenchyma(tmp_path / name) == alone
+    assert outputs.is_ours(tmp_path / name)
+    if name == "k.seg.nrrd":
+        image = sitk.ReadImage(str(tmp_path / name))
+        named = [image.GetMetaData(f"Segment{k}_Name").endswith(", parenchyma alone") for k in range(4)]
+        assert named == [alone, False, alone, False]  # no tumor and no cyst
+
+
 def test_names_of_cases(tmp_path):
     case = tmp_path / "case_00007" / "imaging.nii.gz"
     assert files.case_name(case) == "case_00007"

@@ -17,6 +17,7 @@ from wpunet.labels import (
     CYST_LABEL,
     KIDNEY_LABEL,
     LEFT_KIDNEY_LABEL,
+    PARENCHYMA,
     RIGHT_KIDNEY_LABEL,
     TUMOR_LABEL,
     WITH_CYSTS,
@@ -122,14 +123,23 @@ def _import(labels: np.ndarray, ijk_to_ras: np.ndarray, volume: Any, segmentatio
 def _describe(segmentation: Any, result: RunResult) -> None:
     versions = result.report["versions"]
     made_by = f"WPUNetSegment {versions['wpunet']}, network {versions['network']}, from {result.name}."
-    segmentation.SetDescription(f"{result.report['intended_use']} {made_by}")
     segmentation.SetAttribute(REPORT, json.dumps(result.report))
+    alone = f" Kidneys: {PARENCHYMA}." if parenchyma(segmentation) else ""
+    segmentation.SetDescription(f"{result.report['intended_use']} {made_by}{alone}")
 
 
 def report(segmentation: Any) -> dict[str, Any] | None:
     """The engine's report on what it put into a segmentation; None where it put nothing."""
     text = segmentation.GetAttribute(REPORT) if segmentation else None
     return json.loads(text) if text else None
+
+
+def parenchyma(segmentation: Any) -> bool:
+    """Whether kidneys are their parenchyma alone: by the report, or by the names in a file of the engine's."""
+    segments, told = segmentation.GetSegmentation(), report(segmentation)
+    if told:
+        return bool(told.get("options", {}).get("parenchyma"))
+    return any(PARENCHYMA in segments.GetSegment(key).GetName() for key in segments.GetSegmentIDs())
 
 
 def earlier_result(volume: Any) -> Any:

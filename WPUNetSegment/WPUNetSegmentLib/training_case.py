@@ -18,9 +18,10 @@ from wpunet import check
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
 from wpunet.labels import BY_SIDE, CYST, KIDNEY, TUMOR, WITH_CYSTS, together
+from wpunet.report import NO_CASE
 from wpunet.volume import Volume
 
-from . import handover
+from . import handover, scene
 
 CASE = "WPUNetSegment.TrainingCase"  # attribute of the segmentation: the id of the case that was made of it
 KIDNEY_TYPES = ("64033007",)  # SNOMED CT: kidney
@@ -34,9 +35,11 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     """Write the CT and its segments as the next free case of ``folder``, and return the case's folder.
 
     A segmentation that was saved there before updates its own case; no other case is ever touched.
-    Raises InputError when no kidney is marked, OutputError when the folder cannot be written.
+    Raises InputError when no kidney is marked, or its parenchyma alone, OutputError when the folder cannot be written.
     """
     handover.require_ct(volume)
+    if scene.parenchyma(segmentation):
+        raise InputError(NO_CASE)
     folder = Path(folder)
     if not folder.is_dir():
         raise OutputError(f"{folder} is no folder; make it first, or choose another one.")

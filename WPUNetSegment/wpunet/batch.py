@@ -95,7 +95,8 @@ class Job:
         by_side = self.sides or self.labels.name.endswith(".seg.nrrd")
         labels = result.labels if by_side else together(result.labels, within=result.within)
         table = BY_SIDE if by_side else TOGETHER
-        return files.label_file(self.labels, labels, result.volume, table, result.within)
+        alone = result.report.parenchyma
+        return files.label_file(self.labels, labels, result.volume, table, result.within, parenchyma=alone)
 
     def _draw(self, result: Result, path: Path) -> None:
         from PIL.PngImagePlugin import PngInfo  # not everybody has Pillow who wants no picture

@@ -20,7 +20,7 @@ from pydicom.sr.codedict import codes
 from . import USE, __version__, outputs
 from . import volume as geometry
 from .errors import InputError
-from .labels import BY_SIDE, LEFT, RIGHT, Code, Label
+from .labels import BY_SIDE, LEFT, PARENCHYMA, RIGHT, Code, Label
 from .measure import parts
 from .segment import Result
 from .volume import Volume
@@ -178,10 +178,10 @@ def _segments(result: Result, corrected: bool) -> list[hd.seg.SegmentDescription
         _segment(number, name, label_of(kind, side), side, algorithm(result), corrected)
         for number, (name, kind, side) in enumerate(wanted, 1)
     ]
-    if result.report.options.get("parenchyma"):
+    if result.report.parenchyma:
         for one, (_, kind, _) in zip(made, wanted, strict=True):
             if kind == "kidney":
-                one.SegmentDescription = "Parenchyma alone, without the renal sinus"
+                one.SegmentDescription = f"{PARENCHYMA.capitalize()}, without the renal sinus"
     return made
 
 

@@ -14,7 +14,7 @@ from . import volume as geometry
 from .boxes import Box
 from .dicom_files import is_dicom
 from .errors import InputError
-from .labels import Label
+from .labels import PARENCHYMA, Label, parenchyma_alone
 from .outputs import MARK, replacing
 from .volume import Volume
 
@@ -114,24 +114,38 @@ def _volume(
 
 
 def write_labels(
-    path: Path | str, labels: np.ndarray, volume: Volume, table: Sequence[Label], within: Box | None = None
+    path: Path | str,
+    labels: np.ndarray,
+    volume: Volume,
+    table: Sequence[Label],
+    within: Box | None = None,
+    *,
+    parenchyma: bool = False,
 ) -> None:
     """A label map (slice, row, column) onto the input's own grid; ``table`` names the values, all in ``within``.
 
-    ``.seg.nrrd`` becomes a segmentation that 3D Slicer opens with names, colours and terminology.
+    ``.seg.nrrd`` becomes a segmentation that 3D Slicer opens with names, colours and terminology. parenchyma: kidneys
+    are their parenchyma alone, which the file then says.
     """
     path = Path(path)
-    write(path, label_file(path, labels, volume, table, within))
+    write(path, label_file(path, labels, volume, table, within, parenchyma=parenchyma))
 
 
 def label_file(
-    path: Path, labels: np.ndarray, volume: Volume, table: Sequence[Label], within: Box | None = None
+    path: Path,
+    labels: np.ndarray,
+    volume: Volume,
+    table: Sequence[Label],
+    within: Box | None = None,
+    *,
+    parenchyma: bool = False,
 ) -> bytes:
     """What ``write_labels`` writes, by the ending of the path."""
     values = geometry.to_source(labels, volume, within)
+    what = f"labels, {PARENCHYMA}" if parenchyma else "labels"
     if ending_of(path) in NIFTI:
-        return _nifti(path, values, volume, "labels")
-    return _nrrd(path, values, volume, table, "labels")
+        return _nifti(path, values, volume, what)
+    return _nrrd(path, values, volume, parenchyma_alone(table) if parenchyma else table, what)
 
 
 def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:

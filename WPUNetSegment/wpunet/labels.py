@@ -7,7 +7,8 @@ files in its layout unless cysts are asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ KIDNEY = RIGHT_KIDNEY = 1
 TUMOR = 2
 LEFT_KIDNEY = 3
 CYST = 4
+PARENCHYMA = "parenchyma alone"  # in names and heads of files, where kidneys are that
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ CYST_LABEL = Label(CYST, "cyst", "kidney cyst", _BLUE, _LESION, ("SCT", "3676430
 TOGETHER = (KIDNEY_LABEL, TUMOR_LABEL)  # KiTS19's own two labels
 WITH_CYSTS = (KIDNEY_LABEL, TUMOR_LABEL, CYST_LABEL)
 BY_SIDE = (RIGHT_KIDNEY_LABEL, TUMOR_LABEL, LEFT_KIDNEY_LABEL, CYST_LABEL)
+
+
+def parenchyma_alone(table: Sequence[Label]) -> tuple[Label, ...]:
+    """A table for label maps whose kidneys are their parenchyma alone: their names say so."""
+    return tuple(replace(one, name=f"{one.name}, {PARENCHYMA}") if one.type == _KIDNEY else one for one in table)
 
 
 def together(labels: np.ndarray, *, cysts: bool = False, within: Box | None = None) -> np.ndarray:

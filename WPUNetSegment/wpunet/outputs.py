@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import InputError, OutputError
+from .labels import PARENCHYMA
 
 HEADING = "case,structure,kind,side,volume_ml,"  # how a table of structures begins (table.py)
 MARK = "wpunet"  # in the header of all that is written, so that no result is taken for a CT, nor a CT for a result
@@ -146,6 +147,11 @@ def is_ours(path: Path) -> bool:
     if content[:4] in (b"\x89PNG", b"NRRD") or content[128:132] == b"DICM":
         return MARK.encode() in content
     return content[148:228].startswith(MARK.encode())  # NIfTI-1's field for a description
+
+
+def holds_parenchyma(path: Path) -> bool:
+    """Whether the kidneys of a label map or segmentation object of ours are their parenchyma alone, by its head."""
+    return PARENCHYMA.encode() in head(path).lower()
 
 
 class Inputs:

@@ -20,6 +20,10 @@ from .structure import Caution, Place, Point, Structure, from_plain, plain
 from .volume import Volume
 
 SCHEMA = "wpunet-report/1"
+NO_CASE = (
+    "Kidneys are their parenchyma alone here; the training takes whole ones, as KiTS19's readers draw them. Segment "
+    "again without that option, and correct that."
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class Report:
     seconds: dict[str, float]
     started: datetime
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def parenchyma(self) -> bool:
+        """Whether kidneys are their parenchyma alone."""
+        return bool(self.options.get("parenchyma"))
 
     @classmethod
     def of(

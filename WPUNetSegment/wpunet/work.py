@@ -78,13 +78,10 @@ def _endings(
 
 
 def _finished(job: Job, options: Options) -> Row:
-    """What there is of a case already; refused where its volumes would mean something else than those of this run.
-
-    That can be told where its report is there and whole.
-    """
+    """What there is of a case already; refused where its volumes would mean something else than those of this run."""
     report = _earlier(job)
     asked = (report or {}).get("options")
-    before = asked.get("parenchyma", False) if isinstance(asked, dict) else options.parenchyma
+    before = asked.get("parenchyma", False) if isinstance(asked, dict) else outputs.holds_parenchyma(job.labels)
     if before == options.parenchyma:
         return Row(job.name, SKIPPED, "there already", str(job.labels), report)
     what = "their parenchyma alone" if before else "whole kidneys"

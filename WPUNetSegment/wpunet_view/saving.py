@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from wpunet import files, outputs, table
 from wpunet.errors import InputError
 from wpunet.labels import BY_SIDE, TOGETHER, together
+from wpunet.report import NO_CASE
 
 if TYPE_CHECKING:
     from wpunet.segment import Result
@@ -52,9 +53,10 @@ def write(path: Path, result: Result, *, corrected: bool = False) -> None:
     """
     kind = next(one.ending for one in (*KINDS[-2:], *KINDS) if path.name.endswith(f".{one.ending}"))
     if kind == "seg.nrrd":
-        files.write_labels(path, result.labels, result.volume, BY_SIDE)
+        files.write_labels(path, result.labels, result.volume, BY_SIDE, parenchyma=result.report.parenchyma)
     elif kind == "nii.gz":
-        files.write_labels(path, together(result.labels), result.volume, TOGETHER)
+        labels, alone = together(result.labels), result.report.parenchyma
+        files.write_labels(path, labels, result.volume, TOGETHER, parenchyma=alone)
     elif kind == "uncertainty.nii.gz":
         files.write_map(path, result.uncertainty, result.volume)
     elif kind == "dcm":
@@ -89,6 +91,8 @@ def _write_training_case(path: Path, result: Result) -> None:
     import nibabel as nib
     from isal import igzip
 
+    if result.report.parenchyma:
+        raise InputError(NO_CASE)
     volume = result.volume
     case = file_name(volume.name)
     _, row_mm, column_mm = volume.spacing
