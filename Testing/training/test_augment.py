@@ -5,16 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 from wpunet.errors import InputError
 from wpunet.labels import CYST, TUMOR
 from wpunet.preprocess import InPlaneGrid, normalise
 
-from training.augment import Sampler, blur, mirror_healthy_half, take_contrast_away
+from training.augment import Sampler, blur, halved, mirror_healthy_half, take_contrast_away
 from training.data import Case, read_prepared, to_grey
 from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion
 from training.losses import CYST_CLASS, EITHER
 from training.mixture import PLAIN, Mixture
-from training.vary import curved, draw_curve
+from training.vary import bent, curved, draw_bend, draw_curve
 
 MOVED = replace(PLAIN, zoom=1.25, turn_degrees=15.0, shift_mm=40.0)  # geometry alone, and no frame
 
@@ -66,6 +67,16 @@ def test_bodies_are_stretched_and_bent():
     assert 1.2 < max(ratio for ratio, _ in stretched) < np.exp(0.4) + 0.02
     assert all(area == pytest.approx(round_[0][1], rel=0.02) for _, area in stretched)  # sizes are the zoom's
     assert len({area for _, area in shapes(bend_mm=4.0)}) > 10
+
+
+def test_what_is_computed_in_a_faster_way_is_what_pytorch_computes():
+    g = np.random.default_rng(0)
+    grid = torch.from_numpy(g.uniform(-1, 1, (48, 64, 2)).astype(np.float32))
+    theta, bend = g.normal(size=(2, 3)), draw_bend(g, 5.0)
+    smooth = F.interpolate(torch.from_numpy(bend / 60)[None], size=(48, 64), mode="bicubic", align_corners=False)[0]
+    moved = torch.einsum("kc,chw->hwk", torch.from_numpy(theta[:, :2]).float(), smooth)
+    assert torch.allclose(bent(grid, bend, theta, 60.0), grid + moved, atol=1e-5)
+    assert torch.allclose(halved(grid[:, :, 0]), F.avg_pool2d(grid[None, None, :, :, 0], 2)[0, 0], atol=1e-6)
 
 
 def test_contrast_follows_a_curve_and_what_has_none_stays():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -99,6 +100,20 @@ def test_statistics_are_estimated_anew():
     parameters = dict(network.named_parameters())
     assert all(torch.equal(parameters[name], before[name]) for name in parameters)
     assert not torch.allclose(network(Batches().batch(0, 0, 8)[0]), answer, atol=1e-3)
+
+
+def test_statistics_are_estimated_where_the_network_is():
+    network, went = random_network(NetworkSpec((4, 6, 8, 10, 12), norms=2)), []
+
+    class Elsewhere(Batches):
+        """Draws on the processor, as workers do, whatever the network is on."""
+
+        def batch(self, step, first, last):
+            drawn = super().batch(step, first, last)[0]
+            return SimpleNamespace(to=lambda device: went.append(device) or drawn), None
+
+    prune.settle(network, Elsewhere(), batches=2)
+    assert went == [torch.device("cpu")] * 2
 
 
 def test_impossible_numbers_are_refused(full):
