@@ -17,8 +17,7 @@ import slicer
 from wpunet import check
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
-from wpunet.labels import BY_SIDE, CYST, KIDNEY, TUMOR, WITH_CYSTS, together
-from wpunet.report import NO_CASE
+from wpunet.labels import BY_SIDE, CYST, KIDNEY, NO_CASE, TUMOR, WITH_CYSTS, together
 from wpunet.volume import Volume
 
 from . import handover, scene

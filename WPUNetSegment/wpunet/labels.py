@@ -22,6 +22,10 @@ TUMOR = 2
 LEFT_KIDNEY = 3
 CYST = 4
 PARENCHYMA = "parenchyma alone"  # in names and heads of files, where kidneys are that
+NO_CASE = (
+    "Kidneys are their parenchyma alone here; the training takes whole ones, as KiTS19's readers draw them. Segment "
+    "again without that option, and correct that."
+)
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,6 @@ from .structure import Caution, Place, Point, Structure, from_plain, plain
 from .volume import Volume
 
 SCHEMA = "wpunet-report/1"
-NO_CASE = (
-    "Kidneys are their parenchyma alone here; the training takes whole ones, as KiTS19's readers draw them. Segment "
-    "again without that option, and correct that."
-)
 
 
 @dataclass(frozen=True)

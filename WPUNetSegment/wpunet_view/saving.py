@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from wpunet import files, outputs, table
 from wpunet.errors import InputError
-from wpunet.labels import BY_SIDE, TOGETHER, together
-from wpunet.report import NO_CASE
+from wpunet.labels import BY_SIDE, NO_CASE, TOGETHER, together
 
 if TYPE_CHECKING:
     from wpunet.segment import Result
