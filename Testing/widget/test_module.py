@@ -198,10 +198,13 @@ def test_importing_the_module_costs_slicers_start_nothing(tmp_path):
     root = MODULE.parents[1]
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join((str(root), str(MODULE.parent)))}
     code = IMPORT.format(folder=str(tmp_path))
-    told = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True, timeout=120)
-    seconds, *heavy = told.stdout.split()
-    assert heavy == [], told.stderr
-    assert float(seconds) < 0.1
+    took = []
+    for _ in range(3):  # the least counts: what else the machine does only adds to it
+        told = subprocess.run([sys.executable, "-c", code], env=paths, capture_output=True, text=True, timeout=120)
+        seconds, *heavy = told.stdout.split()
+        assert heavy == [], told.stderr
+        took.append(float(seconds))
+    assert min(took) < 0.1
 
 
 def test_reload_takes_all_of_the_modules_code_anew(done, module, monkeypatch):
