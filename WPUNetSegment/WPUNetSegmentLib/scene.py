@@ -123,9 +123,9 @@ def _import(labels: np.ndarray, ijk_to_ras: np.ndarray, volume: Any, segmentatio
 def _describe(segmentation: Any, result: RunResult) -> None:
     versions = result.report["versions"]
     made_by = f"WPUNetSegment {versions['wpunet']}, network {versions['network']}, from {result.name}."
-    segmentation.SetAttribute(REPORT, json.dumps(result.report))
-    alone = f" Kidneys: {PARENCHYMA}." if parenchyma(segmentation) else ""
+    alone = f" Kidneys: {PARENCHYMA}." if _tells_parenchyma(result.report) else ""
     segmentation.SetDescription(f"{result.report['intended_use']} {made_by}{alone}")
+    segmentation.SetAttribute(REPORT, json.dumps(result.report))
 
 
 def report(segmentation: Any) -> dict[str, Any] | None:
@@ -138,8 +138,12 @@ def parenchyma(segmentation: Any) -> bool:
     """Whether kidneys are their parenchyma alone: by the report, or by the names in a file of the engine's."""
     segments, told = segmentation.GetSegmentation(), report(segmentation)
     if told:
-        return bool(told.get("options", {}).get("parenchyma"))
+        return _tells_parenchyma(told)
     return any(PARENCHYMA in segments.GetSegment(key).GetName() for key in segments.GetSegmentIDs())
+
+
+def _tells_parenchyma(told: dict[str, Any]) -> bool:
+    return bool(told.get("options", {}).get("parenchyma"))
 
 
 def earlier_result(volume: Any) -> Any:

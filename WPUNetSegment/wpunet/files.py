@@ -14,7 +14,7 @@ from . import volume as geometry
 from .boxes import Box
 from .dicom_files import is_dicom
 from .errors import InputError
-from .labels import PARENCHYMA, Label, parenchyma_alone
+from .labels import PARENCHYMA, Label, named_as_parenchyma
 from .outputs import MARK, replacing
 from .volume import Volume
 
@@ -145,7 +145,7 @@ def label_file(
     what = f"labels, {PARENCHYMA}" if parenchyma else "labels"
     if ending_of(path) in NIFTI:
         return _nifti(path, values, volume, what)
-    return _nrrd(path, values, volume, parenchyma_alone(table) if parenchyma else table, what)
+    return _nrrd(path, values, volume, named_as_parenchyma(table) if parenchyma else table, what)
 
 
 def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:

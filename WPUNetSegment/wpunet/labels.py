@@ -81,8 +81,8 @@ WITH_CYSTS = (KIDNEY_LABEL, TUMOR_LABEL, CYST_LABEL)
 BY_SIDE = (RIGHT_KIDNEY_LABEL, TUMOR_LABEL, LEFT_KIDNEY_LABEL, CYST_LABEL)
 
 
-def parenchyma_alone(table: Sequence[Label]) -> tuple[Label, ...]:
-    """A table for label maps whose kidneys are their parenchyma alone: their names say so."""
+def named_as_parenchyma(table: Sequence[Label]) -> tuple[Label, ...]:
+    """A table for label maps whose kidneys are their parenchyma alone: the names of kidneys say so."""
     return tuple(replace(one, name=f"{one.name}, {PARENCHYMA}") if one.type == _KIDNEY else one for one in table)
 
 

@@ -51,11 +51,11 @@ def write(path: Path, result: Result, *, corrected: bool = False) -> None:
     Raises OutputError when it cannot be written, InputError when what it is for could not use the case.
     """
     kind = next(one.ending for one in (*KINDS[-2:], *KINDS) if path.name.endswith(f".{one.ending}"))
+    alone = result.report.parenchyma
     if kind == "seg.nrrd":
-        files.write_labels(path, result.labels, result.volume, BY_SIDE, parenchyma=result.report.parenchyma)
+        files.write_labels(path, result.labels, result.volume, BY_SIDE, parenchyma=alone)
     elif kind == "nii.gz":
-        labels, alone = together(result.labels), result.report.parenchyma
-        files.write_labels(path, labels, result.volume, TOGETHER, parenchyma=alone)
+        files.write_labels(path, together(result.labels), result.volume, TOGETHER, parenchyma=alone)
     elif kind == "uncertainty.nii.gz":
         files.write_map(path, result.uncertainty, result.volume)
     elif kind == "dcm":
