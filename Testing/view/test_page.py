@@ -135,8 +135,10 @@ def test_cancel_reload_and_the_end_of_a_page(visit, server):
     visitor.button("Try it with the phantom").click()
     visitor.sees("120 × 256 × 256 voxels")
     visitor.button("Options").click()
+    page.evaluate("window.trame.client.beginBusy()")  # a picture is under way: what is ticked waits for it
     page.get_by_label("Search the whole field of view").check()  # gives the time to press Cancel
     visitor.button("Segment").click()
+    page.evaluate("window.trame.client.endBusy()")
     (engine,) = until(lambda: server.children("wpunet", "segment", "--full"), "the engine to start")
     os.kill(engine, signal.SIGSTOP)  # so that it is still at work when Cancel is pressed, however fast it is
     visitor.button("Cancel").wait_for()
