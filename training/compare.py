@@ -26,7 +26,7 @@ from training.augment import Sampler
 from training.config import Config
 from training.data import Case, read_prepared, read_split
 from training.mixture import PLAIN
-from training.networks import channels_last, default_device
+from training.networks import channels_last, computes_in_bfloat16, default_device
 from training.peers import PEER_SIZE, measure_peers
 from training.pictures import plot_runs
 from training.prune import METHODS, prune, remaining
@@ -106,7 +106,7 @@ def _answers(network: nn.Module, slices: list[tuple[torch.Tensor, torch.Tensor]]
     network.eval()
     found = []
     for x, _ in slices:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=computes_in_bfloat16(torch.device("cpu"))):
             found.append(network(x).argmax(1).numpy())
     return np.concatenate(found), np.concatenate([y.numpy() for _, y in slices])
 

@@ -32,7 +32,8 @@ class Config:
     loss:          "paper" or "dice_ce"; training.parenchyma has its own
     optimizer:     "adam" or "adamw"; schedule: "constant" or "cosine"
     batch:         over all processes; steps: of the optimizer
-    mixed_precision: bfloat16 where it serves, float32 elsewhere; False: float32 alone
+    mixed_precision: bfloat16 where it serves, float32 elsewhere; float32 alone where False, and on a processor or GPU
+                   that does not compute in bfloat16; a run is gone on with as it was begun
     fused:         on a processor with AMX train WP-UNet on kernels of ours where they can (training/fused); a run is
                    gone on with as it was begun; False: PyTorch alone
     workers:       processes that draw samples ahead, to keep a GPU busy; 0: the training draws them itself

@@ -43,7 +43,7 @@ from training.log import Log
 from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
 from training.mixture import PLAIN, Mixture
-from training.networks import ARCHITECTURES, channels_last, default_device, steps_in_all
+from training.networks import ARCHITECTURES, channels_last, computes_in_bfloat16, default_device, steps_in_all
 from training.tables import write_json
 from training.widen import widen, with_cyst
 
@@ -155,9 +155,23 @@ class Run:
                     f"{self.folder} was begun with {changed[0]} = {begun.get(changed[0])}, not {now[changed[0]]}; "
                     "choose another folder."
                 )
-        self.config = replace(self.config, fused=self._fused(begun))
+        kernels, mixed = self._fused(begun), self._mixed(begun)
+        self.config = replace(self.config, fused=kernels, mixed_precision=mixed)
         if distributed.rank() == 0:
-            write_json(now | {"fused": self.config.fused}, path)
+            write_json(now | {"fused": kernels, "mixed_precision": mixed}, path)
+
+    def _mixed(self, begun: dict[str, Any] | None) -> bool:
+        """Whether this run computes in bfloat16: as it was begun; a new one, where the device does so by itself."""
+        if not self.config.mixed_precision:
+            self.precision = "in float32"
+            return False
+        if begun is not None:
+            mixed = begun.get("mixed_precision", True)
+            self.precision = f"in {'bfloat16' if mixed else 'float32'}, as it was begun"
+            return mixed
+        mixed = computes_in_bfloat16(self.device)
+        self.precision = "in bfloat16" if mixed else "in float32, since bfloat16 is slower here"
+        return mixed
 
     def _fused(self, begun: dict[str, Any] | None) -> bool:
         """Whether this run computes on fused kernels: as it was begun, since other roundings make other weights.
@@ -289,7 +303,7 @@ def train(run: Run, until: int | None = None) -> None:
     """Go on to the end of the schedule, or to the step ``until``; raises TrainingError when that fails."""
     stop = min(run.config.steps, until or run.config.steps)
     if distributed.rank() == 0:
-        print(f"Training {run.kernels}.", file=sys.stderr, flush=True)
+        print(f"Training {run.precision}, {run.kernels}.", file=sys.stderr, flush=True)
     try:
         log = Log(run.folder, run.step) if distributed.rank() == 0 else None
         try:

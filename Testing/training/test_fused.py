@@ -321,14 +321,14 @@ def test_a_fused_run_that_was_killed_ends_with_the_same_weights(kernels, recipe,
     path = recipe(checkpoint_minutes=0.0, **FUSED)
     arguments = ("--config", path, "--data", prepared, "--device", "cpu")
     assert command(train, *arguments, "--run", tmp_path / "whole") == 0
-    assert "Training with fused kernels, on one thread.\n" in capsys.readouterr().err
+    assert "Training in bfloat16, with fused kernels, on one thread.\n" in capsys.readouterr().err
     child = [sys.executable, "-c", CHILD.format(killed=KILLED["in a step"]), *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     child += ["--run", str(tmp_path / "killed")]
     done = subprocess.run(child, capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert command(train, *arguments, "--run", tmp_path / "killed") == 0
-    assert "Training with fused kernels" in capsys.readouterr().err
+    assert "as it was begun, with fused kernels" in capsys.readouterr().err
     for name in ("checkpoint", "average"):
         one, other = (checkpoint.load(tmp_path / run / f"{name}.safetensors")[0] for run in ("whole", "killed"))
         assert same(one, other), name

@@ -3,11 +3,13 @@
 import csv
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -109,14 +111,49 @@ def test_every_network_learns(architecture, recipe, prepared, tmp_path, monkeypa
     assert run.look(at_most=8).keys() == {"kidney_or_tumor", "tumor"}
 
 
-@pytest.mark.parametrize("mixed", [True, False])
-def test_precision_is_as_the_recipe_says(mixed, recipe, prepared, tmp_path, monkeypatch):
-    run = start(config_of(recipe, mixed_precision=mixed), prepared, tmp_path)
+def precision_of_a_step(run):
     seen = []
-    run.network.head.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
-    run.one_step()
-    assert seen == [torch.bfloat16 if mixed else torch.float32]
+    with run.network.head.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype)):
+        run.one_step()
     assert {p.dtype for p in run.network.parameters()} == {torch.float32}
+    return seen[0]
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+@pytest.mark.parametrize("here", [True, False])
+def test_precision_is_as_the_recipe_says_where_the_processor_computes_so(
+    mixed, here, recipe, prepared, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train, "computes_in_bfloat16", lambda device: here)
+    run = start(config_of(recipe, mixed_precision=mixed, fused=False), prepared, tmp_path)
+    assert precision_of_a_step(run) == (torch.bfloat16 if mixed and here else torch.float32)
+    assert run.precision.startswith("in bfloat16" if mixed and here else "in float32")
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_run_goes_on_in_the_precision_that_it_was_begun_in(begun, recipe, prepared, tmp_path, monkeypatch):
+    config = config_of(recipe, fused=False)
+    for here in (begun, not begun):  # then on another machine
+        monkeypatch.setattr(train, "computes_in_bfloat16", lambda device, here=here: here)
+        run = start(config, prepared, tmp_path)
+        assert precision_of_a_step(run) == (torch.bfloat16 if begun else torch.float32)
+        assert json.loads((tmp_path / "config.json").read_text("utf-8"))["mixed_precision"] == begun
+    assert run.precision.endswith("as it was begun")
+
+
+def test_bfloat16_where_the_processor_says_so():
+    """The training's own answer against the processor's, on Linux."""
+    cpu = Path("/proc/cpuinfo")
+    if not cpu.exists():
+        pytest.skip("needs /proc/cpuinfo, which only Linux has")
+    flags = cpu.read_text().split()
+    here = train.computes_in_bfloat16(torch.device("cpu"))
+    if "avx512_bf16" in flags:
+        assert here
+    elif "x86_64" in platform.machine() and "avx512bw" not in flags:
+        assert not here
+    else:
+        pytest.skip("bfloat16 without instructions for it: PyTorch decides")
 
 
 def test_the_average_is_that_of_the_last_weights(recipe, prepared, tmp_path):

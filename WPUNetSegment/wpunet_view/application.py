@@ -223,12 +223,8 @@ class Application(TrameApp):
 
     # The run
 
-    def segment_asked(self, full: bool, flips: bool, parenchyma: bool) -> None:
-        """The button: corrections are not replaced without a question.
-
-        The options come with it: what is ticked while a picture is under way arrives by itself only after that.
-        """
-        self.data.full, self.data.flips, self.data.parenchyma = full, flips, parenchyma
+    def segment_asked(self) -> None:
+        """The button: corrections are not replaced without a question."""
         if self.data.corrected:
             self.data.ask = True
         else:

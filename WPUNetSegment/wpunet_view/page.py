@@ -175,7 +175,7 @@ class Page:
             VBtn(
                 f"{{{{ {self._is.segmented} ? 'Segment again' : 'Segment' }}}}",
                 v_if=(idle,),
-                click=(self._do.segment_asked, f"[{self._is.full}, {self._is.flips}, {self._is.parenchyma}]"),
+                click=self._do.segment_asked,
                 disabled=(f"!{self._is.case} || !!{self._is.busy}",),
                 block=True,
                 size="large",

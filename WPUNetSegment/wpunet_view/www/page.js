@@ -9,6 +9,19 @@
   const mayReplace = () => !corrected() || window.confirm("Your corrections will be lost unless you save them. Go on?");
   const ask = (what, ...more) => window.trame.trigger(what, more);
 
+  // trame holds a ticked box or a moved slider back while an answer is awaited, but sends a click at once: without this,
+  // Segment and Apply would work with what was set before
+
+  const click = window.trame.trigger;
+  window.trame.trigger = (...what) => {
+    const { client, state } = window.trame;
+    if (state.dirtyKeys?.size) {
+      client.getRemote().Trame.updateState([...state.dirtyKeys].map((key) => ({ key, value: state.get(key) })));
+      state.dirtyKeys.clear();
+    }
+    return click(...what);
+  };
+
   // Files
 
   const broken = (name) => ask("upload_broke", name);
