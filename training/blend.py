@@ -16,6 +16,7 @@ from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 
 from training import checkpoint
+from training.config import Config
 from training.data import read_split, write_split
 from training.networks import load_trained
 
@@ -45,9 +46,10 @@ def main() -> int:
         if begun["pixel_mm"] != facts["pixel_mm"]:
             raise InputError(f"Pixels of {begun['pixel_mm']} and {facts['pixel_mm']} mm cannot be blended.")
         training, held_out = read_split(given.runs[1] / "split.json")
-        leaked = sorted(set(read_split(given.runs[0] / "split.json")[0]) & set(held_out))
+        away = {*held_out, *Config.of_run(given.runs[1]).sealed}
+        leaked = sorted(set(read_split(given.runs[0] / "split.json")[0]) & away)
         if leaked:
-            raise InputError(f"{given.runs[0]} was trained on {leaked[0]}, whom {given.runs[1]} holds out.")
+            raise InputError(f"{given.runs[0]} was trained on {leaked[0]}, whom {given.runs[1]} was kept from.")
         given.output.mkdir(parents=True, exist_ok=True)
         checkpoint.save(given.output / "average.safetensors", dict(blend(early, late).state_dict()), facts)
         write_split(given.output / "split.json", training, held_out)

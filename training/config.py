@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,10 @@ class Config:
             return cls.of(json.loads((run / "config.json").read_text("utf-8")), str(run / "config.json"))
         except (OSError, ValueError) as error:
             raise InputError(f"{run} holds no training run ({error}).") from error
+
+    def kept_from_whom(self, run: Path) -> Config:
+        """This recipe, which keeps away from the sealed ones of ``run``, too, to go on from it. Raises InputError."""
+        return replace(self, sealed=tuple(sorted({*self.sealed, *Config.of_run(run).sealed})))
 
     @classmethod
     def of(cls, values: dict[str, Any], path: str) -> Config:

@@ -54,7 +54,7 @@ class ParenchymaRun(Run):
 
 
 def teach(run: Path, data: Path, output: Path, config: Config) -> None:
-    """Train the part of ``run``'s averaged network by ``config``, without its held-out patients, in ``output``."""
+    """Train the part of ``run``'s averaged network by ``config`` in ``output``, kept from whom ``run`` was."""
     train(begin(run, data, output, config))
 
 
@@ -65,6 +65,7 @@ def begin(run: Path, data: Path, output: Path, config: Config) -> ParenchymaRun:
     when ``output`` was begun with another run.
     """
     network, facts = load_trained(run)
+    config = config.kept_from_whom(run)
     recipe = replace(config, pixel_mm=facts["pixel_mm"], fused=False, mixture=replace(config.mixture, **ALONE))
     _check(recipe, run, network)
     taught = ParenchymaRun(recipe, data, output, default_device(), run / "split.json")

@@ -146,7 +146,8 @@ def prune(
     """Prune the averaged network of ``run`` in ``rounds``, training ``config.steps`` steps after each.
 
     Returns the run of the last round, which lies in ``output``. Classes and pixels stay those of ``run``; without steps
-    nothing but the weights changes. Held out are the same patients; with ``resplit`` those that the config says.
+    nothing but the weights changes. Held out and sealed are the same patients; with ``resplit``
+    those that the config says.
     Raises InputError when so few weights cannot be left.
     """
     network, facts = load_trained(run)
@@ -155,6 +156,7 @@ def prune(
             f"{run} tells parenchyma already; prune the run that it began with, and train that part again."
         )
     total = sum(p.numel() for p in network.parameters())
+    config = config if resplit else config.kept_from_whom(run)
     for number in range(1, rounds + 1):
         target = round(total - (total - weights) * (1 - (1 - number / rounds) ** 3))  # much at first, little at the end
         network = thin(network, method, target)

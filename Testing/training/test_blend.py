@@ -63,4 +63,9 @@ def test_who_was_trained_on_by_one_cannot_be_held_out_by_the_other(runs, command
     assert "was trained on case_" in capsys.readouterr().err
     assert not (runs / "leaky").exists()
     assert command(blend, "--runs", runs / "early", runs / "all", "--output", runs / "both") == 0
+    sealed = json.loads((runs / "early" / "split.json").read_text())["training"][0]
+    path = runs / "late" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"sealed": [sealed]}))
+    assert command(blend, "--runs", runs / "early", runs / "late", "--output", runs / "leaky") == 2
+    assert f"was trained on {sealed}, whom" in capsys.readouterr().err
     assert command(blend, "--runs", runs / "nowhere", runs / "all", "--output", runs / "none") == 2

@@ -98,6 +98,16 @@ def test_it_draws_and_looks_at_its_own_sources_alone(taught):
     assert {(group, source) for _, group, source, _ in rows} == {("tumor_free", "bare")}
 
 
+def test_whom_the_run_was_kept_from_it_is_kept_from(data, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"sealed": ["patient_2"]}))
+    for run, drawn in ((whole, True), (tmp_path / "run", False)):
+        begun = parenchyma.begin(run, data, tmp_path / f"drawn {drawn}", config(sealed=["patient_9"]))
+        assert ("patient_2" in {case.patient for case in begun.sampler.shelves["tumor_free"].cases}) == drawn
+        assert "patient_9" in begun.config.sealed
+
+
 def test_it_goes_on_where_it_stopped(data, whole, tmp_path):
     recipe = config(steps=30)
     run = parenchyma.begin(whole, data, tmp_path / "part", recipe)

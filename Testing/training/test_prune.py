@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -209,6 +210,19 @@ def test_a_pruned_network_goes_on_with_all_patients_and_keeps_its_zeros(trained,
         assert torch.equal(one == 0, other == 0), name
     assert read_split(tmp_path / "held" / "split.json") == read_split(trained / "split.json")
     assert read_split(tmp_path / "all" / "split.json")[1] == []
+
+
+def test_whom_the_run_was_kept_from_fine_tuning_is_kept_from(trained, prepared, recipe, tmp_path):
+    name = "contrast_chest_oral_contrast"
+    shutil.copytree(trained, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"sealed": [name]}))
+    config = Config.read(recipe(steps=1, look_every=1))
+    sealing = tmp_path / "run"
+    for run, resplit, drawn in ((trained, False, True), (sealing, False, False), (sealing, True, True)):
+        fine = prune.prune(run, prepared, tmp_path / f"{drawn} {resplit}", config, "global", 6000, 1, resplit=resplit)
+        shelf = fine.sampler.shelves.get("kidney_free")
+        assert (shelf is not None and name in {case.patient for case in shelf.cases}) == drawn
 
 
 def test_without_steps_only_the_smallest_weights_go(trained, prepared, recipe, tmp_path):
