@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from wpunet import files
 from wpunet.errors import InputError
 from wpunet_view import opening
 
+from Testing.wpunet.slices import write_series
 from Testing.wpunet.test_dicom import write
 
 MB = opening.MB
@@ -140,3 +142,13 @@ def test_errors_name_the_file_and_not_the_folder_it_lies_in(tmp_path):
     with pytest.raises(InputError, match=r"^letter\.nii\.gz is") as caught:
         opening.read(opening.Source(path))
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_series_partly_in_a_folder_and_partly_below_it_is_opened_whole(tmp_path):
+    whole = files.read(write_series(tmp_path / "whole"))
+    folder = tmp_path / "study"
+    write_series(folder, lambda ds, k: k < 20 or False)
+    write_series(folder / "more", lambda ds, k: k >= 20 or False)
+    (source,) = opening.sources(folder, tmp_path / "unpacked", 10 * MB)
+    assert np.array_equal(opening.read(source).hu, whole.hu)
+    assert f"{len(whole.hu)} slices" in source.title

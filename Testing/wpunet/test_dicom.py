@@ -64,6 +64,23 @@ def test_of_several_series_one_must_be_chosen(hu, tmp_path):
         files.read(tmp_path, "5")
 
 
+def test_a_series_is_chosen_by_its_whole_uid_or_by_a_beginning_that_only_one_has(hu, tmp_path):
+    write(tmp_path, hu, uid="1.2.3.10")
+    write(tmp_path, hu + 7, uid="1.2.3.1", start=100)
+    write(tmp_path, hu + 9, uid="1.2.4", start=200)
+    for series, uid, plus in (("1.2.3.1", "1.2.3.1", 7), ("1.2.3.10", "1.2.3.10", 0), ("1.2.4", "1.2.4", 9)):
+        volume = files.read(tmp_path, series)
+        assert volume.series == uid
+        assert np.array_equal(volume.hu, hu + plus)
+    assert files.read(tmp_path, "1.2.3.10"[:8]).series == "1.2.3.10"
+    with pytest.raises(
+        InputError, match=r"several series that begin with 1\.2\.3; there are: 1\.2\.3\.10 .*1\.2\.3\.1 "
+    ):
+        files.read(tmp_path, "1.2.3")
+    with pytest.raises(InputError, match=r"no series 1\.3; there are"):
+        files.read(tmp_path, "1.3")
+
+
 def test_a_localizer_is_not_taken_for_the_ct(hu, tmp_path):
     write(tmp_path, hu)
     write(tmp_path, hu[:1], uid="1.2.3.9", start=100)
@@ -95,7 +112,7 @@ def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no DICOM images"):
         files.read(tmp_path)
     with pytest.raises(InputError, match="holds no CT"):
-        folders.find_cases(tmp_path)
+        folders.survey(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["003.dcm", "006.dcm"])

@@ -156,15 +156,15 @@ def test_what_a_folder_holds(tmp_path, nifti):
         (kits / name).mkdir(parents=True)
         for file in ("imaging.nii.gz", "segmentation.nii.gz"):
             (kits / name / file).write_bytes(content)
-    assert [p.parent.name for p in folders.find_cases(kits)] == ["case_00001", "case_00002"]
+    assert [one.path.parent.name for one in folders.survey(kits).cts] == ["case_00001", "case_00002"]
     flat = tmp_path / "flat"
     flat.mkdir()
     for name in ("b.nii.gz", "a.nrrd", "notes.txt", "a.seg.nrrd"):
         (flat / name).write_bytes(content)
-    assert [p.name for p in folders.find_cases(flat)] == ["a.nrrd", "b.nii.gz"]
+    assert [one.path.name for one in folders.survey(flat).cts] == ["a.nrrd", "b.nii.gz"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no CT"):
-        folders.find_cases(tmp_path / "empty")
+        folders.survey(tmp_path / "empty")
 
 
 def save(path, array, affine=AFFINE):

@@ -128,6 +128,15 @@ def test_a_series_in_several_folders_is_one_ct(told, truth, tmp_path):
     assert patient.same_patient(told(folder), truth)
 
 
+def test_a_series_partly_in_a_folder_and_partly_below_it_is_one_ct(told, truth, tmp_path):
+    from Testing.wpunet import patient
+
+    folder = tmp_path / "study"
+    write_series(folder, lambda ds, k: k < 20 or False)
+    write_series(folder / "more", lambda ds, k: k >= 20 or False)
+    assert patient.same_patient(told(folder), truth)
+
+
 def test_pictures_and_reports_that_sort_first(told, truth, tmp_path):
     from Testing.wpunet import patient
     from Testing.wpunet.test_dicom_kinds import without_picture

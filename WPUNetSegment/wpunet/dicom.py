@@ -53,12 +53,15 @@ class Stack:
     warnings: tuple[str, ...]
 
 
-def files_of(path: Path) -> list[Path]:
-    """The DICOM files that a path stands for: itself, those of a folder, or where it has none all below it."""
+def files_of(path: Path, *, below_too: bool = False) -> list[Path]:
+    """The DICOM files that a path stands for: itself, those of a folder, or where it has none all below it.
+
+    below_too: those below it in any case, where a series may lie
+    """
     if not path.is_dir():
         return [path]
     here = [file for file in visible_files(path) if is_dicom(file)]
-    if here:
+    if here and not below_too:
         return here
     below = []
     for name, folders, _ in os.walk(path, followlinks=True):
@@ -67,9 +70,13 @@ def files_of(path: Path) -> list[Path]:
     return below
 
 
-def list_series(path: Path) -> list[Series]:
-    """The series of pictures that a folder or a file holds; where it has none of its own, those below it."""
-    return _by_series(files_of(path))[0]
+def list_series(path: Path, series: str | None = None) -> list[Series]:
+    """The series of pictures that a folder or a file holds; where it has none of its own, those below it.
+
+    series: the UID of the one that is wanted, in the folder and all below it
+    """
+    found = _by_series(files_of(path, below_too=series is not None))[0]
+    return [one for one in found if series in (None, one.uid)]
 
 
 def _by_series(files: Sequence[Path]) -> tuple[list[Series], list[str]]:
@@ -96,11 +103,11 @@ def _by_series(files: Sequence[Path]) -> tuple[list[Series], list[str]]:
 
 
 def read_series(path: Path, series: str | None = None) -> Stack:
-    """The CT of a DICOM folder (or file); of several series the one whose UID is ``series``.
+    """The CT of a DICOM folder (or file); of several series the one whose UID is ``series``, here or below.
 
     Raises InputError when there is no series, several, or one whose slices make no even stack.
     """
-    found, broken = _by_series(files_of(path))
+    found, broken = _by_series(files_of(path, below_too=series is not None))
     if not found and broken:
         raise InputError(f"{path} holds no DICOM images that can be read ({broken[0]}); copy them again.")
     chosen = _choose(path, found, series)
@@ -131,10 +138,11 @@ def _choose(path: Path, found: list[Series], series: str | None) -> Series:
     if not found:
         raise InputError(f"{path} holds no DICOM images; give the folder in which the slices lie.")
     if series is not None:
-        for one in found:
-            if one.uid == series or one.uid.startswith(series):
-                return one
-        raise InputError(f"{path} has no series {series}; there are: {'; '.join(map(str, found))}.")
+        meant = [one for one in found if one.uid == series] or [one for one in found if one.uid.startswith(series)]
+        if len(meant) == 1:
+            return meant[0]
+        none = f"several series that begin with {series}" if meant else f"no series {series}"
+        raise InputError(f"{path} has {none}; there are: {'; '.join(map(str, meant or found))}.")
     cts = [one for one in found if one.modality in ("CT", "")] or found
     images = [one for one in cts if len(one.slices) >= 3 and any("LOCALIZER" not in s.kind for s in one.slices)] or cts
     if len(images) > 1:

@@ -49,14 +49,6 @@ class Survey:
     left_out: tuple[LeftOut, ...] = ()
 
 
-def find_cases(path: Path) -> list[Path]:
-    """The CTs that a path stands for: a file or a DICOM folder itself, or all below a folder, sorted.
-
-    Raises InputError when a folder holds none.
-    """
-    return list(dict.fromkeys(found.path for found in survey(path).cts))
-
-
 def survey(path: Path) -> Survey:
     """The CTs that a path stands for, and what beside them is left out; raises InputError when a folder holds none."""
     path = Path(path)

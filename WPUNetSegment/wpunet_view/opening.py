@@ -100,12 +100,16 @@ def sources(path: Path, into: Path, limit: int) -> list[Source]:
     if not path.is_dir():
         return [Source(path, title=path.name)]
     found = []
-    for ct in folders.find_cases(path):
-        if ct.is_dir():
-            images = [one for one in dicom.list_series(ct) if one.modality in ("CT", "") and len(one.files) > 2]
-            found += [Source(ct, one.uid, f"{one.description or ct.name}, {len(one.files)} slices") for one in images]
+    for ct in folders.survey(path).cts:
+        if ct.path.is_dir():
+            there = dicom.list_series(ct.path, ct.series)
+            images = [one for one in there if one.modality in ("CT", "") and len(one.files) > 2]
+            found += [
+                Source(ct.path, one.uid, f"{one.description or ct.path.name}, {len(one.files)} slices")
+                for one in images
+            ]
         else:
-            found.append(Source(ct, title=ct.name))
+            found.append(Source(ct.path, title=ct.path.name))
     if not found:
         raise InputError(f"{path.name} holds no CT series of three slices or more; export the series again.")
     return found
