@@ -66,7 +66,9 @@ def scheduler(tmp_path):
                 process.wait()
 
 
-def test_every_case_is_there_once_and_whole_when_a_worker_is_killed(scheduler, tmp_path, nifti_bytes, capsys):
+def test_every_case_is_there_once_and_whole_when_a_worker_is_killed(
+    scheduler, tmp_path, nifti_bytes, capsys, monkeypatch
+):
     address, workers, log = scheduler
     cts, out = tmp_path / "cts", tmp_path / "out"
     cts.mkdir()
@@ -83,7 +85,8 @@ def test_every_case_is_there_once_and_whole_when_a_worker_is_killed(scheduler, t
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    assert cli.main(["segment", str(cts), "-o", str(out), "--scheduler", address]) == 2  # one CT is broken
+    monkeypatch.chdir(tmp_path)  # the workers stay where they were started
+    assert cli.main(["segment", cts.name, "-o", out.name, "--scheduler", address]) == 2  # one CT is broken
     thread.join(1)
     assert killed
     assert victim.wait(5) == -signal.SIGKILL

@@ -2,7 +2,10 @@
 
 import csv
 import gzip
+import os
 import shutil
+import struct
+import time
 
 import pytest
 from wpunet import folders
@@ -84,6 +87,39 @@ def test_a_second_run_goes_on_where_the_first_stopped(segment, nifti_bytes, tmp_
     (folder / "b.nii.gz").unlink()
     assert segment(folder, "-o", folder) == 0
     assert (rows(folder)["a"]["status"], rows(folder)["b"]["status"]) == ("skipped", "done")
+
+
+def test_another_ct_of_the_same_name_is_not_taken_for_finished(segment, nifti_bytes, tmp_path):
+    results, today, moved = tmp_path / "r", tmp_path / "monday", tmp_path / "moved"
+    other = bytearray(nifti_bytes)
+    other[268:272] = struct.pack("<f", struct.unpack("<f", nifti_bytes[268:272])[0] + 7)  # a patient who lay elsewhere
+    other[292:296] = struct.pack("<f", struct.unpack("<f", nifti_bytes[292:296])[0] + 7)
+    put(today / "ct.nii", nifti_bytes)
+
+    def status(folder, *options):
+        code = segment(folder, "-o", results, *options)
+        row = rows(results)["ct"]
+        assert code == (2 if row["status"] == "failed" else 0)
+        return row["status"], row["reason"]
+
+    assert status(today)[0] == "done"
+    today.rename(moved)  # the same CT at another place, with another time
+    os.utime(moved / "ct.nii", (time.time() + 60,) * 2)
+    assert status(moved)[0] == "skipped"
+    put(tmp_path / "tuesday" / "ct.nii", other)
+    failed, reason = status(tmp_path / "tuesday")
+    assert failed == "failed"
+    assert reason.endswith(
+        "is of another CT (that of an earlier run); choose another folder, or --overwrite does it again."
+    )
+    put(moved / "ct.nii", other)  # in the place of the first
+    os.utime(moved / "ct.nii", (time.time() + 60,) * 2)
+    assert status(moved)[0] == "failed"
+    assert status(moved, "--overwrite")[0] == "done"
+    assert status(moved)[0] == "skipped"
+    put(moved / "ct.nii", b"no CT any more")
+    os.utime(moved / "ct.nii", (time.time() + 60,) * 2)
+    assert "not a NIfTI image" in status(moved)[1]
 
 
 def test_what_fails_and_what_is_left_out_is_named_in_words_and_status(segment, packed, tmp_path, capsys):

@@ -11,8 +11,9 @@ import threading
 import uuid
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
+from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,8 @@ def _client(address: str) -> Any:
 
 def _absolute(job: Job) -> Job:
     """The job as a worker, which has a working directory of its own, can do it."""
-    paths: dict[str, Any] = {name: getattr(job, name) for name in ("ct", "labels", "report", "preview", "uncertainty")}
-    return replace(job, **{name: path.absolute() for name, path in paths.items() if path})
+    values: dict[str, Any] = {one.name: getattr(job, one.name) for one in fields(job)}
+    return Job(**{name: value.absolute() if isinstance(value, Path) else value for name, value in values.items()})
 
 
 def _ending(job: Job, future: Any) -> Ending:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import outputs, summary
+from . import files, outputs, summary
 from .batch import Ending, Job, Plan, attempt
+from .errors import InputError
 from .progress import EXIT_BAD_INPUT
 from .reading import ReadAhead
 from .summary import DONE, FAILED, SKIPPED, SUMMARY, Row
@@ -78,15 +80,40 @@ def _endings(
 
 
 def _finished(job: Job, options: Options) -> Row:
-    """What there is of a case already; refused where its volumes would mean something else than those of this run."""
+    """What there is of a case already; refused where it is of another CT, or its volumes would mean something else."""
     report = _earlier(job)
     asked = (report or {}).get("options")
     before = asked.get("parenchyma", False) if isinstance(asked, dict) else outputs.holds_parenchyma(job.labels)
-    if before == options.parenchyma:
-        return Row(job.name, SKIPPED, "there already", str(job.labels), report)
-    what = "their parenchyma alone" if before else "whole kidneys"
-    reason = f"{job.labels} holds {what} from an earlier run; choose another folder, or --overwrite does it again."
+    try:
+        if not _is_of(job, report or {}):
+            what = "is of another CT (that of an earlier run)"
+        elif before != options.parenchyma:
+            what = f"holds {'their parenchyma alone' if before else 'whole kidneys'} from an earlier run"
+        else:
+            return Row(job.name, SKIPPED, "there already", str(job.labels), report)
+    except InputError as error:  # of the CT that has the name now
+        return Row(job.name, FAILED, str(error), str(job.labels), lost=True)
+    reason = f"{job.labels} {what}; choose another folder, or --overwrite does it again."
     return Row(job.name, FAILED, reason, str(job.labels), lost=True)
+
+
+def _is_of(job: Job, report: dict[str, Any]) -> bool:
+    """Whether an earlier result is of the CT that has the name now, as far as its report tells.
+
+    The CT itself is asked only where it is newer or lies elsewhere than the report says.
+    """
+    told = report.get("input")
+    if not isinstance(told, dict):
+        return True
+    times = job.ct.stat()
+    older = max(times.st_mtime, times.st_ctime) <= job.labels.stat().st_mtime
+    if older and Path(str(told.get("path"))).absolute() == job.ct.absolute():
+        return True
+    from .report import input_of  # its parts take time to load
+
+    ct = files.read(job.ct, job.series)
+    now = input_of(ct.path, ct.series, ct.grid.shape, ct.grid.affine)
+    return all(told.get(key) == now[key] for key in ("series_uid", "shape", "affine_ras"))
 
 
 def _earlier(job: Job) -> dict[str, Any] | None:
