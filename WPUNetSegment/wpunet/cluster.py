@@ -80,8 +80,9 @@ def _client(address: str) -> Any:
 
 def _absolute(job: Job) -> Job:
     """The job as a worker, which has a working directory of its own, can do it."""
-    values: dict[str, Any] = {one.name: getattr(job, one.name) for one in fields(job)}
-    return Job(**{name: value.absolute() if isinstance(value, Path) else value for name, value in values.items()})
+    values = {one.name: getattr(job, one.name) for one in fields(job)}
+    paths: dict[str, Any] = {name: value.absolute() for name, value in values.items() if isinstance(value, Path)}
+    return replace(job, **paths)
 
 
 def _ending(job: Job, future: Any) -> Ending:
