@@ -256,6 +256,27 @@ class TestSegmentingAgain:
         assert not done.ui.undoButton.isEnabled()
         assert done.shown("staleLabel")
 
+    def test_undoing_a_run_asks_before_it_takes_later_corrections_away(self, done):
+        first, ct = done.parameters.segmentation, done.parameters.ct
+
+        def tumor():
+            return slicer.util.arrayFromSegmentBinaryLabelmap(first, "tumor", ct).sum()
+
+        before = tumor()
+        done.segment()
+        self.edit(done)
+        edited = tumor()
+        assert edited > before
+        done.open("correctSection")
+        done.desktop.answers = [False, True]
+        done.click("undoButton")
+        assert "kidney tumor" in done.desktop.asked[0]
+        assert tumor() == edited
+        assert done.ui.undoButton.isEnabled()
+        done.click("undoButton")
+        assert tumor() == before
+        assert not done.ui.undoButton.isEnabled()
+
     def test_a_correction_during_the_run_is_asked_about_at_its_end(self, done):
         done.engine.hold()
         done.click("segmentButton")

@@ -222,6 +222,14 @@ class Panel(VTKObservationMixin):
             ).format(names=", ".join(changed))
         )
 
+    def _ask_to_undo(self, changed: list[str]) -> bool:
+        return slicer.util.confirmYesNoDisplay(
+            _(
+                "Changed by hand since the last run: {names}.\n\nUndo the run and lose these changes? "
+                "The Undo button of the Segment Editor takes back single changes."
+            ).format(names=", ".join(changed))
+        )
+
     def _ask_for_another(self, target: Any, ct: Any) -> bool:
         """The selector may have turned to another segmentation by itself, when the one before was deleted."""
         return slicer.util.confirmYesNoDisplay(
@@ -295,7 +303,10 @@ class Panel(VTKObservationMixin):
         self._news = messages.found(self.results.structures, sum(run.seconds.values()))
 
     def _undo(self) -> None:
-        """The segmentation as it was before the last run."""
+        """The segmentation as it was before the last run; what was changed since goes, too, so that is asked."""
+        changed = self.logic.edited(self.results.segmentation)
+        if changed and not self._ask_to_undo(changed):
+            return
         self.logic.undo(self.results.segmentation)
         self._tell()
         self.results.show_report()

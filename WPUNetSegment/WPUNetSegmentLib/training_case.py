@@ -8,13 +8,14 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import slicer
-from wpunet import check
+from wpunet import check, hu_scale
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
 from wpunet.labels import BY_SIDE, CYST, KIDNEY, NO_CASE, TUMOR, WITH_CYSTS, together
@@ -67,7 +68,10 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
     ``read`` makes them from the segmentation and a node of that grid; by default KiTS19's.
     """
     array, _ = check.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
-    ct = square(geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName()))
+    ct = geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName())
+    with suppress(InputError):  # numbers that cannot be HU are kept: these segments are not the engine's
+        ct = ct.with_hu(hu_scale.to_hu(ct.hu, ct.name)[0])
+    ct = square(ct)
     grid = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", "WPUNetSegment")
     try:
         slicer.util.updateVolumeFromArray(grid, ct.hu)
@@ -116,11 +120,25 @@ def _value(key: str, segment: Any) -> int:
     by_key = {label.key: label.value if label.value in (TUMOR, CYST) else KIDNEY for label in (*BY_SIDE, *WITH_CYSTS)}
     if key in by_key:
         return by_key[key]
-    codes = [code.split("^")[1] if code.count("^") == 2 else "" for code in segment.GetTerminology().split("~")]
-    kind, region = (codes[at] if at < len(codes) else "" for at in (2, 5))
+    kind, _, region = _codes(segment)
     if kind in CYST_TYPES:
         return CYST if region in KIDNEY_TYPES else 0
     return KIDNEY if kind in KIDNEY_TYPES else TUMOR if kind in TUMOR_TYPES else 0
+
+
+def kidney_sides(segmentation: Any) -> dict[str, str]:
+    """Segments of kidney by id, with the code of the side that id or terminology tells; empty where neither does."""
+    segments = segmentation.GetSegmentation()
+    by_key = {label.key: label.modifier[1] for label in BY_SIDE if label.modifier}
+    there = [(key, segments.GetSegment(key)) for key in segments.GetSegmentIDs()]
+    return {key: by_key.get(key) or _codes(one)[1] for key, one in there if _value(key, one) == KIDNEY}
+
+
+def _codes(segment: Any) -> tuple[str, str, str]:
+    """The codes of a segment's type, its modifier (the side) and its region, empty where the terminology has none."""
+    codes = [code.split("^")[1] if code.count("^") == 2 else "" for code in segment.GetTerminology().split("~")]
+    kind, modifier, region = (codes[at] if at < len(codes) else "" for at in (2, 3, 5))
+    return kind, modifier, region
 
 
 def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray) -> None:

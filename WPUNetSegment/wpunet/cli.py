@@ -95,7 +95,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
         help="write measurements as a DICOM report (TID 1500); the CT must be DICOM",
     )
     add("--fractional", action="store_true", help="put each voxel's certainty into the DICOM segmentation")
-    add("--sides", action="store_true", help="label the left kidney 3, not 1, in nii.gz")
+    add("--sides", action="store_true", help="label the left kidney 3 and cysts 4, not 1, in nii.gz and nrrd")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     add("--series", metavar="UID", help="choose one series of a DICOM folder")
     add("--threads", type=_threads, metavar="N", help="processor threads to use")

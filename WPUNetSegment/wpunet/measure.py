@@ -74,6 +74,7 @@ class Body:
 
 
 Certainty = Callable[[Body], float | None]
+Cuts = Callable[[np.ndarray, Box], bool]
 
 
 def measure(
@@ -82,24 +83,28 @@ def measure(
     affine: np.ndarray,
     certainty: Certainty | None = None,
     within: Box | None = None,
+    cuts: Cuts | None = None,
 ) -> tuple[Structure, ...]:
     """Kidneys, right before left, then tumors, then cysts, largest first.
 
     labels (values of labels.BY_SIDE), hu: (slice, row, column); affine: (4, 4), (slice, row, column, 1) -> RAS mm
     certainty: what the network knows of a body; without it nothing is certain (``certainty`` is None)
     within: a box outside of which nothing is marked
+    cuts: whether the data end at a mask and its box (edges.DataEnd.cuts); without it, where the array ends
     """
     found = parts(labels, affine, within)
     of_side = {body.side: body for body in found if body.kind == "kidney"}
     tissue_hu = {side: float(hu[body.box][body.mask].mean()) for side, body in of_side.items()}
     contours = {side: _contour(body, _lesions_of(body, found), labels, hu) for side, body in of_side.items()}
-    structures = list(kidneys(found, hu, certainty))
-    for body in found[len(structures) :]:
+    cut = [_touches(body, hu.shape) or bool(cuts and cuts(body.mask, body.box)) for body in found]
+    structures = [replace(one, touches_border=so) for one, so in zip(kidneys(found, hu, certainty), cut, strict=False)]
+    cut_sides = {one.side for one in structures if one.touches_border}
+    for body, so in [*zip(found, cut, strict=True)][len(structures) :]:
         one = _lesion(_common(body, hu, certainty), body, labels, hu, tissue_hu.get(body.side))
+        one = replace(one, touches_border=so)
         kidney = contours.get(body.side)
         if kidney is not None:
-            cut = one.touches_border or _touches(of_side[body.side], hu.shape)
-            one = _within(one, body, kidney, cut=cut)
+            one = _within(one, body, kidney, cut=so or body.side in cut_sides)
         structures.append(one)
     return numbered(structures)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from . import (
 from .boxes import Box, bounding_box
 from .errors import InputError
 from .monitor import Monitor
-from .structure import Caution, Structure
+from .structure import Caution
 from .volume import Volume
 
 
@@ -109,8 +109,8 @@ class Segmenter:
             within = bounding_box(labels, within) or within
         with monitor.stage("measure"):
             certain = certainty.Certain(maps, certainty.Chance.of_card(self.weights.card))
-            structures = measure.measure(labels, volume.hu, volume.affine, certain, within)
-            structures = _with_cuts(structures, labels, volume, within)
+            cuts = edges.DataEnd(volume).cuts
+            structures = measure.measure(labels, volume.hu, volume.affine, certain, within, cuts)
             structures, warnings = doubts.judge(structures, labels, volume.hu, within)
             if options.parenchyma:
                 unheard = Monitor(cancelled=monitor.cancelled)
@@ -179,18 +179,6 @@ class Segmenter:
         with monitor.stage("decide"):
             labels, uncertainty = predict.decide(maps, volume.hu.shape, monitor)
         return labels, uncertainty, maps
-
-
-def _with_cuts(
-    structures: tuple[Structure, ...], labels: np.ndarray, volume: Volume, within: Box
-) -> tuple[Structure, ...]:
-    """The structures, those kidneys marked that reach where the data of the CT end."""
-    end = edges.DataEnd(volume)
-    cut = {side for value, side in measure.KIDNEYS.items() if end.cuts(labels[within] == value, within)}
-    return tuple(
-        replace(one, touches_border=one.touches_border or (one.kind == "kidney" and one.side in cut))
-        for one in structures
-    )
 
 
 def _told(options: Options) -> tuple[str, ...]:

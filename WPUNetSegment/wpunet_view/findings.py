@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from wpunet import certainty, doubts, measure, places, report
+from wpunet import certainty, doubts, edges, measure, places, report
 from wpunet.segment import Result
 from wpunet.structure import Caution, Structure
 from wpunet.volume import Volume
@@ -42,7 +42,7 @@ class Findings:
     def measured(self, volume: Volume, labels: np.ndarray) -> Result:
         """The result for ``labels``, the segments as they are now; certain only where they are the engine's own."""
         told = self._told
-        structures = measure.measure(labels, volume.hu, volume.affine)
+        structures = measure.measure(labels, volume.hu, volume.affine, cuts=edges.DataEnd(volume).cuts)
         structures = certainty.kept(structures, report.structures_of(told))
         structures, about_these = doubts.judge(structures, labels, volume.hu)
         now = report.Report(

@@ -1,0 +1,83 @@
+"""Segments as a person left them, measured on the CT in the scene as the engine measures its own result."""
+
+import numpy as np
+import pytest
+from wpunet import phantom
+from wpunet.labels import KIDNEY, KIDNEY_LABEL, LEFT_KIDNEY, LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR, TUMOR_LABEL
+from wpunet.sides import split_sides
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A phantom with a tumor, its kidneys by side."""
+    one = phantom.make(seed=3, shape=(30, 116, 144), spacing=(8.0, 2.8, 2.8), cysts=0)
+    return one, split_sides(one.labels, one.hu)[0]
+
+
+@pytest.fixture
+def place(scene):
+    """A function that puts a CT and segments (id, label, mask) into the scene."""
+    import slicer
+
+    def put(made, hu, segments):
+        ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+        slicer.util.updateVolumeFromArray(ct, hu)
+        ct.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(made.affine[:, [2, 1, 0, 3]]))
+        node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+        node.SetReferenceImageGeometryParameterFromVolumeNode(ct)
+        for key, label, mask in segments:
+            node.GetSegmentation().AddEmptySegment(key, label.name, (1, 1, 1))
+            node.GetSegmentation().GetSegment(key).SetTerminology(label.terminology)
+            slicer.util.updateSegmentBinaryLabelmapFromArray(mask.astype(np.uint8), node, key, ct)
+        return ct, node
+
+    return put
+
+
+def measured(ct, node):
+    from WPUNetSegmentLib.measurement import measure_segments
+
+    return {one.name: one for one in measure_segments(ct, node)}
+
+
+def by_side(labels):
+    values = {RIGHT_KIDNEY_LABEL: KIDNEY, LEFT_KIDNEY_LABEL: LEFT_KIDNEY, TUMOR_LABEL: TUMOR}
+    return [(label.key, label, labels == value) for label, value in values.items()]
+
+
+def test_a_side_counts_by_its_code_as_by_its_id(made, place):
+    phantom_ct, labels = made
+    wanted = measured(*place(phantom_ct, phantom_ct.hu, by_side(labels)))
+    assert wanted.keys() == {"right kidney", "left kidney", "right tumor"}
+    coded = [(f"Segment_{n}", label, mask) for n, (_, label, mask) in enumerate(by_side(labels))]
+    both = [("Segment_1", KIDNEY_LABEL, np.isin(labels, (KIDNEY, LEFT_KIDNEY))), by_side(labels)[2]]
+    one_of_each = [("Segment_1", KIDNEY_LABEL, labels == LEFT_KIDNEY), by_side(labels)[0], by_side(labels)[2]]
+    for segments in (coded, both, one_of_each):
+        found = measured(*place(phantom_ct, phantom_ct.hu, segments))
+        assert {name: round(one.volume_ml, 2) for name, one in found.items()} == {
+            name: round(one.volume_ml, 2) for name, one in wanted.items()
+        }
+
+
+@pytest.mark.parametrize("offset", [1024, 0])
+def test_numbers_that_were_stored_with_an_offset_are_measured_as_hu(made, place, offset):
+    phantom_ct, labels = made
+    wanted = measured(*place(phantom_ct, phantom_ct.hu, by_side(labels)))
+    found = measured(*place(phantom_ct, (phantom_ct.hu + offset).astype(np.int16), by_side(labels)))
+    assert {name: one.mean_hu for name, one in found.items()} == pytest.approx(
+        {name: one.mean_hu for name, one in wanted.items()}, abs=1
+    )
+
+
+def test_what_padding_cuts_is_a_lower_bound(made, place):
+    phantom_ct, labels = made
+    columns = np.flatnonzero((labels == KIDNEY).any((0, 1)))
+    hu, end = phantom_ct.hu.copy(), int(columns.mean())
+    hu[:, :, :end] = -1024  # the scanner's field of view ended there
+    labels = np.where(np.arange(labels.shape[2]) >= end, labels, 0)
+    found = measured(*place(phantom_ct, hu, by_side(labels)))
+    assert {name: one.touches_border for name, one in found.items() if "kidney" in name} == {
+        "right kidney": True,
+        "left kidney": False,
+    }
+    assert found["right tumor"].nephrometry.missing == "the scan cuts the kidney or the tumor"
