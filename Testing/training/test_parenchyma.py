@@ -18,7 +18,7 @@ from wpunet.runtime import OpenVINORuntime
 from Testing.training.conftest import RECIPE, same
 from training import blend, checkpoint, export, parenchyma, prune, train
 from training.config import Config, tomllib
-from training.data import Case, to_grey, write_case
+from training.data import Case, read_split, to_grey, write_case, write_split
 from training.networks import load_trained
 from training.train import Run, start_from
 
@@ -102,10 +102,21 @@ def test_whom_the_run_was_kept_from_it_is_kept_from(data, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"sealed": ["patient_2"]}))
+    training, held_out = read_split(whole / "split.json")
+    write_split(tmp_path / "run" / "split.json", [name for name in training if name != "patient_2"], held_out)
     for run, drawn in ((whole, True), (tmp_path / "run", False)):
         begun = parenchyma.begin(run, data, tmp_path / f"drawn {drawn}", config(sealed=["patient_9"]))
         assert ("patient_2" in {case.patient for case in begun.sampler.shelves["tumor_free"].cases}) == drawn
         assert "patient_9" in begun.config.sealed
+
+
+def test_whom_the_run_was_trained_on_is_sealed_in_no_source(data, whole, tmp_path):
+    """The sealed of a config are those of its usual runs; that run had others, and its split holds."""
+    known = read_split(whole / "split.json")[0][0]
+    begun = parenchyma.begin(whole, data, tmp_path, config(sealed=[known, "patient_9"]))
+    assert begun.config.sealed == ("patient_9",)
+    assert known in begun.training
+    assert known in {case.patient for case in begun.sampler.shelves["tumor_free"].cases}
 
 
 def test_it_goes_on_where_it_stopped(data, whole, tmp_path):

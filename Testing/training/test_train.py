@@ -17,7 +17,7 @@ from wpunet.errors import InputError
 
 from training import checkpoint, prune, train
 from training.config import Config
-from training.data import read_prepared, read_split, write_case
+from training.data import read_prepared, read_split, write_case, write_split
 from training.networks import ARCHITECTURES, load_trained
 from training.train import Run, TrainingError
 
@@ -284,6 +284,16 @@ def test_who_is_held_out_is_so_in_every_source(recipe, prepared, tmp_path):
     run = start(config_of(recipe, sealed=["case_00002"]), folder, tmp_path / "run", split=split)
     assert [one.name for one in run.sampler.shelves["tumor_free"].cases] == ["case_00777 z50"]
     assert [one.name for one in run.seen] == ["case_00001"]
+
+
+def test_a_split_of_ones_own_cannot_train_on_the_sealed(recipe, prepared, tmp_path):
+    split = tmp_path / "split.json"
+    write_split(split, ["case_00003", "case_00004"], ["case_00001"])
+    with pytest.raises(InputError, match=r"split\.json trains on case_00004, who is sealed; .*--sealed"):
+        start(config_of(recipe, sealed=["case_00002", "case_00004"]), prepared, tmp_path / "run", split=split)
+    assert not (tmp_path / "run" / "split.json").exists()
+    run = start(config_of(recipe, sealed=["case_00001", "case_00002"]), prepared, tmp_path / "other", split=split)
+    assert run.training == ["case_00003", "case_00004"]
 
 
 def test_how_often_each_source_was_drawn_is_told_and_goes_on_after_a_stop(recipe, prepared, kits, tmp_path):
