@@ -32,6 +32,7 @@ from training.evaluate import evaluate_slices
 from training.export import as_bundle
 from training.narrow import narrow, widths_for
 from training.networks import default_device, load_trained, steps_in_all
+from training.patients import not_known_to
 from training.pictures import plot_curve
 from training.tables import write_csv, write_json
 from training.train import Run, train
@@ -148,7 +149,7 @@ def prune(
     Returns the run of the last round, which lies in ``output``. Classes and pixels stay those of ``run``; without steps
     nothing but the weights changes. Held out and sealed are the same patients; with ``resplit``
     those that the config says.
-    Raises InputError when so few weights cannot be left.
+    Raises InputError when so few weights cannot be left, and when ``run`` knows whom ``resplit`` holds out.
     """
     network, facts = load_trained(run)
     if network.spec.parenchyma:
@@ -168,6 +169,8 @@ def prune(
         if method != "channels":
             fine.masks = {n: (p != 0).float().to(device) for n, p in network.named_parameters() if p.ndim == 4}
         if fine.step == 0:
+            if resplit:
+                not_known_to(run / "average.safetensors", fine.kept_from)
             if config.steps:
                 settle(network.to(device), fine.sampler)
             fine.before = steps_in_all(facts)

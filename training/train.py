@@ -28,14 +28,14 @@ from wpunet.network import WPUNet
 from training import checkpoint, distributed, fused
 from training.augment import Sampler
 from training.config import Config
-from training.data import GROUPS, Case, levels_of_whole_ct, read_prepared, write_split
+from training.data import GROUPS, Case, levels_of_whole_ct, patient_names, read_prepared, write_split
 from training.feed import Feed
 from training.log import Log
 from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
 from training.mixture import PLAIN, Mixture
 from training.networks import ARCHITECTURES, channels_last, computes_in_bfloat16, default_device, steps_in_all
-from training.patients import division
+from training.patients import division, not_known_to
 from training.tables import write_json
 from training.widen import widen, with_cyst
 
@@ -61,6 +61,8 @@ class Run:
         self._keep_config()
         if distributed.rank() == 0:
             write_split(own_split, self.training, self.held_out)
+        # the usual sealed ones may not be of this set at all
+        self.kept_from = {*self.held_out, *(set(config.sealed) & set(patient_names(data, "labelled")))}
         torch.manual_seed(config.seed)
         architecture = ARCHITECTURES[config.architecture]
         self.network: nn.Module = architecture(config.spec, config.dropout).to(device)
@@ -360,8 +362,9 @@ def main() -> int:
 def start_from(run: Run, weights: Path) -> None:
     """Give a fresh run the numbers of other weights of the same network, or of a narrower WP-UNet, which is widened.
 
-    Raises TrainingError when they do not fit.
+    Raises TrainingError when they do not fit, InputError when they know whom the run is kept from.
     """
+    not_known_to(weights, run.kept_from)
     try:
         tensors, facts = checkpoint.load(weights)
         tensors = {name: tensor.float() for name, tensor in tensors.items() if "num_batches" not in name}

@@ -225,6 +225,12 @@ def test_whom_the_run_was_kept_from_fine_tuning_is_kept_from(trained, prepared, 
         assert (shelf is not None and name in {case.patient for case in shelf.cases}) == drawn
 
 
+def test_a_split_of_its_own_holds_out_nobody_whom_the_run_knows(trained, prepared, recipe, tmp_path):
+    config = Config.read(recipe(steps=0, fold=1))
+    with pytest.raises(InputError, match="were trained on case_"):
+        prune.prune(trained, prepared, tmp_path, config, "global", 6000, 1, resplit=True)
+
+
 def test_without_steps_only_the_smallest_weights_go(trained, prepared, recipe, tmp_path):
     config = Config.read(recipe(pixel_mm=3.2), steps=0)
     weights = cost(load_trained(trained)[0], (32, 32)).weights * 3 // 4
