@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -272,6 +273,34 @@ def test_pruning_goes_on_where_it_stopped(trained, prepared, fine_tuning, tmp_pa
     resumed = prune.prune(trained, prepared, tmp_path / "resumed", config, "layer", weights, 3)
     one, other = (checkpoint.load(run.folder / "average.safetensors")[0] for run in (whole, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_folder_gives_no_old_weights_for_another_question(trained, prepared, recipe, tmp_path):
+    config = Config.read(recipe(steps=0))
+    shutil.copytree(trained, tmp_path / "other")
+    tensors, facts = checkpoint.load(trained / "average.safetensors")
+    asked = (trained, prepared, tmp_path / "pruned", config, "global", 6000, 1)
+    with pytest.raises(InputError, match="cannot be left"):
+        prune.prune(*asked[:5], 10, 1)  # what could not be done is not what the folder is for
+    prune.prune(*asked)
+    checkpoint.save(tmp_path / "other" / "average.safetensors", tensors, facts)
+    prune.prune(tmp_path / "other", *asked[1:])  # the same weights, written once more
+    tensors["head.bias"] += 1
+    checkpoint.save(tmp_path / "other" / "average.safetensors", tensors, facts)
+    others = {
+        "run": (tmp_path / "other", *asked[1:]),
+        "steps": (*asked[:3], replace(config, steps=1), *asked[4:]),
+        "method": (*asked[:4], "layer", *asked[5:]),
+        "weights": (*asked[:5], 5000, 1),
+        "rounds": (*asked[:6], 2),
+    }
+    before = (tmp_path / "pruned" / "average.safetensors").read_bytes()
+    for name, other in others.items():
+        with pytest.raises(InputError, match=f"was begun with another value of '{name}'; choose another folder"):
+            prune.prune(*other)
+    with pytest.raises(InputError, match="another value of 'resplit'"):
+        prune.prune(*asked, resplit=True)
+    assert (tmp_path / "pruned" / "average.safetensors").read_bytes() == before
 
 
 def test_the_curve_of_accuracy_against_sparsity(trained, prepared, tmp_path):
