@@ -11,6 +11,7 @@ from typing import Any
 from wpunet.bundle import NetworkSpec
 from wpunet.errors import InputError
 
+from training.data import read_split
 from training.losses import LOSSES
 from training.mixture import PLAIN, Mixture
 from training.networks import ARCHITECTURES
@@ -103,8 +104,12 @@ class Config:
             raise InputError(f"{run} holds no training run ({error}).") from error
 
     def kept_from_whom(self, run: Path) -> Config:
-        """This recipe, which keeps away from the sealed ones of ``run``, too, to go on from it. Raises InputError."""
-        return replace(self, sealed=tuple(sorted({*self.sealed, *Config.of_run(run).sealed})))
+        """This recipe, which keeps away from the sealed ones of ``run``, too, to go on from it. Raises InputError.
+
+        Whom the run was trained on is sealed no more: its split holds, in all sources alike.
+        """
+        training, _ = read_split(run / "split.json")
+        return replace(self, sealed=tuple(sorted({*self.sealed, *Config.of_run(run).sealed} - set(training))))
 
     @classmethod
     def of(cls, values: dict[str, Any], path: str) -> Config:

@@ -68,7 +68,7 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
         **{key: metrics.summary([one[key] for one in patients]) for key in ("kidney_or_tumor", "tumor", "composite")},
         "tumor_by_size": by_size(patients),
         "paper": metrics.slice_scores(
-            _flat([found for _, found in labelled]), _flat([one.labels for one, _ in labelled])
+            _flat([together(found) for _, found in labelled]), _flat([together(one.labels) for one, _ in labelled])
         ),
         "blind": blind(zip(cases, answers, strict=True)),
         "rule_on_water": {
@@ -176,15 +176,15 @@ def evaluate(
 
 
 def draw_worst(figures: Figures, cases: list[Case], segmenter: Segmenter, picture: Path, count: int = 4) -> None:
-    """The slice with most wrong pixels of each of the patients with the lowest figures."""
+    """The slice with most wrong pixels of each of the patients with the lowest figures; a cyst counts as kidney."""
     worst = sorted(figures["slices"]["per_patient"], key=lambda one: one["composite"] or one["kidney_or_tumor"] or 0)
     by_name = {case.patient: case for case in cases if case.group == "labelled"}
     shown = []
     for one in worst[:count]:
         case = by_name[one["case"]]
-        labels, _ = segment_slices(case, segmenter.runtime, segmenter.weights)
-        at = int((labels != case.labels).reshape(len(labels), -1).sum(1).argmax())
-        shown.append((case.name, case.hu[at], labels[at], case.labels[at]))
+        labels, truth = together(segment_slices(case, segmenter.runtime, segmenter.weights)[0]), together(case.labels)
+        at = int((labels != truth).reshape(len(labels), -1).sum(1).argmax())
+        shown.append((case.name, case.hu[at], labels[at], truth[at]))
     plot_worst(shown, picture)
 
 

@@ -52,6 +52,7 @@ class Feed:
             prefetch_factor=AHEAD,
             collate_fn=_as_drawn,
             pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # else starting the workers would draw from the training's own, before dropout
             multiprocessing_context="fork",  # the prepared pictures are shared, not copied
         )
 

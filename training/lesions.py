@@ -80,6 +80,8 @@ def add_lesion(hu: Tensor, labels: Tensor, lesion: Lesion, pixel_mm: float) -> t
     if lesion.tumor and abs(value - around) < CONTRAST_HU:
         value = around - 3 * CONTRAST_HU
     cover = (depth * radius + 0.5).clamp(0, 1) * ((hu > -250) & (hu < 300))
+    if not lesion.tumor:
+        cover = cover * (labels != TUMOR)  # what stays labelled tumor must not become water
     return (
         _painted(hu, cover, depth, value, lesion),
         torch.where(inside, TUMOR if lesion.tumor else CYST, labels).to(labels.dtype),

@@ -126,7 +126,10 @@ def temperature(logits: np.ndarray, truth: np.ndarray) -> float:
 
 
 def slice_scores(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """The paper's figures, over all pixels of slices (n, row, column): accuracy, mean IoU, mean Dice of the classes."""
+    """The paper's figures, over all pixels of slices (n, row, column): accuracy, mean IoU, mean Dice of the classes.
+
+    Classes are background, kidney and tumor: call a cyst kidney before (``labels.together``).
+    """
     classes = [k for k in range(3) if (truth == k).any()]
     both = [np.count_nonzero((found == k) & (truth == k)) for k in classes]
     total = [np.count_nonzero(found == k) + np.count_nonzero(truth == k) for k in classes]

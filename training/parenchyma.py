@@ -61,13 +61,15 @@ def teach(run: Path, data: Path, output: Path, config: Config) -> None:
 def begin(run: Path, data: Path, output: Path, config: Config) -> ParenchymaRun:
     """That training, as far as it got.
 
-    Raises InputError when the config is not for it, is of another network than ``run``, or has no CT to learn from, and
-    when ``output`` was begun with another run.
+    Widths, normalisations, classes and pixels are those of ``run``, whatever the config says.
+    Raises InputError when the config is not for it or has no CT to learn from, and when ``output`` was begun with
+    another run.
     """
     network, facts = load_trained(run)
-    config = config.kept_from_whom(run)
-    recipe = replace(config, pixel_mm=facts["pixel_mm"], fused=False, mixture=replace(config.mixture, **ALONE))
-    _check(recipe, run, network)
+    _check(config)
+    config, spec = config.kept_from_whom(run), network.spec
+    recipe = replace(config, widths=spec.widths, norms=spec.norms, classes=spec.classes, pixel_mm=facts["pixel_mm"])
+    recipe = replace(recipe, fused=False, mixture=replace(config.mixture, **ALONE))
     taught = ParenchymaRun(recipe, data, output, default_device(), run / "split.json")
     if not any(taught.drawn(case) for case in taught.sampler.shelves["tumor_free"].cases):
         raise InputError(f"{data} holds no CT without tumor of a source with a share; see [sources] in the config.")
@@ -82,11 +84,9 @@ def begin(run: Path, data: Path, output: Path, config: Config) -> ParenchymaRun:
     return taught
 
 
-def _check(recipe: Config, run: Path, network: WPUNet) -> None:
+def _check(recipe: Config) -> None:
     if not recipe.parenchyma:
         raise InputError("The config has parenchyma = 0, so there is nothing to teach; see configs/parenchyma.toml.")
-    if recipe.spec != replace(network.spec, parenchyma=recipe.parenchyma):
-        raise InputError(f"The config is of another network than {run}, which has {network.spec}.")
     if not recipe.augment or not recipe.sources:
         raise InputError("The config must name the sources whose readers left the sinus out ([sources]; no augment).")
 

@@ -25,6 +25,7 @@ from wpunet import bundle, runtime
 from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 
+from training import asked
 from training.augment import Sampler
 from training.config import Config
 from training.data import Case, read_prepared, read_split
@@ -32,6 +33,7 @@ from training.evaluate import evaluate_slices
 from training.export import as_bundle
 from training.narrow import narrow, widths_for
 from training.networks import default_device, load_trained, steps_in_all
+from training.patients import not_known_to
 from training.pictures import plot_curve
 from training.tables import write_csv, write_json
 from training.train import Run, train
@@ -148,13 +150,17 @@ def prune(
     Returns the run of the last round, which lies in ``output``. Classes and pixels stay those of ``run``; without steps
     nothing but the weights changes. Held out and sealed are the same patients; with ``resplit``
     those that the config says.
-    Raises InputError when so few weights cannot be left.
+    Raises InputError when so few weights cannot be left, when ``output`` was begun for something else, and when ``run``
+    knows whom ``resplit`` holds out.
     """
     network, facts = load_trained(run)
     if network.spec.parenchyma:
         raise InputError(
             f"{run} tells parenchyma already; prune the run that it began with, and train that part again."
         )
+    asked_for = {"run": asked.digest(run / "average.safetensors"), "method": method, "weights": weights}
+    asked_for |= {"rounds": rounds, "steps": config.steps, "resplit": resplit}
+    asked.compare(asked_for, output)
     total = sum(p.numel() for p in network.parameters())
     config = config if resplit else config.kept_from_whom(run)
     for number in range(1, rounds + 1):
@@ -168,11 +174,14 @@ def prune(
         if method != "channels":
             fine.masks = {n: (p != 0).float().to(device) for n, p in network.named_parameters() if p.ndim == 4}
         if fine.step == 0:
+            if resplit:
+                not_known_to(run / "average.safetensors", fine.kept_from)
             if config.steps:
                 settle(network.to(device), fine.sampler)
             fine.before = steps_in_all(facts)
             for one in (fine.network, fine.average):
                 one.load_state_dict(network.state_dict())
+        asked.keep(asked_for, output)  # now that it can be done
         train(fine)
         network, facts = load_trained(folder)
     return fine

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from training.data import Case
@@ -16,12 +17,15 @@ class Source:
     name: str
     group: str
     paths: tuple[Path, ...]
-    load: Callable[[], Case]
+    load: partial[Case]
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a file does."""
-        return ";".join(f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in self.paths if p.exists())
+        """Changes when a file does, or how it is to be read; not when the folder only moves."""
+        given = (*self.load.args, *sorted(self.load.keywords.items()))
+        how = repr([source_name(one) if isinstance(one, Path) else one for one in given])
+        files = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in self.paths if p.exists()]
+        return ";".join([*files, hashlib.sha256(how.encode()).hexdigest()])
 
 
 def source_name(folder: Path) -> str:

@@ -28,22 +28,14 @@ from wpunet.network import WPUNet
 from training import checkpoint, distributed, fused
 from training.augment import Sampler
 from training.config import Config
-from training.data import (
-    GROUPS,
-    Case,
-    levels_of_whole_ct,
-    patient_names,
-    read_prepared,
-    read_split,
-    split_patients,
-    write_split,
-)
+from training.data import GROUPS, Case, levels_of_whole_ct, patient_names, read_prepared, write_split
 from training.feed import Feed
 from training.log import Log
 from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
 from training.mixture import PLAIN, Mixture
 from training.networks import ARCHITECTURES, channels_last, computes_in_bfloat16, default_device, steps_in_all
+from training.patients import division, not_known_to
 from training.tables import write_json
 from training.widen import widen, with_cyst
 
@@ -64,9 +56,14 @@ class Run:
     ) -> None:
         self.config, self.folder, self.device = config, folder, device
         folder.mkdir(parents=True, exist_ok=True)
+        own_split = folder / "split.json"
+        self.training, self.held_out = division(config, data, own_split, split)
         self._keep_config()
+        if distributed.rank() == 0:
+            write_split(own_split, self.training, self.held_out)
+        # the usual sealed ones may not be of this set at all
+        self.kept_from = {*self.held_out, *(set(config.sealed) & set(patient_names(data, "labelled")))}
         torch.manual_seed(config.seed)
-        self.training, self.held_out = self._split(data, split)
         architecture = ARCHITECTURES[config.architecture]
         self.network: nn.Module = architecture(config.spec, config.dropout).to(device)
         channels_last(self.network)
@@ -128,20 +125,6 @@ class Run:
         cysts, shares = c.classes > CYST_CLASS, c.sources if c.augment and mixture is not PLAIN else {}
         device = "cpu" if c.workers else self.device  # workers draw on the processor
         return Sampler(cases, mixture, c.pixel_mm, c.size, seed, device, cysts=cysts, sources=shares)
-
-    def _split(self, data: Path, given: Path | None) -> tuple[list[str], list[str]]:
-        """The split of the run's folder, of a file, or drawn; kept in the folder."""
-        own = self.folder / "split.json"
-        if given and own.exists() and read_split(given) != read_split(own):
-            raise InputError(f"{self.folder} was begun with another split than {given}; choose another folder.")
-        if own.exists() or given:
-            training, held_out = read_split(given or own)
-        else:
-            c = self.config
-            training, held_out = split_patients(patient_names(data, "labelled"), c.held_out, c.fold, c.sealed)
-        if distributed.rank() == 0:
-            write_split(own, training, held_out)
-        return training, held_out
 
     def _keep_config(self) -> None:
         """The recipe beside the weights; raises InputError when the folder was begun with one that cannot go on so."""
@@ -379,8 +362,9 @@ def main() -> int:
 def start_from(run: Run, weights: Path) -> None:
     """Give a fresh run the numbers of other weights of the same network, or of a narrower WP-UNet, which is widened.
 
-    Raises TrainingError when they do not fit.
+    Raises TrainingError when they do not fit, InputError when they know whom the run is kept from.
     """
+    not_known_to(weights, run.kept_from)
     try:
         tensors, facts = checkpoint.load(weights)
         tensors = {name: tensor.float() for name, tensor in tensors.items() if "num_batches" not in name}

@@ -22,9 +22,9 @@ from wpunet.errors import InputError, WpunetError
 from wpunet.network import WPUNet
 from wpunet.segment import Options, Segmenter
 
-from training import metrics
+from training import asked, metrics
 from training.config import Config
-from training.data import folds, patient_names
+from training.data import folds, patient_names, read_split
 from training.evaluate import Figures, by_size, dice_table, evaluate, held_out_cases
 from training.export import as_bundle
 from training.mixture import Mixture
@@ -50,6 +50,7 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
 SCORES = ("kidney_or_tumor", "tumor")
 # Whole CT are segmented without the rules on doubt: a network after a short training is in doubt everywhere
 OPTIONS = Options(rules=CleanRules(doubtful=False, faint=False))
+SAME_PATIENTS = "--split holds out the same patients in every fold; leave it out, or try a single fold's ingredients."
 RECIPE = "recipe"  # what the trial without changes is called
 
 
@@ -74,9 +75,13 @@ class Bench:
 
 
 def trial(config: Config, name: str, bench: Bench) -> Figures:
-    """Train a recipe on its fold and measure it; returns the figures of ``training.evaluate``."""
+    """Train a recipe on its fold and measure it; returns the figures of ``training.evaluate``.
+
+    Raises InputError when its folder was begun with another recipe, other weights or other patients.
+    """
     folder = bench.output / name.replace(" ", "_") / f"fold_{config.fold}"
-    told = folder / "evaluation.json"
+    told, asked_for = folder / "evaluation.json", _asked(config, bench)
+    asked.compare(asked_for, folder)
     if told.exists() and _measured(figures := json.loads(told.read_text("utf-8")), bench):
         return figures
     if config.architecture != "wpunet":
@@ -84,11 +89,21 @@ def trial(config: Config, name: str, bench: Bench) -> Figures:
     run = Run(config, bench.data, folder, default_device(), bench.split)
     if bench.weights and run.step == 0:
         start_from(run, bench.weights)
+    asked.keep(asked_for, folder)
     print(f"{name}, fold {config.fold}: {config.steps - run.step} steps to train", flush=True)
     train(run)
     assert isinstance(run.average, WPUNet)
     bundled = as_bundle(run.average.cpu(), config.pixel_mm, folder / "weights.safetensors")
     return evaluated(Segmenter(bundled), folder / "split.json", bench, told)
+
+
+def _asked(config: Config, bench: Bench) -> Figures:
+    """What the weights of a trial depend on."""
+    return config.as_dict() | {
+        "weights": asked.digest(bench.weights) if bench.weights else None,
+        "split": read_split(bench.split) if bench.split else None,
+        "patients": patient_names(bench.data, "labelled"),
+    }
 
 
 def evaluated(segmenter: Segmenter, split: Path, bench: Bench, told: Path) -> Figures:
@@ -116,6 +131,8 @@ def changed(config: Config, ingredient: str) -> tuple[str, Config]:
 
 def cross_validate(config: Config, bench: Bench, chosen: list[int] | None) -> Figures:
     """Each fold's figures, and those of all patients of these folds together."""
+    if bench.split:
+        raise InputError(SAME_PATIENTS)
     rows, patients = [], []
     for fold in _folds(config, bench, chosen):
         slices = trial(replace(config, fold=fold), RECIPE, bench)["slices"]
@@ -149,6 +166,8 @@ def ingredients(config: Config, bench: Bench, chosen: list[str] | None, on: list
         raise InputError(f"There is no ingredient '{unknown[0]}'; there are {', '.join(INGREDIENTS)}.")
     recipes = {RECIPE: config} | dict(changed(config, name) for name in chosen or INGREDIENTS)
     tried = _folds(config, bench, on or [config.fold])
+    if bench.split and len(tried) > 1:
+        raise InputError(SAME_PATIENTS)
     rows, whole = [], None
     for name, recipe in recipes.items():
         parts = [trial(replace(recipe, fold=fold), name, bench) for fold in tried]

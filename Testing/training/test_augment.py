@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 from wpunet.errors import InputError
-from wpunet.labels import CYST, TUMOR
+from wpunet.labels import CYST, KIDNEY, TUMOR
 from wpunet.preprocess import InPlaneGrid, normalise
 
 from training.augment import Sampler, blur, halved, mirror_healthy_half, take_contrast_away
 from training.data import Case, read_prepared, to_grey
-from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion
+from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, grown
 from training.losses import CYST_CLASS, EITHER
 from training.mixture import PLAIN, Mixture
 from training.vary import bent, curved, draw_bend, draw_curve
@@ -215,6 +215,19 @@ def test_synthetic_lesions_sit_at_kidneys_and_are_seen():
     assert min(counts.values()) > 5
     nothing = torch.zeros_like(labels)
     assert add_lesion(hu, nothing, lesion, 1.6)[1] is nothing
+
+
+def test_a_synthetic_cyst_leaves_a_tumor_as_it_is():
+    labels = torch.full((64, 64), KIDNEY, dtype=torch.uint8)
+    labels[24:40, 24:40] = TUMOR
+    hu = torch.where(labels == TUMOR, 90.0, 180.0)
+    lesions = [replace(Lesion.draw(np.random.default_rng(seed)), tumor=False, hu=10.0) for seed in range(40)]
+    touching = 0
+    for lesion in lesions:
+        changed, marked = add_lesion(hu, labels, lesion, 1.6)
+        touching += bool((grown(marked == CYST, 1) & (labels == TUMOR)).any())
+        assert torch.equal(changed[marked == TUMOR], hu[labels == TUMOR])  # water is not to be called tumor
+    assert touching > 5
 
 
 def donor_and_patient():

@@ -3,11 +3,13 @@
 import csv
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
 from wpunet import bundle
+from wpunet.labels import CYST, KIDNEY
 from wpunet.segment import Segmenter
 
 from training import evaluate, metrics
@@ -68,6 +70,38 @@ def test_who_is_wrong_is_not_praised(weights):
     assert figures["kidney_or_tumor"]["mean"] == pytest.approx(0.71, abs=0.03)
     assert figures["tumor"]["mean"] < 0.4
     assert figures["calibration"]["error"] > 0.1  # sure of itself and wrong
+
+
+def with_a_cyst(labels, rows=np.s_[40:50]):
+    """The same, some rows of the kidney in the first slice a cyst."""
+    labels = labels.copy()
+    labels[0, rows][labels[0, rows] == KIDNEY] = CYST
+    assert (labels == CYST).sum() > 300
+    return labels
+
+
+def test_a_cyst_is_kidney_for_the_papers_figures(weights):
+    """The paper, as KiTS19, knows no cysts."""
+    case = drawn()
+    cystic = replace(case, labels=with_a_cyst(case.labels), cysts=True)
+    whole, told = (evaluate.evaluate_slices([one], Oracle(), weights) for one in (case, cystic))
+    assert told["paper"] == whole["paper"]
+    assert told["blind"]["cysts"] == {"cysts": 1, "called_cyst": 0, "called_tumor": 0, "not_marked": 0}
+
+
+def test_the_worst_slice_is_not_one_whose_cyst_was_called_kidney(monkeypatch):
+    labels = drawn().labels
+    case = replace(drawn(), labels=with_a_cyst(labels))
+    found = with_a_cyst(labels, np.s_[70:80])  # and one that is none for the readers
+    found[1, 60:62] = 0
+    shown = []
+    monkeypatch.setattr(evaluate, "segment_slices", lambda *_: (found, None))
+    monkeypatch.setattr(evaluate, "plot_worst", lambda pictures, _: shown.extend(pictures))
+    figures = {"slices": {"per_patient": [{"case": case.name, "composite": 0.9}]}}
+    evaluate.draw_worst(figures, [case], SimpleNamespace(runtime=None, weights=None), None)
+    ((_, hu, marked, truth),) = shown
+    assert np.array_equal(hu, case.hu[1])
+    assert np.count_nonzero(marked != truth) > 50
 
 
 @pytest.fixture(scope="module")

@@ -46,3 +46,17 @@ for step in range(300):
 assert sum(sampler.drawn.values()) == 300 * 4, sampler.drawn
 """
     run(script, prepared)
+
+
+def test_workers_take_no_random_number_of_the_training(prepared):
+    """Dropout comes after: workers are started at a run's first step, and at another when it is gone on with."""
+    script = """
+feed = Feed(sampler, 0, 4, 2, cpu)
+for step in (0, 1, 7):
+    torch.manual_seed(step)
+    expected = torch.rand(3)
+    torch.manual_seed(step)
+    feed.batch(step)
+    assert torch.equal(torch.rand(3), expected), step
+"""
+    run(script, prepared)

@@ -18,7 +18,7 @@ from wpunet.runtime import OpenVINORuntime
 from Testing.training.conftest import RECIPE, same
 from training import blend, checkpoint, export, parenchyma, prune, train
 from training.config import Config, tomllib
-from training.data import Case, to_grey, write_case
+from training.data import Case, read_split, to_grey, write_case, write_split
 from training.networks import load_trained
 from training.train import Run, start_from
 
@@ -90,6 +90,15 @@ def test_it_learns_what_to_leave_out_and_nothing_else_changes(whole, taught, dat
     assert not (alone & ~found).any()
 
 
+def test_the_network_is_the_runs_whatever_the_config_says_of_it(whole, taught, data, tmp_path):
+    """So one recipe serves networks of any widths, with cysts and without."""
+    other = parenchyma.begin(whole, data, tmp_path, config(widths=[8, 8, 8, 8, 8], norms=1, classes=4))
+    assert other.network.spec == replace(load_trained(whole)[0].spec, parenchyma=6)
+    other.one_step()
+    other.save()
+    assert load_trained(tmp_path)[0].spec == load_trained(taught)[0].spec
+
+
 def test_it_draws_and_looks_at_its_own_sources_alone(taught):
     log = (taught / "log.csv").read_text().splitlines()
     columns = dict(zip(log[0].split(","), log[-1].split(","), strict=True))
@@ -102,10 +111,21 @@ def test_whom_the_run_was_kept_from_it_is_kept_from(data, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"sealed": ["patient_2"]}))
+    training, held_out = read_split(whole / "split.json")
+    write_split(tmp_path / "run" / "split.json", [name for name in training if name != "patient_2"], held_out)
     for run, drawn in ((whole, True), (tmp_path / "run", False)):
         begun = parenchyma.begin(run, data, tmp_path / f"drawn {drawn}", config(sealed=["patient_9"]))
         assert ("patient_2" in {case.patient for case in begun.sampler.shelves["tumor_free"].cases}) == drawn
         assert "patient_9" in begun.config.sealed
+
+
+def test_whom_the_run_was_trained_on_is_sealed_in_no_source(data, whole, tmp_path):
+    """The sealed of a config are those of its usual runs; that run had others, and its split holds."""
+    known = read_split(whole / "split.json")[0][0]
+    begun = parenchyma.begin(whole, data, tmp_path, config(sealed=[known, "patient_9"]))
+    assert begun.config.sealed == ("patient_9",)
+    assert known in begun.training
+    assert known in {case.patient for case in begun.sampler.shelves["tumor_free"].cases}
 
 
 def test_it_goes_on_where_it_stopped(data, whole, tmp_path):
@@ -149,7 +169,6 @@ def test_training_goes_on_from_a_bundle_that_tells_parenchyma(taught, data, tmp_
         ({"parenchyma": -2}, "must be a number of channels"),
         ({"parenchyma": "six"}, "must be a number of channels"),
         ({"architecture": "unet"}, "for the architecture wpunet alone"),
-        ({"widths": [4, 4, 8, 8, 16]}, "is of another network than"),
         ({"augment": False}, "must name the sources"),
         ({"sources": {}}, "must name the sources"),
         ({"sources": {"whole": 1.0, "bare": 0.0}}, "no CT without tumor"),

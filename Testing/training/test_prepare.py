@@ -207,6 +207,31 @@ def test_a_changed_file_is_prepared_again_and_a_spoilt_one_leaves_nothing_behind
     assert not list((tmp_path / "out").rglob("*.safetensors"))
 
 
+def test_what_is_to_be_read_otherwise_is_prepared_again(tmp_path, folder):
+    save_case(tmp_path / "kits" / "case_00500", seed=4)
+    rewrite(tmp_path / "kits" / "case_00500" / "segmentation.nii.gz", lambda labels, affine: (labels * 3 // 2, affine))
+    for kits23 in (False, True):  # after a mistake
+        prepare.prepare(list(prepare.kits_sources(tmp_path / "kits", kits23=kits23)), tmp_path / "out")
+        (case,) = read_prepared(tmp_path / "out", "labelled")
+        assert (CYST in case.labels) is case.cysts is kits23
+    prepare.prepare(list(slices.slice_sources(folder)), tmp_path / "single")
+    table = folder / "slices.csv"
+    table.write_text(table.read_text().replace(",0.75", ",0.9"))
+    prepare.prepare(list(slices.slice_sources(folder)), tmp_path / "single")
+    assert {case.pixel_mm for case in read_prepared(tmp_path / "single", "labelled")} == {0.9}
+    folder = folder.rename(tmp_path / "renamed")
+    prepare.prepare(list(slices.slice_sources(folder)), tmp_path / "single")
+    assert {case.source for case in read_prepared(tmp_path / "single", "labelled")} == {"renamed"}
+
+
+def test_what_only_moved_is_not_prepared_again(tmp_path, folder):
+    (tmp_path / "elsewhere").mkdir()
+    before = [one.fingerprint for one in slices.slice_sources(folder)]
+    moved = folder.rename(tmp_path / "elsewhere" / folder.name)
+    assert [one.fingerprint for one in slices.slice_sources(moved)] == before
+    assert len(set(before)) == 2
+
+
 def test_a_prepared_file_that_was_damaged_is_made_again(tmp_path):
     save_case(tmp_path / "kits" / "case_00001", seed=1)
     run(tmp_path / "kits", tmp_path / "out")

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -225,6 +226,12 @@ def test_whom_the_run_was_kept_from_fine_tuning_is_kept_from(trained, prepared, 
         assert (shelf is not None and name in {case.patient for case in shelf.cases}) == drawn
 
 
+def test_a_split_of_its_own_holds_out_nobody_whom_the_run_knows(trained, prepared, recipe, tmp_path):
+    config = Config.read(recipe(steps=0, fold=1))
+    with pytest.raises(InputError, match="were trained on case_"):
+        prune.prune(trained, prepared, tmp_path, config, "global", 6000, 1, resplit=True)
+
+
 def test_without_steps_only_the_smallest_weights_go(trained, prepared, recipe, tmp_path):
     config = Config.read(recipe(pixel_mm=3.2), steps=0)
     weights = cost(load_trained(trained)[0], (32, 32)).weights * 3 // 4
@@ -266,6 +273,34 @@ def test_pruning_goes_on_where_it_stopped(trained, prepared, fine_tuning, tmp_pa
     resumed = prune.prune(trained, prepared, tmp_path / "resumed", config, "layer", weights, 3)
     one, other = (checkpoint.load(run.folder / "average.safetensors")[0] for run in (whole, resumed))
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_folder_gives_no_old_weights_for_another_question(trained, prepared, recipe, tmp_path):
+    config = Config.read(recipe(steps=0))
+    shutil.copytree(trained, tmp_path / "other")
+    tensors, facts = checkpoint.load(trained / "average.safetensors")
+    asked = (trained, prepared, tmp_path / "pruned", config, "global", 6000, 1)
+    with pytest.raises(InputError, match="cannot be left"):
+        prune.prune(*asked[:5], 10, 1)  # what could not be done is not what the folder is for
+    prune.prune(*asked)
+    checkpoint.save(tmp_path / "other" / "average.safetensors", tensors, facts)
+    prune.prune(tmp_path / "other", *asked[1:])  # the same weights, written once more
+    tensors["head.bias"] += 1
+    checkpoint.save(tmp_path / "other" / "average.safetensors", tensors, facts)
+    others = {
+        "run": (tmp_path / "other", *asked[1:]),
+        "steps": (*asked[:3], replace(config, steps=1), *asked[4:]),
+        "method": (*asked[:4], "layer", *asked[5:]),
+        "weights": (*asked[:5], 5000, 1),
+        "rounds": (*asked[:6], 2),
+    }
+    before = (tmp_path / "pruned" / "average.safetensors").read_bytes()
+    for name, other in others.items():
+        with pytest.raises(InputError, match=f"was begun with another value of '{name}'; choose another folder"):
+            prune.prune(*other)
+    with pytest.raises(InputError, match="another value of 'resplit'"):
+        prune.prune(*asked, resplit=True)
+    assert (tmp_path / "pruned" / "average.safetensors").read_bytes() == before
 
 
 def test_the_curve_of_accuracy_against_sparsity(trained, prepared, tmp_path):

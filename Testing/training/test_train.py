@@ -17,7 +17,8 @@ from wpunet.errors import InputError
 
 from training import checkpoint, prune, train
 from training.config import Config
-from training.data import read_prepared, read_split, write_case
+from training.data import read_prepared, read_split, write_case, write_split
+from training.export import as_bundle
 from training.networks import ARCHITECTURES, load_trained
 from training.train import Run, TrainingError
 
@@ -286,6 +287,16 @@ def test_who_is_held_out_is_so_in_every_source(recipe, prepared, tmp_path):
     assert [one.name for one in run.seen] == ["case_00001"]
 
 
+def test_a_split_of_ones_own_cannot_train_on_the_sealed(recipe, prepared, tmp_path):
+    split = tmp_path / "split.json"
+    write_split(split, ["case_00003", "case_00004"], ["case_00001"])
+    with pytest.raises(InputError, match=r"split\.json trains on case_00004, who is sealed; .*--sealed"):
+        start(config_of(recipe, sealed=["case_00002", "case_00004"]), prepared, tmp_path / "run", split=split)
+    assert not (tmp_path / "run" / "split.json").exists()
+    run = start(config_of(recipe, sealed=["case_00001", "case_00002"]), prepared, tmp_path / "other", split=split)
+    assert run.training == ["case_00003", "case_00004"]
+
+
 def test_how_often_each_source_was_drawn_is_told_and_goes_on_after_a_stop(recipe, prepared, kits, tmp_path):
     config = config_of(recipe)
     train.train(start(config, prepared, tmp_path / "run"), until=6)
@@ -347,6 +358,37 @@ def test_starting_from_other_weights(recipe, prepared, trained, tmp_path, comman
     for until in (1, 2):  # begun, and gone on with
         assert load_trained(tmp_path / "run")[1]["steps_in_all"] == before + until
         assert command(train, *options, "--until", 2, "--steps", 1000) == 0
+
+
+def test_weights_that_know_whom_a_run_is_kept_from_are_refused(recipe, prepared, trained, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "first")
+    weights, (training, held_out) = tmp_path / "first" / "average.safetensors", read_split(trained / "split.json")
+    write_split(tmp_path / "first" / "split.json", [*training, "case_00166"], held_out)  # whom this set lacks
+    config = config_of(recipe, widths=[8, 8, 16, 16, 16])
+    for name, changes in {"fold": {"fold": 1}, "sealed": {"held_out": 0, "sealed": (training[0],)}}.items():
+        run = start(replace(config, **changes), prepared, tmp_path / name)
+        with pytest.raises(InputError, match=r"safetensors were trained on case_0000\d, whom this run is kept"):
+            train.start_from(run, weights)
+        assert run.before == 0
+    for name, changes in {"same": {"sealed": ("case_00166",)}, "all": {"held_out": 0}}.items():
+        run = start(replace(config, **changes), prepared, tmp_path / name)
+        train.start_from(run, weights)
+        assert run.before == 60
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bundle_that_does_not_say_whom_it_knows_is_told(recipe, prepared, trained, tmp_path, capsys):
+    weights = as_bundle(load_trained(trained)[0], 4.0, tmp_path / "b.safetensors")
+    run, everybody = (
+        start(config_of(recipe, widths=[8, 8, 16, 16, 16], held_out=n), prepared, tmp_path / str(n)) for n in (2, 0)
+    )
+    train.start_from(run, weights)
+    assert "Nobody says whether" in capsys.readouterr().err
+    train.start_from(everybody, weights)
+    for unseen, told in ((run.held_out, False), (run.held_out[:1], True)):
+        weights.with_suffix(".json").write_text(json.dumps({"held_out_patients": unseen}))
+        train.start_from(run, weights)
+        assert ("Nobody says whether" in capsys.readouterr().err) == told
 
 
 def test_starting_from_a_narrower_network(recipe, prepared, trained, tmp_path):

@@ -2,8 +2,10 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
+from wpunet.errors import InputError
 
 from training import trials
 from training.config import Config
@@ -84,6 +86,35 @@ def test_ingredients_are_left_out_one_at_a_time(recipe, prepared, kits, unlabell
     assert recipe_row["case_00003 kidney_or_tumor"] == pytest.approx(mean, abs=1e-4)
     assert command(trials, *options, "--ingredient", "salt") == 2
     assert "no ingredient 'salt'" in capsys.readouterr().err
+
+
+def test_a_folder_gives_no_old_figures_for_another_question(recipe, prepared, trained, tmp_path):
+    config, split = Config.read(recipe(**SHORT)), tmp_path / "split.json"
+    bench = trials.Bench(prepared, tmp_path / "trials", [], [])
+    figures = trials.trial(config, trials.RECIPE, bench)
+    assert trials.trial(config, trials.RECIPE, bench) == figures
+    write_split(split, [f"case_{k:05}" for k in range(4)], ["case_00004", "case_00005"])
+    others = {
+        "steps": (replace(config, steps=4), bench),
+        "learning_rate": (replace(config, learning_rate=0.5), bench),
+        "split": (config, replace(bench, split=split)),
+        "weights": (config, replace(bench, weights=trained / "average.safetensors")),
+    }
+    for name, (other, on) in others.items():
+        with pytest.raises(InputError, match=f"was begun with another value of '{name}'; choose another folder"):
+            trials.trial(other, trials.RECIPE, on)
+    with pytest.raises(InputError, match="holds no weights"):
+        trials.trial(config, trials.RECIPE, replace(bench, weights=tmp_path / "none.safetensors"))
+
+
+def test_one_split_is_no_cross_validation(recipe, prepared, tmp_path, command, capsys):
+    split = tmp_path / "split.json"
+    write_split(split, ["case_00001"], ["case_00002"])
+    options = ("--config", recipe(**SHORT), "--data", prepared, "--output", tmp_path, "--split", split)
+    for what in (("folds",), ("folds", "--fold", 1), ("ingredients", "--fold", 0, 1)):
+        assert command(trials, *what, *options) == 2
+        assert "--split holds out the same patients in every fold" in capsys.readouterr().err
+    assert not (tmp_path / "recipe").exists()
 
 
 def test_only_what_the_engine_runs_can_be_tried(recipe, prepared, tmp_path, command, capsys):

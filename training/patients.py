@@ -1,0 +1,61 @@
+"""Who is trained on and who is held out in a run, and that the weights that it starts from have not seen the latter."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from wpunet.errors import InputError
+
+from training import distributed
+from training.config import Config
+from training.data import patient_names, read_split, split_patients
+
+
+def division(config: Config, data: Path, own: Path, given: Path | None) -> tuple[list[str], list[str]]:
+    """Patients trained on and held out: by the split that a run has of its ``own``, by a ``given`` file, or drawn.
+
+    Raises InputError when these two files differ, and when the given one trains on a sealed patient.
+    """
+    if given and own.exists() and read_split(given) != read_split(own):
+        raise InputError(f"{own.parent} was begun with another split than {given}; choose another folder.")
+    if not given and not own.exists():
+        return split_patients(patient_names(data, "labelled"), config.held_out, config.fold, config.sealed)
+    training, held_out = read_split(given or own)
+    sealed = sorted(set(training) & set(config.sealed)) if given else []
+    if sealed:
+        raise InputError(
+            f"{given} trains on {sealed[0]}, who is sealed; take that patient out of it, or seal others (sealed in the "
+            "config; training.train has --sealed, too, alone for nobody)."
+        )
+    return training, held_out
+
+
+def not_known_to(weights: Path, away: set[str]) -> None:
+    """Raise InputError when ``weights`` were trained on one of the patients ``away``; warn where nobody says.
+
+    Those of a run lie beside its split; a bundle's card names whom they have not seen, and not whom they have.
+    """
+    split = weights.with_name("split.json")
+    if split.exists():
+        known = sorted(set(read_split(split)[0]) & away)
+        if known:
+            raise InputError(
+                f"{weights} were trained on {known[0]}, whom this run is kept from: its figures would be of patients "
+                "that it knows. Start from others, or hold out whom that run did (--split)."
+            )
+    elif away - _unseen(weights.with_suffix(".json")) and distributed.rank() == 0:
+        print(
+            f"Nobody says whether {weights} were trained on patients that are held out here; figures may flatter.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _unseen(card: Path) -> set[str]:
+    """The patients that a bundle's card says its weights have not seen; none where it has no such card."""
+    try:
+        return set(json.loads(card.read_text("utf-8")).get("held_out_patients", []))
+    except (OSError, ValueError, AttributeError):
+        return set()
