@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from .reception import Reception
+
 
 class Actions(Protocol):
     """What the page's controls do; the application does it."""
 
-    async def open_phantom(self) -> None: ...
-    async def choose(self, number: int) -> None: ...
+    reception: Reception
+
     def name_case(self, name: str) -> None: ...
     def segment_asked(self) -> None: ...
     def segment(self) -> None: ...

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,12 +19,13 @@ from wpunet.errors import InputError, WpunetError
 from wpunet.pace import Pace
 from wpunet.volume import Volume
 
-from . import opening, saving
+from . import saving
 from .hand import Hand
 from .page import Page
+from .reception import Reception
 from .run import Run
 from .scene import WINDOWS, Scene
-from .state import Choice, PageState
+from .state import PageState
 
 if TYPE_CHECKING:
     from .findings import Findings
@@ -60,6 +58,7 @@ class Application(TrameApp):
         self.data: PageState = self._typed.data
         self._slicer = SlicerApp()
         self._scene = Scene(self._slicer, self._windowed)
+        self.reception = Reception(self.state, self.data, settings, folder, comes=self.cancel, show=self._show)
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
         self.hand = Hand(self.server, self._slicer, self._scene, self.data)
         self._editor_logic.set_ui(Page(self.server, self, self.hand.views.manager).tools)
@@ -74,15 +73,13 @@ class Application(TrameApp):
         self._slicer.segmentation_editor.segmentation_modified.connect(self._edited)
         hand = self.hand
         of_hand = (hand.roll, hand.enlarge, hand.reset, hand.use, hand.mark, hand.unmark, hand.views.painter.seen)
-        for does in (self.key, self.upload_broke, *of_hand):  # by their names, in page.js and marks.js
+        for does in (self.key, self.reception.upload_broke, *of_hand):  # by their names, in page.js and marks.js
             self.server.trigger(does.__name__)(does)
         self._volume: Volume | None = None
         self._run: Run | None = None
         self._pace = Pace()
         self._findings: Findings | None = None
         self._base_warnings: tuple[str, ...] = ()
-        self._sources: list[opening.Source] = []
-        self._uploads = 0
         self._edited_at: float | None = None
         self._tasks: set[asyncio.Task] = set()
 
@@ -92,88 +89,14 @@ class Application(TrameApp):
             self._run.close()
         self.hand.views.painter.close()
 
-    # Opening
-
-    async def open_phantom(self) -> None:
-        """Show a generated CT."""
-        await self._open("Making the phantom", opening.read_phantom)
+    # The CT
 
     async def open_path(self, path: Path, series: str | None = None, *, segment: bool = False) -> None:
-        """Show the CT at ``path``, and perhaps segment it at once; of a folder with several the user chooses."""
-        if series is not None:
-            await self._read(opening.Source(path, series, path.name))
-        else:
-            await self._offer(path)
+        """Show the CT at ``path``, and perhaps segment it at once."""
+        await self.reception.open_path(path, series)
         if segment:
             with self.state:
                 self.segment()
-
-    async def receive(
-        self, name: str, parts: AsyncIterator[tuple[str, AsyncIterator[bytes]]], size: int | None
-    ) -> None:
-        """Take an upload of one file or several in, and show the CT in it."""
-        self._uploads += 1
-        folder = self.folder / f"{opening.UPLOAD}{self._uploads}"
-        opening.empty(folder)
-
-        def told(share: int) -> None:
-            if share != self.data.share:
-                with self.state:
-                    self.data.share = share
-
-        with self.state:
-            self.data.error, self.data.busy, self.data.share = "", f"Uploading {name}", 0
-        try:
-            path = await opening.receive(parts, folder, size, self.settings["upload_limit"], told)
-        except (WpunetError, OSError) as error:
-            self.tell(str(error))
-        else:
-            await self._offer(path)
-
-    def upload_broke(self, name: str) -> None:
-        """The browser could not send the file, and the server has said nothing about it yet."""
-        if not self.data.error:
-            self.tell(f"{name} could not be sent; is the program still running?")
-
-    async def choose(self, number: int) -> None:
-        """The user's choice among several CTs."""
-        source = self._sources[number]
-        self.data.choices = []
-        await self._read(source)
-
-    async def _offer(self, path: Path) -> None:
-        """Read the CT in ``path``, or let the user choose where there are several."""
-        with self.state:
-            self.data.error, self.data.busy, self.data.share = "", f"Reading {self._called(path)}", -1
-        unpacked = self.folder / f"{opening.UPLOAD}{self._uploads}-unpacked"
-        try:
-            self._sources = await asyncio.to_thread(opening.sources, path, unpacked, self.settings["upload_limit"])
-        except WpunetError as error:
-            self.tell(str(error))
-            return
-        if len(self._sources) == 1:
-            await self._read(self._sources[0])
-            return
-        with self.state:
-            self.data.busy = ""
-            self.data.choices = [Choice(source.title, number) for number, source in enumerate(self._sources)]
-
-    async def _read(self, source: opening.Source) -> None:
-        await self._open(f"Reading {self._called(source.path)}", opening.read, source)
-
-    async def _open(self, busy: str, read: Callable[..., Volume], *arguments: Any) -> None:
-        self.cancel()
-        with self.state:
-            self.data.error, self.data.busy, self.data.share = "", busy, -1
-        try:
-            volume, warnings = await asyncio.to_thread(_checked, read, *arguments)
-        except (WpunetError, MemoryError) as error:
-            self.tell(str(error) or "Not enough memory for this CT; close other pages or crop it.")
-            return
-        with self.state:
-            self._show(volume, warnings)
-        self.tell()
-        await asyncio.to_thread(self._forget_uploads)
 
     def _show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
         data = self.data
@@ -202,24 +125,6 @@ class Application(TrameApp):
         assert self._volume is not None
         self.data.case = self._volume.name
         self.state.trame__title = f"{self._volume.name} – {TITLE}"
-
-    def _called(self, path: Path) -> str:
-        """A file or folder as the user knows it."""
-        return "the files" if path.name.startswith(opening.UPLOAD) else path.name
-
-    def _forget_uploads(self) -> None:
-        """Only the files of the CT that is shown are needed still, for what refers to them."""
-        latest = f"{opening.UPLOAD}{self._uploads}"
-        for folder in self.folder.glob(f"{opening.UPLOAD}*"):
-            if folder.name not in (latest, f"{latest}-unpacked"):
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def tell(self, error: str = "") -> None:
-        """Nothing goes on any more; ``error`` is one sentence for the user where something went wrong."""
-        for folder in self.folder.glob(f"{opening.UPLOAD}*"):  # folders that the user never saw
-            error = error.replace(f"{folder}{os.sep}", "").replace(str(folder), "The upload")
-        with self.state:
-            self.data.busy, self.data.share, self.data.error, self.data.log = "", -1, error, ""
 
     # The run
 
@@ -393,13 +298,6 @@ class Application(TrameApp):
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _checked(read: Callable[..., Volume], *arguments: Any) -> tuple[Volume, tuple[str, ...]]:
-    """A CT as ``read`` gives it, and its warnings."""
-    from wpunet import check  # it brings SciPy, which a page without a CT does not need
-
-    return check.check(read(*arguments))
 
 
 def _round(at: int, by: int, count: int) -> int:

@@ -62,7 +62,7 @@ def dialogs(page: Any, do: Actions) -> None:
                 v_for=f"choice in {page.choices}",
                 key="choice.value",
                 title=("choice.title",),
-                click=(do.choose, "[choice.value]"),
+                click=(do.reception.choose, "[choice.value]"),
             )
         with VCardActions():
             VBtn("None of them", click=f"{page.choices} = []")

@@ -92,18 +92,18 @@ def _add_routes(app: web.Application, application: Application, key: str) -> Non
 
     async def upload(request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        await application.receive(name, _one(name, request), request.content_length)
+        await application.reception.receive(name, _one(name, request), request.content_length)
         return web.Response(text="ok")
 
     async def upload_several(request: web.Request) -> web.Response:
-        await application.receive("the files", _several(request), request.content_length)
+        await application.reception.receive("the files", _several(request), request.content_length)
         return web.Response(text="ok")
 
     async def save(request: web.Request) -> web.StreamResponse:
         try:
             path = await application.saved(request.match_info["ending"])
         except WpunetError as error:
-            application.tell(str(error))
+            application.reception.tell(str(error))
             raise web.HTTPNotFound(text=str(error)) from error
         return web.FileResponse(path, headers={"Content-Disposition": f'attachment; filename="{path.name}"'})
 

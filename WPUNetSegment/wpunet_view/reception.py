@@ -1,0 +1,147 @@
+"""How a CT comes to the page: from the command line, as an upload, or as the phantom; of several the user chooses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wpunet.errors import WpunetError
+from wpunet.volume import Volume
+
+from . import opening
+from .state import Choice, PageState
+
+if TYPE_CHECKING:
+    from trame_server.state import State
+
+
+class Reception:
+    """Reads a CT, says how far that is, and hands it over.
+
+    settings: of the command line: upload_limit (bytes)
+    folder:   the session's own, for what is uploaded
+    """
+
+    def __init__(
+        self,
+        state: State,
+        data: PageState,
+        settings: dict[str, Any],
+        folder: Path,
+        *,
+        comes: Callable[[], None],
+        show: Callable[[Volume, tuple[str, ...]], None],
+    ) -> None:
+        """comes: called before a CT is read; show: called with the CT and its warnings once it is."""
+        self.state, self.data, self._settings, self._folder = state, data, settings, folder
+        self._comes, self._show = comes, show
+        self._sources: list[opening.Source] = []
+        self._uploads = 0
+
+    async def open_phantom(self) -> None:
+        """Show a generated CT."""
+        await self._open("Making the phantom", opening.read_phantom)
+
+    async def open_path(self, path: Path, series: str | None = None) -> None:
+        """Show the CT at ``path``; of a folder with several the user chooses."""
+        if series is not None:
+            await self._read(opening.Source(path, series, path.name))
+        else:
+            await self._offer(path)
+
+    async def receive(
+        self, name: str, parts: AsyncIterator[tuple[str, AsyncIterator[bytes]]], size: int | None
+    ) -> None:
+        """Take an upload of one file or several in, and show the CT in it."""
+        self._uploads += 1
+        folder = self._folder / f"{opening.UPLOAD}{self._uploads}"
+        opening.empty(folder)
+
+        def told(share: int) -> None:
+            if share != self.data.share:
+                with self.state:
+                    self.data.share = share
+
+        with self.state:
+            self.data.error, self.data.busy, self.data.share = "", f"Uploading {name}", 0
+        try:
+            path = await opening.receive(parts, folder, size, self._settings["upload_limit"], told)
+        except (WpunetError, OSError) as error:
+            self.tell(str(error))
+        else:
+            await self._offer(path)
+
+    def upload_broke(self, name: str) -> None:
+        """The browser could not send the file, and the server has said nothing about it yet."""
+        if not self.data.error:
+            self.tell(f"{name} could not be sent; is the program still running?")
+
+    async def choose(self, number: int) -> None:
+        """The user's choice among several CTs."""
+        source = self._sources[number]
+        self.data.choices = []
+        await self._read(source)
+
+    async def _offer(self, path: Path) -> None:
+        """Read the CT in ``path``, or let the user choose where there are several."""
+        with self.state:
+            self.data.error, self.data.busy, self.data.share = "", f"Reading {_called(path)}", -1
+        unpacked = self._folder / f"{opening.UPLOAD}{self._uploads}-unpacked"
+        try:
+            self._sources = await asyncio.to_thread(opening.sources, path, unpacked, self._settings["upload_limit"])
+        except WpunetError as error:
+            self.tell(str(error))
+            return
+        if len(self._sources) == 1:
+            await self._read(self._sources[0])
+            return
+        with self.state:
+            self.data.busy = ""
+            self.data.choices = [Choice(source.title, number) for number, source in enumerate(self._sources)]
+
+    async def _read(self, source: opening.Source) -> None:
+        await self._open(f"Reading {_called(source.path)}", opening.read, source)
+
+    async def _open(self, busy: str, read: Callable[..., Volume], *arguments: Any) -> None:
+        self._comes()
+        with self.state:
+            self.data.error, self.data.busy, self.data.share = "", busy, -1
+        try:
+            volume, warnings = await asyncio.to_thread(_checked, read, *arguments)
+        except (WpunetError, MemoryError) as error:
+            self.tell(str(error) or "Not enough memory for this CT; close other pages or crop it.")
+            return
+        with self.state:
+            self._show(volume, warnings)
+        self.tell()
+        await asyncio.to_thread(self._forget_uploads)
+
+    def _forget_uploads(self) -> None:
+        """Only the files of the CT that is shown are needed still, for what refers to them."""
+        latest = f"{opening.UPLOAD}{self._uploads}"
+        for folder in self._folder.glob(f"{opening.UPLOAD}*"):
+            if folder.name not in (latest, f"{latest}-unpacked"):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def tell(self, error: str = "") -> None:
+        """Nothing goes on any more; ``error`` is one sentence for the user where something went wrong."""
+        for folder in self._folder.glob(f"{opening.UPLOAD}*"):  # folders that the user never saw
+            error = error.replace(f"{folder}{os.sep}", "").replace(str(folder), "The upload")
+        with self.state:
+            self.data.busy, self.data.share, self.data.error, self.data.log = "", -1, error, ""
+
+
+def _called(path: Path) -> str:
+    """A file or folder as the user knows it."""
+    return "the files" if path.name.startswith(opening.UPLOAD) else path.name
+
+
+def _checked(read: Callable[..., Volume], *arguments: Any) -> tuple[Volume, tuple[str, ...]]:
+    """A CT as ``read`` gives it, and its warnings."""
+    from wpunet import check  # it brings SciPy, which a page without a CT does not need
+
+    return check.check(read(*arguments))
