@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, ClientWebSocketResponse, WSMsgType, web
 from wpunet.errors import InputError
 
 from . import notices
@@ -107,7 +107,8 @@ class Pages:
 
     async def prepare(self) -> None:
         """Start the first session before anybody asks, so that the first page comes at once."""
-        self._client = ClientSession(auto_decompress=False)
+        whole = ClientTimeout(total=None)  # an upload through a slow tunnel takes as long as it takes
+        self._client = ClientSession(auto_decompress=False, timeout=whole)
         self._spare = await self._start()
 
     async def close(self) -> None:
