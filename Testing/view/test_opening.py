@@ -103,6 +103,18 @@ def test_a_broken_archive_is_told(tmp_path, share):
         opening.sources(archive, tmp_path / "in", MB)
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_is_damaged_in_the_middle_is_told(tmp_path, kind):
+    archive = tmp_path / "scratched.zip"
+    with zipfile.ZipFile(archive, "w", kind) as written:
+        written.writestr("big", np.random.default_rng(1).integers(0, 4, 50_000, np.uint8).tobytes())
+    content = bytearray(archive.read_bytes())
+    content[45:200] = b"\xff" * 155  # behind the entry's head
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match=r"scratched\.zip cannot be unpacked"):
+        opening.sources(archive, tmp_path / "in", MB)
+
+
 def test_series_of_a_zipped_folder_are_offered_and_read(tmp_path):
     hu = np.random.default_rng(1).integers(-1000, 1500, (6, 24, 32)).astype(np.int16)
     for number, name in enumerate(("arterial", "venous")):

@@ -15,14 +15,14 @@ from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.core import SlicerApp
 from wpunet import __version__
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.pace import Pace
 from wpunet.volume import Volume
 
 from . import saving
 from .hand import Hand
 from .page import Page
-from .reception import Reception
+from .reception import Reception, sentence
 from .run import Run
 from .scene import WINDOWS, Scene
 from .state import PageState
@@ -137,7 +137,7 @@ class Application(TrameApp):
 
     def segment(self) -> None:
         """Start the engine."""
-        if self._volume is None or self._run is not None:
+        if self._volume is None or self.data.running:
             return
         data = self.data
         data.ask, data.error, data.log = False, "", ""
@@ -145,8 +145,9 @@ class Application(TrameApp):
         self._later(self._segment())
 
     async def _segment(self) -> None:
+        """From the click to the result on the page; there is none where another CT has come in the meantime."""
         assert self._volume is not None
-        hu, result = self._volume.hu, None
+        volume, shown = self._volume, False
         try:
             options = {name: getattr(self.data, name) for name in ("full", "flips", "parenchyma")}
             run = self._run = Run(self._scene, self.folder, self.settings, self._pace, **options)
@@ -155,27 +156,28 @@ class Application(TrameApp):
                     self.data.fraction, self.data.stage, self.data.left = 100 * run.fraction, run.stage, run.left
                 await asyncio.sleep(POLL_SECONDS)
             result = await asyncio.to_thread(run.result)
-        except (WpunetError, OSError) as error:
+            if result is not None:
+                findings = await asyncio.to_thread(_findings, volume, result, self._base_warnings)
+                shown = volume.hu is self._volume.hu  # its name alone may be another
+                if shown:
+                    self._show_findings(findings)
+        except Exception as error:
             with self.state:
-                self.data.error, self.data.log = str(error), self._run.log if self._run else ""
+                self.data.error, self.data.log = sentence(error), self._run.log if self._run else ""
         finally:
             if self._run is not None:
                 self._run.close()
             self._run = None
             with self.state:
                 self.data.running = False
-        if result is not None and hu is self._volume.hu:
-            await self._show_result(*result)
+        if shown:
+            await self._begin_review()
 
-    async def _show_result(self, answer: np.ndarray, doubt: np.ndarray, told: dict[str, Any]) -> None:
-        from .findings import Findings  # what measures takes 0.4 s to load
-
-        assert self._volume is not None
-        self._findings = Findings(answer, doubt, told, self._base_warnings)
-        places = await asyncio.to_thread(self._findings.uncertain_places, self._volume)
+    def _show_findings(self, findings: Findings) -> None:
         with self.state:
-            self._scene.show_labels(answer)
-            self._scene.show_uncertainty(doubt)
+            self._findings = findings
+            self._scene.show_labels(findings.answer)
+            self._scene.show_uncertainty(findings.uncertainty)
             self._scene.set_uncertainty_visible(self.data.uncertainty)
             self._scene.set_uncertainty_opacity(self.data.doubt_opacity)
             self._scene.set_segments_visible(not self.data.hidden)
@@ -184,7 +186,9 @@ class Application(TrameApp):
             self._slicer.segmentation_editor.set_surface_representation_enabled(True)
             self._scene.reset_3d_view()
             self.data.segmented = True
-            self.data.places, self.data.place, self.data.tumor = len(places), 0, 0
+            self.data.places, self.data.place, self.data.tumor = len(findings.places), 0, 0
+
+    async def _begin_review(self) -> None:
         await self._measure()
         with self.state:
             if self.data.tumors:
@@ -298,6 +302,17 @@ class Application(TrameApp):
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _findings(
+    volume: Volume, result: tuple[np.ndarray, np.ndarray, dict[str, Any]], warnings: tuple[str, ...]
+) -> Findings:
+    """What a run has found in ``volume``, with the places that it doubts."""
+    from .findings import Findings  # what measures takes 0.4 s to load
+
+    findings = Findings(*result, warnings)
+    findings.find_places(volume)
+    return findings
 
 
 def _round(at: int, by: int, count: int) -> int:

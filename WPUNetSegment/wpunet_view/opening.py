@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
@@ -153,7 +155,7 @@ def unpack(archive: Path, folder: Path, limit: int) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with unpacked.open(entry) as source, target.open("wb") as file:
                     left -= _copy(source, file, left, archive.name)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise InputError(f"{archive.name} cannot be unpacked ({error}); zip the DICOM folder again.") from error
 
 

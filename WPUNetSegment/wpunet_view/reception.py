@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wpunet.errors import WpunetError
+from wpunet.errors import told
 from wpunet.volume import Volume
 
 from . import opening
@@ -61,7 +61,7 @@ class Reception:
         folder = self._folder / f"{opening.UPLOAD}{self._uploads}"
         opening.empty(folder)
 
-        def told(share: int) -> None:
+        def arrived(share: int) -> None:
             if share != self.data.share:
                 with self.state:
                     self.data.share = share
@@ -69,9 +69,11 @@ class Reception:
         with self.state:
             self.data.error, self.data.busy, self.data.share = "", f"Uploading {name}", 0
         try:
-            path = await opening.receive(parts, folder, size, self._settings["upload_limit"], told)
-        except (WpunetError, OSError) as error:
-            self.tell(str(error))
+            path = await opening.receive(parts, folder, size, self._settings["upload_limit"], arrived)
+        except ConnectionError:
+            self.tell(f"{name} did not arrive whole; open it again.")
+        except Exception as error:
+            self.tell(sentence(error))
         else:
             await self._offer(path)
 
@@ -93,8 +95,8 @@ class Reception:
         unpacked = self._folder / f"{opening.UPLOAD}{self._uploads}-unpacked"
         try:
             self._sources = await asyncio.to_thread(opening.sources, path, unpacked, self._settings["upload_limit"])
-        except WpunetError as error:
-            self.tell(str(error))
+        except Exception as error:
+            self.tell(sentence(error))
             return
         if len(self._sources) == 1:
             await self._read(self._sources[0])
@@ -112,8 +114,8 @@ class Reception:
             self.data.error, self.data.busy, self.data.share = "", busy, -1
         try:
             volume, warnings = await asyncio.to_thread(_checked, read, *arguments)
-        except (WpunetError, MemoryError) as error:
-            self.tell(str(error) or "Not enough memory for this CT; close other pages or crop it.")
+        except Exception as error:
+            self.tell(sentence(error))
             return
         with self.state:
             self._show(volume, warnings)
@@ -133,6 +135,11 @@ class Reception:
             error = error.replace(f"{folder}{os.sep}", "").replace(str(folder), "The upload")
         with self.state:
             self.data.busy, self.data.share, self.data.error, self.data.log = "", -1, error, ""
+
+
+def sentence(error: Exception) -> str:
+    """What to tell of an error, be it one that nobody thought of: a page that only goes on waiting helps no one."""
+    return str(error) if isinstance(error, OSError) else told(error)
 
 
 def _called(path: Path) -> str:

@@ -1,0 +1,96 @@
+"""What goes wrong, or comes at the wrong moment, is told, and nobody's work is lost by it."""
+
+import re
+import socket
+
+import pytest
+
+from Testing import phantom
+from Testing.view.conftest import HEALTHY, Visitor, require_parts, serving, until
+
+
+@pytest.fixture(scope="module")
+def gates(tmp_path_factory):
+    return tmp_path_factory.mktemp("gates")
+
+
+@pytest.fixture(scope="module")
+def gated(truth, gates):
+    """A server whose engine answers at once, and whose sessions can be held up."""
+    require_parts(browser=False)
+    with serving("--device", "cpu", "--keep", 1, truth=truth, gates=gates) as server:
+        yield server
+
+
+@pytest.fixture
+def visitor(browser, gated, gates):
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    yield Visitor(page).open(gated.address)
+    page.close()
+    for gate in gates.iterdir():
+        gate.unlink()
+
+
+@pytest.fixture(scope="module")
+def healthy_ct(tmp_path_factory):
+    made = phantom.make(**HEALTHY)
+    path = tmp_path_factory.mktemp("healthy") / "patient 8.nii.gz"
+    phantom.save_nifti(made.hu, made.affine, path)
+    return path
+
+
+@pytest.fixture
+def shut(gates):
+    """A function that holds a function of the session up, or ends it with an error; gives what to remove."""
+
+    def shut(name, error=""):
+        (gates / name).write_text(error)
+        return gates / name
+
+    return shut
+
+
+def reached(gate):
+    """Wait until the session stands at a gate."""
+    until(gate.with_name(f"{gate.name} reached").exists, f"the session to come to {gate.name}")
+
+
+def test_the_unexpected_is_told_and_the_page_goes_on(visitor, shut, small_ct):
+    gate = shut("wpunet_view.opening.read", "no such luck")
+    visitor.upload(small_ct)
+    visitor.sees("Unexpected error (RuntimeError: no such luck)")
+    gate.unlink()
+    visitor.upload(small_ct)
+    visitor.sees("30 × 116 × 144 voxels")
+    gate = shut("wpunet.places.uncertain_places", "nor here")
+    visitor.button("Segment").click()
+    visitor.sees("Unexpected error (RuntimeError: nor here)")
+    gate.unlink()
+    visitor.segment()
+
+
+def test_an_upload_that_ends_half_way_is_told(visitor):
+    server, port, page = re.fullmatch(r"http://([^:]+):(\d+)/(\w+)/.*", visitor.page.url).groups()
+    with socket.create_connection((server, int(port))) as sender:
+        head = f"POST /{page}/upload/half.nii HTTP/1.1\r\nHost: {server}:{port}\r\nContent-Length: 100000\r\n\r\n"
+        sender.sendall(head.encode() + bytes(50_000))
+        visitor.sees("Uploading half.nii")
+    visitor.sees("half.nii did not arrive whole")
+    until(visitor.button("Open CT").is_enabled, "the page to take another CT")
+
+
+def test_a_result_is_never_laid_on_another_ct(visitor, shut, small_ct, healthy_ct):
+    visitor.upload(small_ct)
+    visitor.sees("30 × 116 × 144 voxels")
+    gate = shut("wpunet.places.uncertain_places")
+    visitor.button("Segment").click()
+    reached(gate)
+    assert visitor.button("Cancel").is_visible()  # so that no second run begins beside this one
+    visitor.upload(healthy_ct)
+    visitor.sees("28 × 116 × 144 voxels")
+    gate.unlink()
+    visitor.button("Segment").wait_for()
+    visitor.rest()
+    assert visitor.page.locator("tr.jump").count() == 0
+    visitor.segment()
+    visitor.sees("No tumor")
