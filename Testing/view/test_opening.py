@@ -10,7 +10,7 @@ from wpunet import files
 from wpunet.errors import InputError
 from wpunet_view import opening
 
-from Testing.wpunet.slices import write_series
+from Testing.wpunet.slices import enhanced, write_series
 from Testing.wpunet.test_dicom import write
 
 MB = opening.MB
@@ -164,3 +164,12 @@ def test_a_series_partly_in_a_folder_and_partly_below_it_is_opened_whole(tmp_pat
     (source,) = opening.sources(folder, tmp_path / "unpacked", 10 * MB)
     assert np.array_equal(opening.read(source).hu, whole.hu)
     assert f"{len(whole.hu)} slices" in source.title
+
+
+def test_a_series_in_one_file_of_many_frames_is_offered(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    enhanced().save_as(folder / "all.dcm", enforce_file_format=True)
+    (source,) = opening.sources(folder, tmp_path / "unpacked", 10 * MB)
+    volume = opening.read(source)
+    assert f"{len(volume.hu)} slices" in source.title

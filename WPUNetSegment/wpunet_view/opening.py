@@ -105,9 +105,9 @@ def sources(path: Path, into: Path, limit: int) -> list[Source]:
     for ct in folders.survey(path).cts:
         if ct.path.is_dir():
             there = dicom.list_series(ct.path, ct.series)
-            images = [one for one in there if one.modality in ("CT", "") and len(one.files) > 2]
+            images = [one for one in there if one.modality in ("CT", "") and len(one.slices) > 2]
             found += [
-                Source(ct.path, one.uid, f"{one.description or ct.path.name}, {len(one.files)} slices")
+                Source(ct.path, one.uid, f"{one.description or ct.path.name}, {len(one.slices)} slices")
                 for one in images
             ]
         else:
