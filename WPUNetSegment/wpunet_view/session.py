@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import shutil
 import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import BodyPartReader, web
@@ -31,8 +31,11 @@ CHUNK = 1 << 18  # bytes of an upload that are taken at once
 def main() -> None:
     """Run the session until standard input closes."""
     settings = json.loads(sys.stdin.readline())
-    with TemporaryDirectory(prefix="session-", dir=settings["folder"]) as folder:
-        asyncio.run(_serve(settings, Path(folder)))
+    folder = Path(settings["folder"])
+    try:
+        asyncio.run(_serve(settings, folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # server.py does so too, unless it was killed
 
 
 async def _serve(settings: dict[str, Any], folder: Path) -> None:
