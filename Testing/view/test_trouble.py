@@ -1,7 +1,9 @@
 """What goes wrong, or comes at the wrong moment, is told, and nobody's work is lost by it."""
 
 import re
+import shutil
 import socket
+import zipfile
 
 import pytest
 
@@ -94,3 +96,42 @@ def test_a_result_is_never_laid_on_another_ct(visitor, shut, small_ct, healthy_c
     assert visitor.page.locator("tr.jump").count() == 0
     visitor.segment()
     visitor.sees("No tumor")
+
+
+def test_only_one_ct_is_opened_at_a_time(visitor, shut, small_ct, healthy_ct):
+    gate = shut("wpunet_view.opening.read")
+    visitor.upload(small_ct)
+    reached(gate)
+    visitor.drop(healthy_ct)
+    visitor.sees("Another CT is being opened")
+    with visitor.page.expect_response("**/upload/*") as answer:  # one that the browser did not hold back
+        visitor.page.evaluate("fetch('upload/else.nii', {method: 'POST', body: 'Dear colleague'})")
+    assert answer.value.status == 409
+    assert visitor.page.get_by_text("Reading patient 7").is_visible()
+    gate.unlink()
+    visitor.sees("30 × 116 × 144 voxels")
+    visitor.drop(healthy_ct)
+    visitor.sees("28 × 116 × 144 voxels")
+
+
+def test_a_choice_is_gone_once_something_else_is_opened(visitor, small_ct, healthy_ct, tmp_path):
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        for name in ("a.nii.gz", "b.nii.gz"):
+            archive.write(small_ct, name)
+    visitor.upload(tmp_path / "two.zip")
+    visitor.sees("Several CTs in this upload")
+    visitor.drop(healthy_ct)
+    visitor.sees("28 × 116 × 144 voxels")
+    visitor.page.get_by_text("Several CTs in this upload").wait_for(state="hidden")
+
+
+def test_the_ct_that_was_chosen_is_segmented_where_the_command_line_says_so(browser, truth, small_ct, tmp_path):
+    for name in ("a.nii.gz", "b.nii.gz"):
+        shutil.copy(small_ct, tmp_path / name)
+    with serving("--device", "cpu", tmp_path, "--segment", truth=truth) as server:
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(server.address)
+        page.get_by_text("b.nii.gz").click()
+        page.locator("tr.jump").first.wait_for()
+        page.close()

@@ -58,7 +58,9 @@ class Application(TrameApp):
         self.data: PageState = self._typed.data
         self._slicer = SlicerApp()
         self._scene = Scene(self._slicer, self._windowed)
-        self.reception = Reception(self.state, self.data, settings, folder, comes=self.cancel, show=self._show)
+        self.reception = Reception(
+            self.state, self.data, settings, folder, comes=self.cancel, show=self._show, segment=self.segment
+        )
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
         self.hand = Hand(self.server, self._slicer, self._scene, self.data)
         self._editor_logic.set_ui(Page(self.server, self, self.hand.views.manager).tools)
@@ -73,7 +75,8 @@ class Application(TrameApp):
         self._slicer.segmentation_editor.segmentation_modified.connect(self._edited)
         hand = self.hand
         of_hand = (hand.roll, hand.enlarge, hand.reset, hand.use, hand.mark, hand.unmark, hand.views.painter.seen)
-        for does in (self.key, self.reception.upload_broke, *of_hand):  # by their names, in page.js and marks.js
+        of_reception = (self.reception.refuse, self.reception.upload_broke)
+        for does in (self.key, *of_reception, *of_hand):  # by their names, in page.js and marks.js
             self.server.trigger(does.__name__)(does)
         self._volume: Volume | None = None
         self._run: Run | None = None
@@ -90,13 +93,6 @@ class Application(TrameApp):
         self.hand.views.painter.close()
 
     # The CT
-
-    async def open_path(self, path: Path, series: str | None = None, *, segment: bool = False) -> None:
-        """Show the CT at ``path``, and perhaps segment it at once."""
-        await self.reception.open_path(path, series)
-        if segment:
-            with self.state:
-                self.segment()
 
     def _show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
         data = self.data

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,33 @@ if TYPE_CHECKING:
     from trame_server.state import State
 
 
+def alone(opens: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, bool]]:
+    """For a method that opens a CT: gives whether it could begin, for it does not while another is being opened.
+
+    The later one would else take the earlier one's files away, or its place, unasked.
+    """
+
+    @functools.wraps(opens)
+    async def guarded(self: Reception, *given: Any) -> bool:
+        if self.opening:
+            self.refuse()
+            return False
+        self.opening = True
+        try:
+            await opens(self, *given)
+        finally:
+            self.opening = False
+        return True
+
+    return guarded
+
+
 class Reception:
     """Reads a CT, says how far that is, and hands it over.
 
     settings: of the command line: upload_limit (bytes)
     folder:   the session's own, for what is uploaded
+    opening:  whether a CT is under way
     """
 
     def __init__(
@@ -35,28 +58,37 @@ class Reception:
         *,
         comes: Callable[[], None],
         show: Callable[[Volume, tuple[str, ...]], None],
+        segment: Callable[[], None],
     ) -> None:
-        """comes: called before a CT is read; show: called with the CT and its warnings once it is."""
+        """comes: called before a CT is read; show: with it and its warnings once it is; segment: if that is wished."""
         self.state, self.data, self._settings, self._folder = state, data, settings, folder
-        self._comes, self._show = comes, show
+        self._comes, self._show, self._segment = comes, show, segment
         self._sources: list[opening.Source] = []
         self._uploads = 0
+        self.opening = False
+        self._segment_it = False  # the next CT that is shown, at once
 
+    @alone
     async def open_phantom(self) -> None:
         """Show a generated CT."""
+        self._segment_it = False
         await self._open("Making the phantom", opening.read_phantom)
 
-    async def open_path(self, path: Path, series: str | None = None) -> None:
-        """Show the CT at ``path``; of a folder with several the user chooses."""
+    @alone
+    async def open_path(self, path: Path, series: str | None = None, segment: bool = False) -> None:
+        """Show the CT at ``path``, and perhaps segment it at once; of a folder with several the user chooses."""
+        self._segment_it = segment
         if series is not None:
             await self._read(opening.Source(path, series, path.name))
         else:
             await self._offer(path)
 
+    @alone
     async def receive(
         self, name: str, parts: AsyncIterator[tuple[str, AsyncIterator[bytes]]], size: int | None
     ) -> None:
         """Take an upload of one file or several in, and show the CT in it."""
+        self._segment_it = False
         self._uploads += 1
         folder = self._folder / f"{opening.UPLOAD}{self._uploads}"
         opening.empty(folder)
@@ -66,8 +98,7 @@ class Reception:
                 with self.state:
                     self.data.share = share
 
-        with self.state:
-            self.data.error, self.data.busy, self.data.share = "", f"Uploading {name}", 0
+        self._busy(f"Uploading {name}", 0)
         try:
             path = await opening.receive(parts, folder, size, self._settings["upload_limit"], arrived)
         except ConnectionError:
@@ -77,21 +108,25 @@ class Reception:
         else:
             await self._offer(path)
 
+    def refuse(self) -> None:
+        """Files that came while a CT is under way were not taken."""
+        if self.opening:
+            with self.state:
+                self.data.error = "Another CT is being opened; wait until it is there, then open this one."
+
     def upload_broke(self, name: str) -> None:
         """The browser could not send the file, and the server has said nothing about it yet."""
-        if not self.data.error:
+        if not self.data.error and not self.opening:
             self.tell(f"{name} could not be sent; is the program still running?")
 
+    @alone
     async def choose(self, number: int) -> None:
         """The user's choice among several CTs."""
-        source = self._sources[number]
-        self.data.choices = []
-        await self._read(source)
+        await self._read(self._sources[number])
 
     async def _offer(self, path: Path) -> None:
         """Read the CT in ``path``, or let the user choose where there are several."""
-        with self.state:
-            self.data.error, self.data.busy, self.data.share = "", f"Reading {_called(path)}", -1
+        self._busy(f"Reading {_called(path)}")
         unpacked = self._folder / f"{opening.UPLOAD}{self._uploads}-unpacked"
         try:
             self._sources = await asyncio.to_thread(opening.sources, path, unpacked, self._settings["upload_limit"])
@@ -110,8 +145,7 @@ class Reception:
 
     async def _open(self, busy: str, read: Callable[..., Volume], *arguments: Any) -> None:
         self._comes()
-        with self.state:
-            self.data.error, self.data.busy, self.data.share = "", busy, -1
+        self._busy(busy)
         try:
             volume, warnings = await asyncio.to_thread(_checked, read, *arguments)
         except Exception as error:
@@ -119,8 +153,17 @@ class Reception:
             return
         with self.state:
             self._show(volume, warnings)
-        self.tell()
         await asyncio.to_thread(self._forget_uploads)
+        self.tell()
+        if self._segment_it:
+            self._segment_it = False
+            with self.state:
+                self._segment()
+
+    def _busy(self, what: str, share: int = -1) -> None:
+        """Say what goes on; what was told or asked before is over."""
+        with self.state:
+            self.data.error, self.data.busy, self.data.share, self.data.choices = "", what, share, []
 
     def _forget_uploads(self) -> None:
         """Only the files of the CT that is shown are needed still, for what refers to them."""

@@ -7,6 +7,7 @@
 
   const corrected = () => document.getElementById("corrected") !== null;
   const mayReplace = () => !corrected() || window.confirm("Your corrections will be lost unless you save them. Go on?");
+  const busy = () => !!window.trame.state.get("PageState__busy");
   const ask = (what, ...more) => window.trame.trigger(what, more);
 
   // trame holds a ticked box or a moved slider back while an answer is awaited, but sends a click at once: without this,
@@ -25,7 +26,9 @@
   // Files
 
   async function send(files) {
-    if (!files.length || !mayReplace()) return;
+    if (!files.length) return;
+    if (busy()) return void ask("refuse");
+    if (!mayReplace()) return;
     const name = files[0].file.name;
     if (files.length === 1 && !files[0].path.includes("/")) {
       post("upload/" + encodeURIComponent(name), files[0].file, name);
