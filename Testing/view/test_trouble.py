@@ -1,7 +1,9 @@
 """What goes wrong, or comes at the wrong moment, is told, and nobody's work is lost by it."""
 
+import os
 import re
 import shutil
+import signal
 import socket
 import zipfile
 
@@ -9,6 +11,7 @@ import pytest
 
 from Testing import phantom
 from Testing.view.conftest import HEALTHY, Visitor, require_parts, serving, until
+from Testing.view.test_page import BESIDE
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,61 @@ def test_a_result_is_never_laid_on_another_ct(visitor, shut, small_ct, healthy_c
     assert visitor.page.locator("tr.jump").count() == 0
     visitor.segment()
     visitor.sees("No tumor")
+
+
+def test_what_was_corrected_a_moment_ago_is_not_replaced_without_a_question(visitor, gated, shut, small_ct):
+    visitor.upload(small_ct)
+    visitor.sees("30 × 116 × 144 voxels")
+    visitor.segment()
+    visitor.sees("Tumor 1 of 1")
+    shut("wpunet.measure.measure")  # so that it is not known yet what the correction has changed
+    paint(visitor)
+    visitor.button("Segment again").click()
+    visitor.button("Keep my corrections").click()
+    assert not gated.children("wpunet", "segment")
+
+
+def test_what_was_corrected_during_a_run_is_not_replaced_without_a_question(visitor, gated, small_ct):
+    visitor.upload(small_ct)
+    visitor.sees("30 × 116 × 144 voxels")
+    visitor.segment()
+    visitor.sees("Tumor 1 of 1")
+    before = visitor.volume("right kidney")
+
+    visitor.button("Segment again").click()
+    painted = painted_during_the_run(visitor, gated)
+    visitor.button("Keep my corrections").click()
+    visitor.button("Segment again").wait_for()
+    visitor.rest()
+    assert visitor.volume("right kidney") == painted
+    visitor.button("Undo").click()
+    visitor.volume_becomes("right kidney", lambda ml: ml == before)
+    until(lambda: not visitor.page.get_by_text("corrected by hand").count(), "the engine's answer to be known again")
+
+    visitor.button("Segment again").click()
+    assert painted_during_the_run(visitor, gated) > before
+    visitor.button("Replace them").click()
+    visitor.volume_becomes("right kidney", lambda ml: ml == before)
+    visitor.rest()
+    assert not gated.children("wpunet", "segment")
+    assert not visitor.complaints
+
+
+def paint(visitor):
+    visitor.button("Paint").click()
+    visitor.page.wait_for_timeout(500)
+    visitor.stroke(BESIDE, (120, 0))
+
+
+def painted_during_the_run(visitor, server):
+    """Paint while the engine stands still, and let it end; gives the volume of the right kidney then."""
+    before = visitor.volume("right kidney")
+    (engine,) = until(lambda: server.children("wpunet", "segment"), "the engine to start")
+    os.kill(engine, signal.SIGSTOP)
+    paint(visitor)
+    painted = visitor.volume_becomes("right kidney", lambda ml: ml > before)
+    os.kill(engine, signal.SIGCONT)
+    return painted
 
 
 def test_only_one_ct_is_opened_at_a_time(visitor, shut, small_ct, healthy_ct):

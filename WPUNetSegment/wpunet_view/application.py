@@ -70,6 +70,7 @@ class Application(TrameApp):
                 self._typed.name.uncertainty: self._scene.set_uncertainty_visible,
                 self._typed.name.doubt_opacity: self._scene.set_uncertainty_opacity,
                 self._typed.name.hidden: lambda hidden: self._scene.set_segments_visible(not hidden),
+                self._typed.name.ask: self._on_ask,
             }
         )
         self._slicer.segmentation_editor.segmentation_modified.connect(self._edited)
@@ -82,6 +83,7 @@ class Application(TrameApp):
         self._run: Run | None = None
         self._pace = Pace()
         self._findings: Findings | None = None
+        self._aside: Findings | None = None  # of a run, while the user is asked whether it may replace corrections
         self._base_warnings: tuple[str, ...] = ()
         self._edited_at: float | None = None
         self._tasks: set[asyncio.Task] = set()
@@ -99,7 +101,7 @@ class Application(TrameApp):
         self._findings = None
         data.segmented = data.corrected = data.uncertainty = data.hidden = False
         data.rows, data.tumors, data.tumor, data.places, data.place = [], 0, 0, 0, 0
-        data.unnamed, data.name = not volume.name, ""
+        data.unnamed, data.name, data.ask = not volume.name, "", False
         self._volume, self._base_warnings = replace(volume, name=volume.name or NO_NAME), warnings
         self.hand.show(self._volume)
         self._scene.show_ct(self._volume)
@@ -131,6 +133,20 @@ class Application(TrameApp):
         else:
             self.segment()
 
+    def replace(self) -> None:
+        """The user gives the corrections up for the network's answer: that of the last run, or of a new one."""
+        findings, self._aside = self._aside, None
+        self.data.ask = False
+        if findings is None:
+            self.segment()
+        else:
+            self._show_findings(findings)
+            self._later(self._begin_review())
+
+    def _on_ask(self, ask: bool) -> None:
+        if not ask:  # the corrections are kept
+            self._aside = None
+
     def segment(self) -> None:
         """Start the engine."""
         if self._volume is None or self.data.running:
@@ -145,6 +161,7 @@ class Application(TrameApp):
         assert self._volume is not None
         volume, shown = self._volume, False
         try:
+            before = self._scene.labels() if self.data.segmented else None
             options = {name: getattr(self.data, name) for name in ("full", "flips", "parenchyma")}
             run = self._run = Run(self._scene, self.folder, self.settings, self._pace, **options)
             while run.goes_on():
@@ -154,9 +171,8 @@ class Application(TrameApp):
             result = await asyncio.to_thread(run.result)
             if result is not None:
                 findings = await asyncio.to_thread(_findings, volume, result, self._base_warnings)
-                shown = volume.hu is self._volume.hu  # its name alone may be another
-                if shown:
-                    self._show_findings(findings)
+                if volume.hu is self._volume.hu:  # its name alone may be another
+                    shown = self._show_or_ask(findings, before)
         except Exception as error:
             with self.state:
                 self.data.error, self.data.log = sentence(error), self._run.log if self._run else ""
@@ -169,9 +185,19 @@ class Application(TrameApp):
         if shown:
             await self._begin_review()
 
+    def _show_or_ask(self, findings: Findings, before: np.ndarray | None) -> bool:
+        """Show the answer, unless segments are no longer what they were ``before`` the run: then the user is asked."""
+        shown = before is None or np.array_equal(before, self._scene.labels())
+        if shown:
+            self._show_findings(findings)
+        else:
+            with self.state:
+                self._aside, self.data.ask = findings, True
+        return shown
+
     def _show_findings(self, findings: Findings) -> None:
         with self.state:
-            self._findings = findings
+            self._findings = None  # what changes now is no correction
             self._scene.show_labels(findings.answer)
             self._scene.show_uncertainty(findings.uncertainty)
             self._scene.set_uncertainty_visible(self.data.uncertainty)
@@ -183,6 +209,7 @@ class Application(TrameApp):
             self._scene.reset_3d_view()
             self.data.segmented = True
             self.data.places, self.data.place, self.data.tumor = len(findings.places), 0, 0
+            self._findings = findings
 
     async def _begin_review(self) -> None:
         await self._measure()
@@ -206,6 +233,8 @@ class Application(TrameApp):
             return
         waiting = self._edited_at is not None
         self._edited_at = asyncio.get_running_loop().time()
+        with self.state:
+            self.data.corrected = True  # until it is measured: it may have been undone
         if not waiting:
             self._later(self._measure_at_rest())
 
@@ -232,7 +261,7 @@ class Application(TrameApp):
             data.rows = [row(one) for one in structures]
             data.tumors = sum(one.kind == "tumor" for one in structures)
             data.tumor = min(data.tumor, data.tumors)
-            data.corrected = findings.corrected
+            data.corrected = findings.corrected or self._edited_at is not None
             if warnings != data.warnings:
                 data.warnings, data.heeded = warnings, False
 
