@@ -58,14 +58,17 @@ class Server:
     """``wpunet view`` as a user starts it.
 
     truth: a folder that ``keep_truth`` wrote, in place of the network; step: seconds of each of its 30 steps then
+    gates: a folder whose files hold up what they are named after; stand_in/sitecustomize.py tells what can be
     """
 
-    def __init__(self, *arguments, truth=None, step=0.02):
+    def __init__(self, *arguments, truth=None, step=0.02, gates=None):
         command = [sys.executable, "-m", "wpunet", "view", "--no-browser", *map(str, arguments)]
         environment = {key: value for key, value in os.environ.items() if key != "DISPLAY"}
         if truth is not None:
             environment |= {"WPUNET_TEST_TRUTH": str(truth), "WPUNET_TEST_STEP": str(step)}
             environment["PYTHONPATH"] = os.pathsep.join((str(STAND_IN), str(ROOT / "WPUNetSegment")))
+        if gates is not None:
+            environment["WPUNET_TEST_GATES"] = str(gates)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         self.address = re.search(r"http\S+", self.process.stdout.readline()).group(0)
 

@@ -10,7 +10,7 @@ from wpunet import files
 from wpunet.errors import InputError
 from wpunet_view import opening
 
-from Testing.wpunet.slices import write_series
+from Testing.wpunet.slices import enhanced, write_series
 from Testing.wpunet.test_dicom import write
 
 MB = opening.MB
@@ -103,6 +103,18 @@ def test_a_broken_archive_is_told(tmp_path, share):
         opening.sources(archive, tmp_path / "in", MB)
 
 
+@pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_is_damaged_in_the_middle_is_told(tmp_path, kind):
+    archive = tmp_path / "scratched.zip"
+    with zipfile.ZipFile(archive, "w", kind) as written:
+        written.writestr("big", np.random.default_rng(1).integers(0, 4, 50_000, np.uint8).tobytes())
+    content = bytearray(archive.read_bytes())
+    content[45:200] = b"\xff" * 155  # behind the entry's head
+    archive.write_bytes(content)
+    with pytest.raises(InputError, match=r"scratched\.zip cannot be unpacked"):
+        opening.sources(archive, tmp_path / "in", MB)
+
+
 def test_series_of_a_zipped_folder_are_offered_and_read(tmp_path):
     hu = np.random.default_rng(1).integers(-1000, 1500, (6, 24, 32)).astype(np.int16)
     for number, name in enumerate(("arterial", "venous")):
@@ -152,3 +164,12 @@ def test_a_series_partly_in_a_folder_and_partly_below_it_is_opened_whole(tmp_pat
     (source,) = opening.sources(folder, tmp_path / "unpacked", 10 * MB)
     assert np.array_equal(opening.read(source).hu, whole.hu)
     assert f"{len(whole.hu)} slices" in source.title
+
+
+def test_a_series_in_one_file_of_many_frames_is_offered(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    enhanced().save_as(folder / "all.dcm", enforce_file_format=True)
+    (source,) = opening.sources(folder, tmp_path / "unpacked", 10 * MB)
+    volume = opening.read(source)
+    assert f"{len(volume.hu)} slices" in source.title

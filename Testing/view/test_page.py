@@ -228,6 +228,13 @@ def test_files_that_cannot_be_opened_are_told_in_one_sentence(visit, small_ct, t
     visitor.sees("30 × 116 × 144 voxels")
 
 
+def test_an_upload_that_the_server_does_not_take_is_told(call, small_ct):
+    visitor = call()
+    visitor.page.route("**/upload/*", lambda route: route.fulfill(status=500, body="Internal Server Error"))
+    visitor.upload(small_ct)
+    visitor.sees("patient 7.nii.gz could not be sent")
+
+
 def test_a_page_too_many_comes_by_itself_once_another_is_closed(browser):
     with serving("--keep", 1, "--device", "cpu") as server:
         pages = [browser.new_page() for _ in range(MOST_SESSIONS + 1)]

@@ -1,5 +1,7 @@
 """Who is let in: addresses, tokens, keys, how many; and what is left when it all ends."""
 
+import asyncio
+import os
 import re
 import shlex
 import signal
@@ -16,6 +18,7 @@ from wpunet.errors import InputError
 from wpunet_view import needs
 
 from Testing.view.conftest import ROOT, Server, require_parts, serving, until
+from Testing.view.test_opening import waited
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
@@ -172,3 +175,74 @@ def test_the_demo_says_why_it_opens_no_page(monkeypatch):
     assert "pip install" in demo.why_no_page()
     monkeypatch.setattr(needs, "PACKAGES", ())
     assert demo.why_no_page() == ""
+
+
+def test_an_upload_may_take_as_long_as_it_takes(monkeypatch, tmp_path):
+    require_parts(browser=False)
+    import aiohttp
+
+    usual = aiohttp.ClientTimeout(total=0.5)  # five minutes, where it is not changed
+    monkeypatch.setattr("aiohttp.client.DEFAULT_TIMEOUT", usual)
+
+    async def slowly():
+        for _ in range(4):
+            yield b"Dear colleague"
+            await asyncio.sleep(0.3)
+
+    async def send(address):
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as client:
+            page = (await client.get(address)).url
+            assert await (await client.get(page / "ready")).text() == "yes"
+            answer = await client.post(page / "upload" / "letter.txt", data=slowly())
+            return answer.status, await answer.text()
+
+    assert waited(served(tmp_path, send)) == (200, "ok")
+
+
+def test_only_the_last_closing_of_a_page_counts(tmp_path):
+    require_parts(browser=False)
+    import aiohttp
+
+    async def come_and_go(address):
+        async with aiohttp.ClientSession() as client:
+            page = (await client.get(address)).url
+            await client.get(page / "ready")
+            for pause in (0, 1.5):  # after the second closing the first one's time is over, its own is not
+                await asyncio.sleep(pause)
+                await (await client.ws_connect(page / "ws")).close()
+            await asyncio.sleep(1.0)
+            return (await client.get(page / "index.html")).status
+
+    assert waited(served(tmp_path, come_and_go, keep=2)) == 200
+
+
+def test_a_session_that_is_killed_leaves_no_files(monkeypatch, tmp_path):
+    require_parts(browser=False)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with serving() as server:
+        page = server.address.rstrip("/") + get(server.address)[2]["Location"]
+        until(lambda: get(f"{page}ready")[1] == "yes", "the session")
+        upload = urllib.request.Request(f"{page}upload/patient.txt", data=b"Dear colleague")
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(upload, timeout=30).close()
+        assert list(tmp_path.rglob("patient.txt"))
+        (session,) = server.children("wpunet_view.session")
+        os.kill(session, signal.SIGKILL)
+        until(lambda: not list(tmp_path.rglob("patient.txt")), "the patient's files to go", 20)
+
+
+async def served(folder, visit, keep=5):
+    """What ``visit`` gives for the address of pages that are served in this very process."""
+    from aiohttp import web
+    from wpunet_view.server import Pages, Settings
+
+    session = {"ct": None, "series": None, "segment": False, "device": "cpu", "threads": None, "weights": None}
+    pages = Pages(Settings(None, 0, browser=False, keep=keep, session={**session, "upload_limit": 1_000_000}), folder)
+    runner = web.AppRunner(pages.app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await pages.prepare()
+        return await visit(pages.address(*runner.addresses[0]))
+    finally:
+        await pages.close()
+        await runner.cleanup()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +15,17 @@ from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.core import SlicerApp
 from wpunet import __version__
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.pace import Pace
 from wpunet.volume import Volume
 
-from . import opening, saving
+from . import saving
 from .hand import Hand
 from .page import Page
+from .reception import Reception, sentence
 from .run import Run
 from .scene import WINDOWS, Scene
-from .state import Choice, PageState
+from .state import PageState
 
 if TYPE_CHECKING:
     from .findings import Findings
@@ -60,6 +58,9 @@ class Application(TrameApp):
         self.data: PageState = self._typed.data
         self._slicer = SlicerApp()
         self._scene = Scene(self._slicer, self._windowed)
+        self.reception = Reception(
+            self.state, self.data, settings, folder, comes=self.cancel, show=self._show, segment=self.segment
+        )
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
         self.hand = Hand(self.server, self._slicer, self._scene, self.data)
         self._editor_logic.set_ui(Page(self.server, self, self.hand.views.manager).tools)
@@ -69,20 +70,21 @@ class Application(TrameApp):
                 self._typed.name.uncertainty: self._scene.set_uncertainty_visible,
                 self._typed.name.doubt_opacity: self._scene.set_uncertainty_opacity,
                 self._typed.name.hidden: lambda hidden: self._scene.set_segments_visible(not hidden),
+                self._typed.name.ask: self._on_ask,
             }
         )
         self._slicer.segmentation_editor.segmentation_modified.connect(self._edited)
         hand = self.hand
         of_hand = (hand.roll, hand.enlarge, hand.reset, hand.use, hand.mark, hand.unmark, hand.views.painter.seen)
-        for does in (self.key, self.upload_broke, *of_hand):  # by their names, in page.js and marks.js
+        of_reception = (self.reception.refuse, self.reception.upload_broke)
+        for does in (self.key, *of_reception, *of_hand):  # by their names, in page.js and marks.js
             self.server.trigger(does.__name__)(does)
         self._volume: Volume | None = None
         self._run: Run | None = None
         self._pace = Pace()
         self._findings: Findings | None = None
+        self._aside: Findings | None = None  # of a run, while the user is asked whether it may replace corrections
         self._base_warnings: tuple[str, ...] = ()
-        self._sources: list[opening.Source] = []
-        self._uploads = 0
         self._edited_at: float | None = None
         self._tasks: set[asyncio.Task] = set()
 
@@ -92,95 +94,14 @@ class Application(TrameApp):
             self._run.close()
         self.hand.views.painter.close()
 
-    # Opening
-
-    async def open_phantom(self) -> None:
-        """Show a generated CT."""
-        await self._open("Making the phantom", opening.read_phantom)
-
-    async def open_path(self, path: Path, series: str | None = None, *, segment: bool = False) -> None:
-        """Show the CT at ``path``, and perhaps segment it at once; of a folder with several the user chooses."""
-        if series is not None:
-            await self._read(opening.Source(path, series, path.name))
-        else:
-            await self._offer(path)
-        if segment:
-            with self.state:
-                self.segment()
-
-    async def receive(
-        self, name: str, parts: AsyncIterator[tuple[str, AsyncIterator[bytes]]], size: int | None
-    ) -> None:
-        """Take an upload of one file or several in, and show the CT in it."""
-        self._uploads += 1
-        folder = self.folder / f"{opening.UPLOAD}{self._uploads}"
-        opening.empty(folder)
-
-        def told(share: int) -> None:
-            if share != self.data.share:
-                with self.state:
-                    self.data.share = share
-
-        with self.state:
-            self.data.error, self.data.busy, self.data.share = "", f"Uploading {name}", 0
-        try:
-            path = await opening.receive(parts, folder, size, self.settings["upload_limit"], told)
-        except (WpunetError, OSError) as error:
-            self.tell(str(error))
-        else:
-            await self._offer(path)
-
-    def upload_broke(self, name: str) -> None:
-        """The browser could not send the file, and the server has said nothing about it yet."""
-        if not self.data.error:
-            self.tell(f"{name} could not be sent; is the program still running?")
-
-    async def choose(self, number: int) -> None:
-        """The user's choice among several CTs."""
-        source = self._sources[number]
-        self.data.choices = []
-        await self._read(source)
-
-    async def _offer(self, path: Path) -> None:
-        """Read the CT in ``path``, or let the user choose where there are several."""
-        with self.state:
-            self.data.error, self.data.busy, self.data.share = "", f"Reading {self._called(path)}", -1
-        unpacked = self.folder / f"{opening.UPLOAD}{self._uploads}-unpacked"
-        try:
-            self._sources = await asyncio.to_thread(opening.sources, path, unpacked, self.settings["upload_limit"])
-        except WpunetError as error:
-            self.tell(str(error))
-            return
-        if len(self._sources) == 1:
-            await self._read(self._sources[0])
-            return
-        with self.state:
-            self.data.busy = ""
-            self.data.choices = [Choice(source.title, number) for number, source in enumerate(self._sources)]
-
-    async def _read(self, source: opening.Source) -> None:
-        await self._open(f"Reading {self._called(source.path)}", opening.read, source)
-
-    async def _open(self, busy: str, read: Callable[..., Volume], *arguments: Any) -> None:
-        self.cancel()
-        with self.state:
-            self.data.error, self.data.busy, self.data.share = "", busy, -1
-        try:
-            volume, warnings = await asyncio.to_thread(_checked, read, *arguments)
-        except (WpunetError, MemoryError) as error:
-            self.tell(str(error) or "Not enough memory for this CT; close other pages or crop it.")
-            return
-        with self.state:
-            self._show(volume, warnings)
-        self.tell()
-        await asyncio.to_thread(self._forget_uploads)
+    # The CT
 
     def _show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
         data = self.data
         self._findings = None
         data.segmented = data.corrected = data.uncertainty = data.hidden = False
         data.rows, data.tumors, data.tumor, data.places, data.place = [], 0, 0, 0, 0
-        data.unnamed, data.name = not volume.name, ""
+        data.unnamed, data.name, data.ask = not volume.name, "", False
         self._volume, self._base_warnings = replace(volume, name=volume.name or NO_NAME), warnings
         self.hand.show(self._volume)
         self._scene.show_ct(self._volume)
@@ -203,24 +124,6 @@ class Application(TrameApp):
         self.data.case = self._volume.name
         self.state.trame__title = f"{self._volume.name} – {TITLE}"
 
-    def _called(self, path: Path) -> str:
-        """A file or folder as the user knows it."""
-        return "the files" if path.name.startswith(opening.UPLOAD) else path.name
-
-    def _forget_uploads(self) -> None:
-        """Only the files of the CT that is shown are needed still, for what refers to them."""
-        latest = f"{opening.UPLOAD}{self._uploads}"
-        for folder in self.folder.glob(f"{opening.UPLOAD}*"):
-            if folder.name not in (latest, f"{latest}-unpacked"):
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def tell(self, error: str = "") -> None:
-        """Nothing goes on any more; ``error`` is one sentence for the user where something went wrong."""
-        for folder in self.folder.glob(f"{opening.UPLOAD}*"):  # folders that the user never saw
-            error = error.replace(f"{folder}{os.sep}", "").replace(str(folder), "The upload")
-        with self.state:
-            self.data.busy, self.data.share, self.data.error, self.data.log = "", -1, error, ""
-
     # The run
 
     def segment_asked(self) -> None:
@@ -230,9 +133,23 @@ class Application(TrameApp):
         else:
             self.segment()
 
+    def replace(self) -> None:
+        """The user gives the corrections up for the network's answer: that of the last run, or of a new one."""
+        findings, self._aside = self._aside, None
+        self.data.ask = False
+        if findings is None:
+            self.segment()
+        else:
+            self._show_findings(findings)
+            self._later(self._begin_review())
+
+    def _on_ask(self, ask: bool) -> None:
+        if not ask:  # the corrections are kept
+            self._aside = None
+
     def segment(self) -> None:
         """Start the engine."""
-        if self._volume is None or self._run is not None:
+        if self._volume is None or self.data.running:
             return
         data = self.data
         data.ask, data.error, data.log = False, "", ""
@@ -240,9 +157,11 @@ class Application(TrameApp):
         self._later(self._segment())
 
     async def _segment(self) -> None:
+        """From the click to the result on the page; there is none where another CT has come in the meantime."""
         assert self._volume is not None
-        hu, result = self._volume.hu, None
+        volume, shown = self._volume, False
         try:
+            before = self._scene.labels() if self.data.segmented else None
             options = {name: getattr(self.data, name) for name in ("full", "flips", "parenchyma")}
             run = self._run = Run(self._scene, self.folder, self.settings, self._pace, **options)
             while run.goes_on():
@@ -250,27 +169,37 @@ class Application(TrameApp):
                     self.data.fraction, self.data.stage, self.data.left = 100 * run.fraction, run.stage, run.left
                 await asyncio.sleep(POLL_SECONDS)
             result = await asyncio.to_thread(run.result)
-        except (WpunetError, OSError) as error:
+            if result is not None:
+                findings = await asyncio.to_thread(_findings, volume, result, self._base_warnings)
+                if volume.hu is self._volume.hu:  # its name alone may be another
+                    shown = self._show_or_ask(findings, before)
+        except Exception as error:
             with self.state:
-                self.data.error, self.data.log = str(error), self._run.log if self._run else ""
+                self.data.error, self.data.log = sentence(error), self._run.log if self._run else ""
         finally:
             if self._run is not None:
                 self._run.close()
             self._run = None
             with self.state:
                 self.data.running = False
-        if result is not None and hu is self._volume.hu:
-            await self._show_result(*result)
+        if shown:
+            await self._begin_review()
 
-    async def _show_result(self, answer: np.ndarray, doubt: np.ndarray, told: dict[str, Any]) -> None:
-        from .findings import Findings  # what measures takes 0.4 s to load
+    def _show_or_ask(self, findings: Findings, before: np.ndarray | None) -> bool:
+        """Show the answer, unless segments are no longer what they were ``before`` the run: then the user is asked."""
+        shown = before is None or np.array_equal(before, self._scene.labels())
+        if shown:
+            self._show_findings(findings)
+        else:
+            with self.state:
+                self._aside, self.data.ask = findings, True
+        return shown
 
-        assert self._volume is not None
-        self._findings = Findings(answer, doubt, told, self._base_warnings)
-        places = await asyncio.to_thread(self._findings.uncertain_places, self._volume)
+    def _show_findings(self, findings: Findings) -> None:
         with self.state:
-            self._scene.show_labels(answer)
-            self._scene.show_uncertainty(doubt)
+            self._findings = None  # what changes now is no correction
+            self._scene.show_labels(findings.answer)
+            self._scene.show_uncertainty(findings.uncertainty)
             self._scene.set_uncertainty_visible(self.data.uncertainty)
             self._scene.set_uncertainty_opacity(self.data.doubt_opacity)
             self._scene.set_segments_visible(not self.data.hidden)
@@ -279,7 +208,10 @@ class Application(TrameApp):
             self._slicer.segmentation_editor.set_surface_representation_enabled(True)
             self._scene.reset_3d_view()
             self.data.segmented = True
-            self.data.places, self.data.place, self.data.tumor = len(places), 0, 0
+            self.data.places, self.data.place, self.data.tumor = len(findings.places), 0, 0
+            self._findings = findings
+
+    async def _begin_review(self) -> None:
         await self._measure()
         with self.state:
             if self.data.tumors:
@@ -301,6 +233,8 @@ class Application(TrameApp):
             return
         waiting = self._edited_at is not None
         self._edited_at = asyncio.get_running_loop().time()
+        with self.state:
+            self.data.corrected = True  # until it is measured: it may have been undone
         if not waiting:
             self._later(self._measure_at_rest())
 
@@ -327,7 +261,7 @@ class Application(TrameApp):
             data.rows = [row(one) for one in structures]
             data.tumors = sum(one.kind == "tumor" for one in structures)
             data.tumor = min(data.tumor, data.tumors)
-            data.corrected = findings.corrected
+            data.corrected = findings.corrected or self._edited_at is not None
             if warnings != data.warnings:
                 data.warnings, data.heeded = warnings, False
 
@@ -395,11 +329,15 @@ class Application(TrameApp):
         task.add_done_callback(self._tasks.discard)
 
 
-def _checked(read: Callable[..., Volume], *arguments: Any) -> tuple[Volume, tuple[str, ...]]:
-    """A CT as ``read`` gives it, and its warnings."""
-    from wpunet import check  # it brings SciPy, which a page without a CT does not need
+def _findings(
+    volume: Volume, result: tuple[np.ndarray, np.ndarray, dict[str, Any]], warnings: tuple[str, ...]
+) -> Findings:
+    """What a run has found in ``volume``, with the places that it doubts."""
+    from .findings import Findings  # what measures takes 0.4 s to load
 
-    return check.check(read(*arguments))
+    findings = Findings(*result, warnings)
+    findings.find_places(volume)
+    return findings
 
 
 def _round(at: int, by: int, count: int) -> int:

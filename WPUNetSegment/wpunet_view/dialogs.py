@@ -50,11 +50,11 @@ def welcome(page: Any, phantom: str) -> None:
 def dialogs(page: Any, do: Actions) -> None:
     """Questions, and the keys."""
     with VDialog(v_model=(page.ask,), max_width=460), VCard():
-        VCardTitle("Segment again?")
-        VCardText("Your corrections would be replaced by the network's answer.")
+        VCardTitle("Replace your corrections?")
+        VCardText("The network's answer would take their place. That cannot be undone.")
         with VCardActions():
             VBtn("Keep my corrections", click=f"{page.ask} = false")
-            VBtn("Replace them", click=do.segment, color="primary")
+            VBtn("Replace them", click=do.replace, color="primary")
     with VDialog(model_value=(f"{page.choices}.length > 0",), persistent=True, max_width=640), VCard():
         VCardTitle("Several CTs in this upload: which one?")
         with VList():
@@ -62,7 +62,7 @@ def dialogs(page: Any, do: Actions) -> None:
                 v_for=f"choice in {page.choices}",
                 key="choice.value",
                 title=("choice.title",),
-                click=(do.choose, "[choice.value]"),
+                click=(do.reception.choose, "[choice.value]"),
             )
         with VCardActions():
             VBtn("None of them", click=f"{page.choices} = []")

@@ -18,6 +18,7 @@ from .state import Row
 class Findings:
     """The engine's answer on one CT; ``measured`` again whenever the segments have changed.
 
+    answer, uncertainty: the engine's own, as they were given
     result:    labels as they are now, measured; None before the first time
     corrected: whether the labels differ from the engine's answer
     places:    RAS mm, where the network was least certain
@@ -27,17 +28,16 @@ class Findings:
         self, answer: np.ndarray, uncertainty: np.ndarray, told: dict[str, Any], warnings: Sequence[str]
     ) -> None:
         """answer, uncertainty: uint8 (slice, row, column); told: the engine's report; warnings: of the CT itself."""
-        self._answer, self._uncertainty, self._told = answer, uncertainty, told
+        self.answer, self.uncertainty, self._told = answer, uncertainty, told
         of_run = (one for one in report.cautions_of(told) if one.code in doubts.OF_RUN)
         self._warnings = (*(Caution("input", text) for text in warnings), *of_run)  # these stay true
         self.result: Result | None = None
         self.corrected = False
         self.places: list[places.Point] = []
 
-    def uncertain_places(self, volume: Volume) -> list[places.Point]:
+    def find_places(self, volume: Volume) -> None:
         """Places to look at, the most uncertain first."""
-        self.places = [ras for _, ras in places.uncertain_places(self._uncertainty, volume.affine)]
-        return self.places
+        self.places = [ras for _, ras in places.uncertain_places(self.uncertainty, volume.affine)]
 
     def measured(self, volume: Volume, labels: np.ndarray) -> Result:
         """The result for ``labels``, the segments as they are now; certain only where they are the engine's own."""
@@ -61,8 +61,8 @@ class Findings:
             started=datetime.fromisoformat(told["started"]),
             options=told["options"],
         )
-        self.corrected = not np.array_equal(labels, self._answer)
-        self.result = Result(volume, labels, self._uncertainty, now)
+        self.corrected = not np.array_equal(labels, self.answer)
+        self.result = Result(volume, labels, self.uncertainty, now)
         return self.result
 
 

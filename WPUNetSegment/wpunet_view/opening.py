@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
@@ -103,9 +105,9 @@ def sources(path: Path, into: Path, limit: int) -> list[Source]:
     for ct in folders.survey(path).cts:
         if ct.path.is_dir():
             there = dicom.list_series(ct.path, ct.series)
-            images = [one for one in there if one.modality in ("CT", "") and len(one.files) > 2]
+            images = [one for one in there if one.modality in ("CT", "") and len(one.slices) > 2]
             found += [
-                Source(ct.path, one.uid, f"{one.description or ct.path.name}, {len(one.files)} slices")
+                Source(ct.path, one.uid, f"{one.description or ct.path.name}, {len(one.slices)} slices")
                 for one in images
             ]
         else:
@@ -153,7 +155,7 @@ def unpack(archive: Path, folder: Path, limit: int) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with unpacked.open(entry) as source, target.open("wb") as file:
                     left -= _copy(source, file, left, archive.name)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise InputError(f"{archive.name} cannot be unpacked ({error}); zip the DICOM folder again.") from error
 
 

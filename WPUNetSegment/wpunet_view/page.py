@@ -55,7 +55,7 @@ class Page:
         self._do = actions
         self._typed = TypedState(server.state, PageState)
         self._is: Any = self._typed.name
-        phantom = server.trigger_name(actions.open_phantom)
+        phantom = server.trigger_name(actions.reception.open_phantom)
         self._phantom = f"window.wpunet.mayReplace() && trigger('{phantom}')"
         with VAppLayout(server, vuetify_config=THEME) as self.layout:
             client.Style(CSS)

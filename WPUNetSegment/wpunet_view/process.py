@@ -6,10 +6,12 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import sys
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from .session_key import KEY_HEADER
@@ -23,19 +25,23 @@ class SessionProcess:
     port: None until it listens; failed: it ended by itself; connections: sockets of pages that are open
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, key: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, key: str, folder: Path) -> None:
         self.port: int | None = None
         self.failed = False
         self.connections = 0
         self.headers = {KEY_HEADER: key}
         self.settled = asyncio.Event()  # it listens, or has failed
-        self._process = process
+        self._process, self._folder = process, folder
         self._log: deque[str] = deque(maxlen=40)
         self._readers = [asyncio.create_task(self._listen()), asyncio.create_task(self._keep_log())]
 
     @classmethod
     async def start(cls, settings: dict[str, Any]) -> SessionProcess:
-        """Start it with ``settings``; it goes with its standard input, so it never outlives the server."""
+        """Start it with ``settings``, in a folder of its own within that which they name.
+
+        It goes with its standard input, so it never outlives the server.
+        """
+        folder = Path(mkdtemp(prefix="session-", dir=settings["folder"]))
         key = secrets.token_urlsafe(24)
         here = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH", ""))))
@@ -54,8 +60,8 @@ class SessionProcess:
             start_new_session=sys.platform != "win32",  # Ctrl-C reaches the server alone, which then closes the rest
         )
         assert process.stdin is not None
-        process.stdin.write(json.dumps({**settings, "key": key}).encode() + b"\n")
-        return cls(process, key)
+        process.stdin.write(json.dumps({**settings, "folder": str(folder), "key": key}).encode() + b"\n")
+        return cls(process, key, folder)
 
     @property
     def last_words(self) -> str:
@@ -76,6 +82,11 @@ class SessionProcess:
             await self._process.wait()
         for reader in self._readers:
             reader.cancel()
+        await asyncio.to_thread(self._forget)
+
+    def _forget(self) -> None:
+        """Take away what it has written: a process that was killed leaves its patient's files behind."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _listen(self) -> None:
         """The port; then whatever else is said, so that the pipe never fills; at the end a failure."""
@@ -86,6 +97,7 @@ class SessionProcess:
                 self.settled.set()
         self.failed = True
         self.settled.set()
+        await asyncio.to_thread(self._forget)
 
     async def _keep_log(self) -> None:
         assert self._process.stderr is not None

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, WSMsgType, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, ClientWebSocketResponse, WSMsgType, web
 from wpunet.errors import InputError
 
 from . import notices
@@ -94,6 +94,7 @@ class Pages:
         self._sessions: dict[str, SessionProcess] = {}
         self._spare: SessionProcess | None = None
         self._client: ClientSession | None = None
+        self._ends: dict[str, asyncio.Task] = {}  # by page: gives it up after a while
         self._tasks: set[asyncio.Task] = set()
         self.app = web.Application(middlewares=[self._guard])
         self.app.router.add_get("/", self._open, allow_head=False)
@@ -107,7 +108,8 @@ class Pages:
 
     async def prepare(self) -> None:
         """Start the first session before anybody asks, so that the first page comes at once."""
-        self._client = ClientSession(auto_decompress=False)
+        whole = ClientTimeout(total=None)  # an upload through a slow tunnel takes as long as it takes
+        self._client = ClientSession(auto_decompress=False, timeout=whole)
         self._spare = await self._start()
 
     async def close(self) -> None:
@@ -194,6 +196,7 @@ class Pages:
         browser = web.WebSocketResponse(max_msg_size=0, heartbeat=30)
         await browser.prepare(request)
         session.connections += 1
+        self._keep(page)
         try:
             async with self._client.ws_connect(session.url("ws"), headers=session.headers, max_msg_size=0) as inner:
                 ways = [asyncio.ensure_future(_pump(browser, inner)), asyncio.ensure_future(_pump(inner, browser))]
@@ -208,6 +211,11 @@ class Pages:
             self._give_up_later(page, self._settings.keep)
         return browser
 
+    def _keep(self, page: str) -> None:
+        """Somebody has come: the time that ran since the page was left counts no more."""
+        if (end := self._ends.pop(page, None)) is not None:
+            end.cancel()
+
     def _give_up_later(self, page: str, seconds: float) -> None:
         """End the session of ``page`` if nobody is connected after ``seconds``."""
 
@@ -215,10 +223,11 @@ class Pages:
             await asyncio.sleep(seconds)
             session = self._sessions.get(page)
             if session is not None and session.connections == 0:
-                del self._sessions[page]
+                del self._sessions[page], self._ends[page]
                 await session.stop()
 
-        task = asyncio.get_running_loop().create_task(give_up())
+        self._keep(page)
+        task = self._ends[page] = asyncio.get_running_loop().create_task(give_up())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import shutil
 import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import BodyPartReader, web
@@ -26,13 +26,17 @@ if TYPE_CHECKING:
     from .application import Application
 
 CHUNK = 1 << 18  # bytes of an upload that are taken at once
+Parts = AsyncIterator[tuple[str, AsyncIterator[bytes]]]  # path and content of each file
 
 
 def main() -> None:
     """Run the session until standard input closes."""
     settings = json.loads(sys.stdin.readline())
-    with TemporaryDirectory(prefix="session-", dir=settings["folder"]) as folder:
-        asyncio.run(_serve(settings, Path(folder)))
+    folder = Path(settings["folder"])
+    try:
+        asyncio.run(_serve(settings, folder))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # server.py does so too, unless it was killed
 
 
 async def _serve(settings: dict[str, Any], folder: Path) -> None:
@@ -58,7 +62,7 @@ async def _serve(settings: dict[str, Any], folder: Path) -> None:
     sys.stdout.flush()
     opening = None
     if settings["ct"]:
-        work = application.open_path(Path(settings["ct"]), settings["series"], segment=settings["segment"])
+        work = application.reception.open_path(Path(settings["ct"]), settings["series"], settings["segment"])
         opening = asyncio.create_task(work)
     try:
         await _input_closed()
@@ -90,20 +94,23 @@ def _add_routes(app: web.Application, application: Application, key: str) -> Non
             raise web.HTTPForbidden(text="This address is for wpunet view alone.")
         return await handler(request)
 
-    async def upload(request: web.Request) -> web.Response:
-        name = request.match_info["name"]
-        await application.receive(name, _one(name, request), request.content_length)
+    async def received(name: str, parts: Parts, request: web.Request) -> web.Response:
+        if not await application.reception.receive(name, parts, request.content_length):
+            raise web.HTTPConflict(text="Another CT is being opened.")
         return web.Response(text="ok")
 
+    async def upload(request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        return await received(name, _one(name, request), request)
+
     async def upload_several(request: web.Request) -> web.Response:
-        await application.receive("the files", _several(request), request.content_length)
-        return web.Response(text="ok")
+        return await received("the files", _several(request), request)
 
     async def save(request: web.Request) -> web.StreamResponse:
         try:
             path = await application.saved(request.match_info["ending"])
         except WpunetError as error:
-            application.tell(str(error))
+            application.reception.tell(str(error))
             raise web.HTTPNotFound(text=str(error)) from error
         return web.FileResponse(path, headers={"Content-Disposition": f'attachment; filename="{path.name}"'})
 
@@ -113,11 +120,11 @@ def _add_routes(app: web.Application, application: Application, key: str) -> Non
     app.router.add_get("/save/{ending}", save)
 
 
-async def _one(name: str, request: web.Request) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+async def _one(name: str, request: web.Request) -> Parts:
     yield name, request.content.iter_chunked(CHUNK)
 
 
-async def _several(request: web.Request) -> AsyncIterator[tuple[str, AsyncIterator[bytes]]]:
+async def _several(request: web.Request) -> Parts:
     """The files of a form, by their paths within the folder that was chosen or dropped."""
     async for part in await request.multipart():
         if isinstance(part, BodyPartReader):

@@ -2,6 +2,10 @@
 
 All else of ``wpunet segment`` is real: reading, checking, cleaning, sides, measures, report, progress. The folder in
 WPUNET_TEST_TRUTH holds labels and uncertainty as NPY, named by the CT's shape; WPUNET_TEST_STEP is a step's seconds.
+
+A file in the folder WPUNET_TEST_GATES that is named like one of HELD holds that function of a page's session up until
+it is gone; one beside it, with " reached" after its name, tells that it does. What the file says is an error that the
+function ends with.
 """
 
 import os
@@ -9,6 +13,29 @@ import sys
 from pathlib import Path
 
 TRUTH, STEP = os.environ.get("WPUNET_TEST_TRUTH"), float(os.environ.get("WPUNET_TEST_STEP", 0.02))
+
+GATES = os.environ.get("WPUNET_TEST_GATES")
+HELD = ("wpunet.measure.measure", "wpunet.places.uncertain_places", "wpunet_view.opening.read")
+
+if GATES and sys.orig_argv[1:3] == ["-m", "wpunet_view.session"]:
+    import importlib
+    import time
+
+    def held(function, gate):
+        def waits(*given):
+            while gate.exists():
+                gate.with_name(f"{gate.name} reached").touch()
+                if says := gate.read_text():
+                    raise RuntimeError(says)
+                time.sleep(0.02)
+            return function(*given)
+
+        return waits
+
+    for path in HELD:
+        module, _, name = path.rpartition(".")
+        module = importlib.import_module(module)
+        setattr(module, name, held(getattr(module, name), Path(GATES) / path))
 
 if TRUTH and sys.orig_argv[1:4] == ["-m", "wpunet", "segment"]:
     import time

@@ -7,6 +7,7 @@
 
   const corrected = () => document.getElementById("corrected") !== null;
   const mayReplace = () => !corrected() || window.confirm("Your corrections will be lost unless you save them. Go on?");
+  const busy = () => !!window.trame.state.get("PageState__busy");
   const ask = (what, ...more) => window.trame.trigger(what, more);
 
   // trame holds a ticked box or a moved slider back while an answer is awaited, but sends a click at once: without this,
@@ -24,18 +25,24 @@
 
   // Files
 
-  const broken = (name) => ask("upload_broke", name);
-
   async function send(files) {
-    if (!files.length || !mayReplace()) return;
+    if (!files.length) return;
+    if (busy()) return void ask("refuse");
+    if (!mayReplace()) return;
     const name = files[0].file.name;
     if (files.length === 1 && !files[0].path.includes("/")) {
-      fetch("upload/" + encodeURIComponent(name), { method: "POST", body: files[0].file }).catch(() => broken(name));
+      post("upload/" + encodeURIComponent(name), files[0].file, name);
       return;
     }
     const form = new FormData();
     for (const { file, path } of files) form.append("file", file, path);
-    fetch("upload", { method: "POST", body: form }).catch(() => broken(name));
+    post("upload", form, name);
+  }
+
+  // What the session has to say of a file it says on the page, and answers "ok"
+  async function post(where, body, name) {
+    const answer = await fetch(where, { method: "POST", body }).catch(() => null);
+    if (!answer?.ok) ask("upload_broke", name);
   }
 
   const listed = (list) => [...list].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
