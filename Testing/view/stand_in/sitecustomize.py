@@ -22,13 +22,13 @@ if GATES and sys.orig_argv[1:3] == ["-m", "wpunet_view.session"]:
     import time
 
     def held(function, gate):
-        def waits(*given):
+        def waits(*given, **named):
             while gate.exists():
                 gate.with_name(f"{gate.name} reached").touch()
                 if says := gate.read_text():
                     raise RuntimeError(says)
                 time.sleep(0.02)
-            return function(*given)
+            return function(*given, **named)
 
         return waits
 
