@@ -364,13 +364,17 @@ def visits(browser, server, request):
             page.close()
 
 
+def phantom_ct(path, options):
+    """A phantom's CT as a file; gives its path."""
+    made = phantom.make(**options)
+    phantom.save_nifti(made.hu, made.affine, path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def small_ct(tmp_path_factory):
     """A CT that is read and segmented in a moment."""
-    made = phantom.make(**SMALL)
-    path = tmp_path_factory.mktemp("view") / "patient 7.nii.gz"
-    phantom.save_nifti(made.hu, made.affine, path)
-    return path
+    return phantom_ct(tmp_path_factory.mktemp("view") / "patient 7.nii.gz", SMALL)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ import zipfile
 
 import pytest
 
-from Testing import phantom
-from Testing.view.conftest import HEALTHY, Visitor, require_parts, serving, until
+from Testing.view.conftest import HEALTHY, Visitor, phantom_ct, require_parts, serving, until
 from Testing.view.test_page import BESIDE
 
 
@@ -38,10 +37,7 @@ def visitor(browser, gated, gates):
 
 @pytest.fixture(scope="module")
 def healthy_ct(tmp_path_factory):
-    made = phantom.make(**HEALTHY)
-    path = tmp_path_factory.mktemp("healthy") / "patient 8.nii.gz"
-    phantom.save_nifti(made.hu, made.affine, path)
-    return path
+    return phantom_ct(tmp_path_factory.mktemp("healthy") / "patient 8.nii.gz", HEALTHY)
 
 
 @pytest.fixture

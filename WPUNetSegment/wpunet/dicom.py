@@ -60,8 +60,8 @@ def files_of(path: Path, *, below_too: bool = False) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    here = [file for file in visible_files(path) if is_dicom(file)]
-    if here and not below_too:
+    here = [] if below_too else [file for file in visible_files(path) if is_dicom(file)]
+    if here:
         return here
     below = []
     for name, folders, _ in os.walk(path, followlinks=True):
