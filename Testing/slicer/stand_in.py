@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from wpunet import cli, files
+from wpunet import cli, edges, files
 from wpunet.batch import plan
 from wpunet.bundle import NetworkSpec, Weights
 from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
@@ -53,7 +53,7 @@ class Thresholds:
         uncertainty = np.where(np.abs(volume.hu - UNCERTAIN_HU) < 10, 200, 0).astype(np.uint8)
         told = Report.of(
             volume,
-            measure(labels, volume.hu, volume.affine, lambda _: 0.9),
+            measure(labels, volume.hu, volume.affine, lambda _: 0.9, cuts=edges.DataEnd(volume).cuts),
             warnings=(Caution("run", "Made by the stand-in."),),
             notes=(),
             weights=WEIGHTS,
