@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 from wpunet import files
 from wpunet.bodies import bodies
-from wpunet.bundle import NetworkSpec, Weights
+from wpunet.bundle import BUNDLED, NetworkSpec, Weights, sha256
 from wpunet.labels import KIDNEY, TUMOR
 from wpunet.locate import whole
 from wpunet.predict import Maps
@@ -23,7 +23,7 @@ SHAPE, SPACING = (44, 90, 118), (5.0, 3.0, 3.0)  # slices from the feet up, rows
 ORIGIN = (-175.5, -133.5, -107.5)  # LPS mm of the first pixel of the lowest slice
 RIGHT, LEFT, MASS = (-62.0, 42.0, -8.0), (62.0, 42.0, 12.0), (-84.0, 42.0, -8.0)
 RIGHT_RADII, LEFT_RADII, MASS_RADIUS = (27.0, 25.0, 52.0), (24.0, 22.0, 46.0), 14.0
-WEIGHTS = Weights(Path("stand-in"), NetworkSpec(), {}, 1.6, 1.0, "none", {"name": "stand-in"})
+WEIGHTS = Weights(Path("stand-in"), NetworkSpec(), {}, 1.6, 1.0, sha256(BUNDLED), {"name": "stand-in"})
 
 
 def affine_lps(step=(0.0, 0.0, SPACING[0]), origin=ORIGIN, turn=None):

@@ -7,7 +7,7 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
-from wpunet import cli
+from wpunet import bundle, cli
 
 from Testing import phantom
 
@@ -104,6 +104,20 @@ def test_a_folder_holds_whole_kidneys_or_their_parenchyma_and_not_both(ct, tmp_p
     assert "holds their parenchyma alone" in capsys.readouterr().err
     assert run(ct.parent, "-o", out, "--overwrite") == 0
     assert (out / "ct.nii.gz").read_bytes() != before
+
+
+def test_what_was_made_with_other_settings_is_not_taken_for_finished(ct, tmp_path, make_weights, capsys):
+    out = tmp_path / "out"
+    assert run(ct.parent, "-o", out, "--min-tumor-ml", "0.5", "--no-flips") == 0
+    before = (out / "ct.nii.gz").read_bytes()
+    assert run(ct.parent, "-o", out, "--min-tumor-ml", "0.5", "--no-flips") == 0
+    assert "1 skipped" in capsys.readouterr().out
+    assert run(ct.parent, "-o", out) == 2
+    told = capsys.readouterr().err
+    assert "was made with other settings (flips, min_tumor_ml); choose another folder, or --overwrite" in told
+    assert run(ct.parent, "-o", out, "--min-tumor-ml", "0.5", "--no-flips", "--weights", make_weights()) == 2
+    assert f"was made with other settings (weights {bundle.load().name})" in capsys.readouterr().err
+    assert (out / "ct.nii.gz").read_bytes() == before
 
 
 def test_weights_that_do_not_tell_parenchyma_are_refused_for_it(ct, tmp_path, make_weights, capsys):

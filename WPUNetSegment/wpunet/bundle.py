@@ -67,6 +67,15 @@ class Weights:
         return f"{self.card.get('name', self.path.stem)} {self.card.get('version', '')}".strip()
 
 
+def sha256(path: Path) -> str:
+    """Of a weights file, in hexadecimal; raises WeightsError when it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        message = f"Weights file {path} cannot be read ({error.strerror}); give another one or reinstall the package."
+        raise WeightsError(message) from error
+
+
 def load(path: Path | str | None = None) -> Weights:
     """Read and verify a weights file (by default the bundled one).
 
@@ -75,13 +84,9 @@ def load(path: Path | str | None = None) -> Weights:
     from safetensors import SafetensorError, safe_open
 
     path = Path(path) if path else BUNDLED
-    try:
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        message = f"Weights file {path} cannot be read ({error.strerror}); give another one or reinstall the package."
-        raise WeightsError(message) from error
+    digest = sha256(path)
     card = _card(path)
-    if card.get("sha256", sha256) != sha256:
+    if card.get("sha256", digest) != digest:
         raise WeightsError(f"Weights file {path} is not the one its card describes; copy or download both again.")
     try:
         with safe_open(path, "numpy") as file:
@@ -94,7 +99,7 @@ def load(path: Path | str | None = None) -> Weights:
             tensors=tensors,
             pixel_mm=float(metadata["pixel_mm"]),
             temperature=float(metadata.get("temperature", 1.0)),
-            sha256=sha256,
+            sha256=digest,
             card=card,
         )
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError) as error:
