@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -31,6 +35,27 @@ def segment_blocks(monkeypatch):
     """``wpunet segment ARGUMENTS`` in this process with an engine that finds ``results.blocks``; gives the status."""
     monkeypatch.setattr(cli, "_segmenter", lambda _: results.Blocks())
     return lambda *arguments: cli.main(["segment", *map(str, arguments)])
+
+
+@pytest.fixture
+def as_nobody():
+    """A folder of everybody's, and a context in which this process has nobody's rights, where it has all."""
+
+    @contextmanager
+    def nobody():
+        mine = os.geteuid()
+        if mine == 0:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(mine)
+
+    if not hasattr(os, "geteuid"):
+        pytest.skip("rights of files are told otherwise here")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder), nobody
 
 
 @pytest.fixture(scope="session")

@@ -116,6 +116,20 @@ def test_numbers_that_are_none_become_air():
     assert "3 voxels are not numbers" in warnings[0]
 
 
+def test_an_array_becomes_hu_as_a_file_does(made):
+    values = made.hu.astype(np.float32)
+    values[5, 3:6] = np.nan
+    volume, warnings = check.check(volume_of(made, values))
+    assert "3 voxels" not in warnings[0]
+    assert "are not numbers" in warnings[0]
+    assert volume.hu.dtype == np.int16
+    assert (volume.hu[5, 3:6] == -1024).all()
+    assert np.array_equal(np.delete(volume.hu, 5, 0), np.delete(made.hu, 5, 0))
+    volume, warnings = check.check(volume_of(made, made.hu.astype(np.uint16)))  # negative numbers read as unsigned
+    assert np.array_equal(volume.hu, made.hu)
+    assert "unsigned" in warnings[0]
+
+
 def test_mostly_no_numbers_is_refused():
     values = np.full((4, 20, 20), np.nan)
     values[0] = 1

@@ -174,6 +174,7 @@ def test_ctrl_c_leaves_nothing_behind(ct, tmp_path):
         (["missing.nii.gz"], "does not exist"),
         (["CT", "-o", "/nowhere/at/all/x.nii.gz"], "does not exist; create it"),
         (["CT", "-o", "x.png"], "must end in"),
+        (["CT", "-o", "x.nii", "--uncertainty", "u.mha"], "u.mha, must end in .nii.gz, .nii, .nrrd"),
         (["CT", "-o", "x.nii.gz", "--format", "seg.nrrd"], "contradicts"),
         (["CT", "--device", "cuda:99"], "not here"),
         (["CT", "--device", "abacus"], "Unknown device"),

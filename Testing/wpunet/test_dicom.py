@@ -127,6 +127,20 @@ def test_a_slice_cut_short_is_told(hu, tmp_path, name):
         assert f"could not be read and were left out ({name}: it is cut short" in files.read(folder).warnings[0]
 
 
+@pytest.mark.parametrize(("names", "left"), [("{}.dcm", 0), ("{}.dcm", 100), ("IM{}", 0), ("1.2.840.{}", 0)])
+def test_a_copy_that_broke_off_is_told(hu, tmp_path, names, left):
+    folder = write(tmp_path / "series", hu)
+    for path in sorted(folder.iterdir()):
+        path.rename(folder / names.format(path.stem))
+    for name in ("005", "006"):  # at an end of the series, where they leave no gap
+        path = folder / names.format(name)
+        path.write_bytes(path.read_bytes()[:left])
+    (folder / "notes.txt").write_bytes(b"")
+    (folder / "VERSION").write_text("3")
+    told = f"2 DICOM file(s) could not be read and were left out ({names.format('005')}"
+    assert told in files.read(folder).warnings[0]
+
+
 def test_slices_named_in_any_order_are_sorted_along_the_body(hu, tmp_path):
     folder = write(tmp_path / "series", hu)
     for path in sorted(folder.iterdir()):

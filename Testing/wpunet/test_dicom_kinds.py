@@ -266,6 +266,18 @@ def test_a_test_shot_beside_the_ct_is_left_out(told, truth, tmp_path):
     assert "Left out: A.dcm, of other acquisitions than the rest" in report["warnings"][0]
 
 
+def test_acquisitions_that_lie_between_each_other_are_no_stack(told, truth, tmp_path):
+    def every_second(ds, k):
+        ds.AcquisitionNumber = k % 2 + 1
+
+    def one_after_the_other(ds, k):
+        ds.AcquisitionNumber = k // 4 + 1 if k != 20 else ""
+
+    folder = write_series(tmp_path / "series", every_second)
+    assert "holds slices of 2 acquisitions: 1 (22 slices), 2 (22 slices)" in told(folder)
+    assert same(told(write_series(tmp_path / "steps", one_after_the_other)), truth)
+
+
 def test_two_matrix_sizes_are_named(told, tmp_path):
     def change(ds, k):
         if k >= 30:

@@ -39,6 +39,18 @@ def result(tmp_path):
     return result_of(volume, blocks(volume.hu.shape))
 
 
+def test_files_without_the_bytes_in_front_get_an_object_too(tmp_path):
+    folder = tmp_path / "ct"
+    ct(folder)
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        del image.file_meta
+        image.save_as(path, implicit_vr=True, little_endian=True)
+    volume = files.read(folder)
+    path = written(tmp_path, result_of(volume, blocks(volume.hu.shape)))
+    assert pydicom.dcmread(path).StudyInstanceUID == image.StudyInstanceUID
+
+
 def written(tmp_path, result, **options):
     path = tmp_path / "made.dcm"
     dicom_seg.write(path, dicom_seg.segmentation(result, **options))

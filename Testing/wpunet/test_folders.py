@@ -199,6 +199,26 @@ def test_several_cts_need_a_folder(segment, packed, tmp_path, capsys):
     assert not (tmp_path / "k.nii.gz").exists()
 
 
+def test_what_may_not_be_opened_is_told(segment, packed, as_nobody, capsys):
+    folder, nobody = as_nobody
+    put(folder / "cts" / "a.nii.gz", packed)
+    secret = put(folder / "cts" / "b.nii.gz", packed)
+    closed = put(folder / "cts" / "closed" / "c.nii.gz", packed).parent
+    secret.chmod(0)
+    closed.chmod(0)
+    with nobody():
+        assert segment(folder / "cts", "-o", folder / "r") == 2
+        told = capsys.readouterr().out
+        found = rows(folder / "r")
+        assert segment(closed / "c.nii.gz", "-o", folder / "c.nii.gz") == 2
+    closed.chmod(0o755)
+    assert found["a"]["status"] == "done"
+    assert found["b"]["reason"].endswith("b.nii.gz cannot be read (Permission denied); check its rights.")
+    assert found[str(closed)]["reason"] == "cannot be opened (Permission denied)"
+    assert "1 done, 1 failed, 1 left out" in told
+    assert "c.nii.gz cannot be opened (Permission denied); check its rights." in capsys.readouterr().err
+
+
 def test_links_in_a_circle_are_walked_once(packed, tmp_path):
     put(tmp_path / "cts" / "p" / "a.nii.gz", packed)
     (tmp_path / "cts" / "p" / "round").symlink_to(tmp_path / "cts")

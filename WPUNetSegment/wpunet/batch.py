@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .segment import Options, Result, Segmenter
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".dcm")
+MAPS = (".nii.gz", ".nii", ".nrrd")
 
 
 @dataclass(frozen=True)
@@ -245,6 +246,8 @@ def _single(arguments: Namespace, ct: Found) -> Job:
         raise InputError(f"--format {arguments.format} contradicts the name of the output, {output}; change one.")
     if arguments.dicom_sr and not (arguments.dicom_seg or output.name.endswith(".dcm")):
         raise InputError("The report of --dicom-sr refers to a DICOM segmentation; write that, too: --dicom-seg FILE.")
+    if arguments.uncertainty and not arguments.uncertainty.name.endswith(MAPS):
+        raise InputError(f"The name of the map, {arguments.uncertainty}, must end in {', '.join(MAPS)}.")
     return Job(
         ct=ct.path,
         name=name,

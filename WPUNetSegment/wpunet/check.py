@@ -38,10 +38,11 @@ def check(volume: Volume) -> tuple[Volume, tuple[str, ...]]:
     """The volume, put right where that is safe, and warnings; raises InputError where a run would make no sense."""
     name = volume.name
     _check_size(volume)
-    hu, corrected = hu_scale.to_hu(volume.hu, name)
+    whole_numbers, told = to_int16(volume.hu, name)  # of a file they are that already
+    hu, corrected = hu_scale.to_hu(whole_numbers, name)
     if hu is not volume.hu:
         volume = replace(volume, hu=hu)
-    warnings = [*volume.warnings, *corrected, *_geometry_warnings(volume)]
+    warnings = [*volume.warnings, *told, *corrected, *_geometry_warnings(volume)]
     sample = hu[:: max(1, len(hu) // 24), ::4, ::4]
     if _looks_upside_down(sample):
         warnings.append("The spine lies in front of the body's centre: the picture may be flipped against its header.")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .dicom_files import is_dicom, visible_files
+from .dicom_files import dicom_among, visible_files
 from .dicom_slices import Slice, Stored, read_slices, require_hu, stored_frames
 from .dicom_stack import ordered
 from .errors import InputError
@@ -60,13 +60,13 @@ def files_of(path: Path, *, below_too: bool = False) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    here = [] if below_too else [file for file in visible_files(path) if is_dicom(file)]
+    here = [] if below_too else dicom_among(visible_files(path))
     if here:
         return here
     below = []
     for name, folders, _ in os.walk(path, followlinks=True):
         folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-        below += [file for file in visible_files(Path(name)) if is_dicom(file)]
+        below += dicom_among(visible_files(Path(name)))
     return below
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,15 +32,31 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its first bytes."""
+    """Whether a file is DICOM by its first bytes; one that is named so and has none is a broken one."""
     if path.suffix.lower() in NO_DICOM:
         return False
+    start = _start(path)
+    named = path.suffix.lower() == ".dcm"
+    return start[128:132] == b"DICM" or _is_bare(start) or (named and (len(start) < 132 or not any(start)))
+
+
+def dicom_among(files: Sequence[Path]) -> list[Path]:
+    """The DICOM files; beside such, what cannot be opened or holds nothing was one, too: a copy that broke off."""
+    found = {file for file in files if is_dicom(file)}
+    return [file for file in files if file in found or (found and _is_blank(file))]
+
+
+def _is_blank(path: Path) -> bool:
+    return path.suffix.lower() not in NO_DICOM and not any(_start(path))
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes; none where it cannot be opened."""
     try:
         with path.open("rb") as file:
-            start = file.read(140)
+            return file.read(140)
     except OSError:
-        return False
-    return start[128:132] == b"DICM" or _is_bare(start)
+        return b""
 
 
 def _is_bare(start: bytes) -> bool:

@@ -103,6 +103,14 @@ def unfit(volume: Volume, reason: str) -> str:
     )
 
 
+def _header(path: str) -> pydicom.Dataset:
+    """What stands before the pixels; files without the 128 bytes in front do not name how they are written."""
+    image = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    if "TransferSyntaxUID" not in image.file_meta:
+        image.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+    return image
+
+
 def source_images(volume: Volume) -> list[pydicom.Dataset]:
     """The headers of the CT's images in the order of its slices; one header where they are frames of one file.
 
@@ -115,7 +123,7 @@ def source_images(volume: Volume) -> list[pydicom.Dataset]:
     several_frames = any(frame for _, frame in slices)
     if several_frames and len(paths) > 1:
         raise InputError(unfit(volume, "its frames are spread over several files"))
-    images: list[pydicom.Dataset] = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths]
+    images = [_header(path) for path in paths]
     for name, image in zip(paths, images, strict=True):
         for keyword in MAY_BE_EMPTY:
             if image.get(keyword) is None:

@@ -92,6 +92,8 @@ def read_slices(path: Path) -> list[Slice] | str:
     with silent():
         try:
             return _read(path)
+        except OSError as error:
+            return f"it cannot be opened ({error.strerror})"
         except Exception:  # what pydicom raises for a broken file, now or when a value is asked for, is of many classes
             return DAMAGED
 
@@ -103,7 +105,7 @@ def _read(path: Path) -> list[Slice] | str:
         data = pydicom.dcmread(file, stop_before_pixels=True, force=True, specific_tags=list(TAGS))
         at = file.tell()
     if "Rows" not in data or "Columns" not in data:
-        return [] if len(data) else DAMAGED
+        return [] if any(one.tag.group for one in data) else DAMAGED  # zeros are read as elements of group 0
     size = [numbers(data, name) for name in ("Rows", "Columns")]
     rows, columns = (int(value[0]) if value and 0 < value[0] <= MOST_SIDE else 0 for value in size)
     frames = int((numbers(data, "NumberOfFrames") or (1,))[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ def ordered(slices: Sequence[Slice], path: Path) -> tuple[list[Slice], np.ndarra
     kept = _alike(kept, lambda one: _rounded(one.orientation, 2), "orientations", path, warnings)
     kept = _alike(kept, lambda one: _rounded(one.spacing, 3), "pixel spacings", path, warnings)
     kept = _once(kept, path, warnings)
+    kept = _one_after_the_other(kept, path, warnings)
     if len(kept) < 3:
         raise InputError(f"{path} has {len(kept)} slices; give a whole CT, at least 3 slices.")
     along, places = _along(kept)
@@ -106,7 +108,7 @@ def _once(slices: list[Slice], path: Path, warnings: list[str]) -> list[Slice]:
     if not _same_place(slices):
         return slices
     for what, key in (
-        ("acquisitions", lambda one: one.acquisition or "without number"),
+        ("acquisitions", _acquisition),
         ("time points", lambda one: one.others[0] or "without number"),
         ("kinds of picture", lambda one: one.others[1] or "not stated"),
         ("reconstructions", lambda one: one.others[2] or "not stated"),
@@ -118,6 +120,20 @@ def _once(slices: list[Slice], path: Path, warnings: list[str]) -> list[Slice]:
         f"{path}: {slices[one].name} and {slices[other].name} lie at the same position"
         f" ({2 * len(_same_place(slices))} slices do); remove one of each."
     )
+
+
+def _one_after_the_other(slices: list[Slice], path: Path, warnings: list[str]) -> list[Slice]:
+    """Of acquisitions whose slices lie between each other, the one that is clearly the CT: the patient has breathed."""
+    along, _ = _along(slices)
+    numbers = [slices[k].acquisition for k in np.argsort(along, kind="stable")]
+    runs = [number for number, _ in groupby(number for number in numbers if number)]
+    if len(runs) == len(set(runs)):
+        return slices
+    return _alike(slices, _acquisition, "acquisitions", path, warnings)
+
+
+def _acquisition(one: Slice) -> str:
+    return one.acquisition or "without number"
 
 
 def _same_place(slices: Sequence[Slice]) -> list[tuple[int, int]]:

@@ -46,6 +46,8 @@ def told(error: BaseException, name: str = "") -> str:
         text = str(error)
     elif isinstance(error, MemoryError):
         text = NO_MEMORY
+    elif isinstance(error, PermissionError) and error.filename:
+        text = f"{error.filename} cannot be opened ({error.strerror}); check its rights."
     else:
         what = " ".join(str(error).split())
         text = f"Unexpected error ({type(error).__name__}{': ' if what else ''}{what}); set {DEBUG}=1 to see where."

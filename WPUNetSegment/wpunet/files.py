@@ -32,6 +32,8 @@ def read(path: Path | str, series: str | None = None) -> Volume:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist; check the name.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy it again.")
     if path.is_dir() or (not ending_of(path) and is_dicom(path)):
         from . import dicom
 
@@ -39,8 +41,6 @@ def read(path: Path | str, series: str | None = None) -> Volume:
         volume = _volume(stack.hu.T, stack.affine, path, warnings=stack.warnings)
         grid = replace(volume.grid, slices=stack.slices)
         return replace(volume, grid=grid, path=str(path), series=stack.series)
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes); copy it again.")
     ending = ending_of(path)
     if ending in NIFTI:
         from . import nifti
@@ -187,7 +187,7 @@ def _nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> bytes:
     image.header.write_to(head)
     head.write(bytes(image.header.get_data_offset() - head.tell()))
     parts = (head.getvalue(), _in_file_order(values))
-    return _packed(*parts) if path.name.endswith(".gz") else b"".join(parts)
+    return _packed(*parts) if path.name.lower().endswith(".gz") else b"".join(parts)
 
 
 def _in_file_order(values: np.ndarray) -> memoryview:

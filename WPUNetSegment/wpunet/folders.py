@@ -59,12 +59,8 @@ def survey(path: Path) -> Survey:
     cts: list[Found] = []
     left: list[LeftOut] = []
     pieces: Pieces = {}
-    for folder in _folders(path):
-        try:
-            names = visible_files(folder)
-        except OSError as error:
-            left.append(LeftOut(folder, f"cannot be opened ({error.strerror})", lost=True))
-            continue
+    for folder in _folders(path, left):
+        names = visible_files(folder)
         _take_images(names, cts, left)
         _take_slices(folder, names, pieces, left)
     for uid, parts in _apart(pieces):
@@ -79,10 +75,14 @@ def survey(path: Path) -> Survey:
     return Survey(tuple(sorted(cts, key=lambda one: one.path)), tuple(left))
 
 
-def _folders(top: Path) -> Iterator[Path]:
+def _folders(top: Path, left: list[LeftOut]) -> Iterator[Path]:
     """The folder and all below it, links followed once; hidden ones and those of KiTS19's cases are not entered."""
     seen = set()
-    for name, below, files in os.walk(top, followlinks=True):
+
+    def closed(error: OSError) -> None:
+        left.append(LeftOut(Path(error.filename), f"cannot be opened ({error.strerror})", lost=True))
+
+    for name, below, files in os.walk(top, onerror=closed, followlinks=True):
         real = os.path.realpath(name)
         if real in seen:
             below.clear()

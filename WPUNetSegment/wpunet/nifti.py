@@ -57,6 +57,8 @@ def _content(path: Path) -> tuple[np.ndarray, bytes, str, tuple[str, ...]]:
     """The file's bytes (n,), unpacked, its header, the kind of NIfTI, and what was put right in the header."""
     try:
         content = unpack.content(path)
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check its rights.") from error
     except Exception as error:  # isal has an error class of its own
         raise InputError(f"{path} is cut short or damaged ({reason(error)}); copy it again.") from error
     head = content[:MOST_HEADER].tobytes()
