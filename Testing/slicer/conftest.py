@@ -97,6 +97,28 @@ def add_ct(scene):
 
 
 @pytest.fixture
+def in_sequence(scene):
+    """A function that makes a sequence (4D CT) of CTs: the volume that shows its frames, and a function to show one."""
+    import slicer
+
+    def make(*frames):
+        sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "4D CT")
+        for index, frame in enumerate(frames):
+            sequence.SetDataNodeAtValue(frame, str(index))
+        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+        browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+
+        def show(number):
+            browser.SetSelectedItemNumber(number - 1)
+            slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+
+        show(1)
+        return browser.GetProxyNode(sequence), show
+
+    return make
+
+
+@pytest.fixture
 def logic(scene):
     """The module's logic with the stand-in in the engine's place."""
     from WPUNetSegmentLib.logic import WPUNetSegmentLogic

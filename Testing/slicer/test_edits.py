@@ -132,6 +132,22 @@ def test_a_run_can_be_undone(add_ct, logic, same):
     assert not logic.can_undo(segmentation)
 
 
+@pytest.mark.parametrize("gone", [False, True], ids=["its CT is there", "its CT is gone"])
+def test_undo_gives_the_segmentation_back_to_its_own_ct(add_ct, logic, scene, gone):
+    from WPUNetSegmentLib.run import RunOptions
+    from WPUNetSegmentLib.scene import reference_ct
+
+    first, second = add_ct("axial", "first"), add_ct("square", "second")
+    segmentation = logic.process(first, options=RunOptions(uncertainty=True))
+    if gone:
+        scene.RemoveNode(first)
+    logic.process(second, segmentation)
+    assert reference_ct(segmentation) is second
+    logic.undo(segmentation)
+    assert reference_ct(segmentation) is (None if gone else first)
+    assert segmentation.GetNodeReference("WPUNetSegment.Uncertainty") is not None
+
+
 def test_undo_is_not_offered_in_another_scene(add_ct, logic, scene):
     segmentation = logic.process(add_ct())
     logic.process(add_ct("axial", "again"), segmentation)

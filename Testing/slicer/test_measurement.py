@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from wpunet import phantom
+from wpunet.errors import InputError
 from wpunet.labels import KIDNEY, KIDNEY_LABEL, LEFT_KIDNEY, LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR, TUMOR_LABEL
 from wpunet.sides import split_sides
 
@@ -81,3 +82,41 @@ def test_what_padding_cuts_is_a_lower_bound(made, place):
         "left kidney": False,
     }
     assert found["right tumor"].nephrometry.missing == "the scan cuts the kidney or the tumor"
+
+
+def test_segments_are_measured_on_their_own_frame_alone(add_ct, logic, in_sequence):
+    import slicer
+
+    first, second = add_ct("axial", "first"), add_ct("axial", "second")
+    moved = slicer.util.arrayFromVolume(second)
+    moved[:] = np.roll(moved, 4, axis=0)
+    ct, show = in_sequence(first, second)
+    segmentation = logic.process(ct)
+    wanted = measured(ct, segmentation)
+    show(2)
+    with pytest.raises(InputError, match=r"are of frame 1, and .* shows frame 2; show frame 1"):
+        measured(ct, segmentation)
+    show(1)
+    ct.SetName("renamed")
+    assert measured(ct, segmentation) == wanted
+    show(2)
+    assert logic.process(ct, segmentation) is segmentation
+    found = measured(ct, segmentation)
+    assert found["right tumor"].mean_hu == pytest.approx(wanted["right tumor"].mean_hu)
+    assert found["right tumor"].centre_ras_mm != wanted["right tumor"].centre_ras_mm
+
+
+def test_segments_that_have_a_sequence_of_their_own_are_measured_on_each_frame(add_ct, logic, in_sequence, scene):
+    """A frame begins as a copy of the one before, with its report, and is corrected there."""
+    import slicer
+
+    ct, show = in_sequence(add_ct("axial", "first"), add_ct("axial", "second"))
+    segmentation = logic.process(ct)
+    copies = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "segmentations")
+    for value in ("0", "1"):
+        copies.SetDataNodeAtValue(segmentation, value)
+    (browser,) = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    browser.AddProxyNode(segmentation, copies, False)
+    wanted = measured(ct, segmentation)
+    show(2)
+    assert measured(ct, segmentation) == wanted

@@ -193,23 +193,16 @@ def test_several_cts_each_get_their_own_segmentation(add_ct, logic):
     assert [logic.process(volume) for volume in volumes] == found
 
 
-def test_of_a_sequence_the_frame_that_is_shown_is_segmented(add_ct, logic, scene):
+def test_of_a_sequence_the_frame_that_is_shown_is_segmented(add_ct, logic, in_sequence):
     import slicer
 
     first, second = add_ct("axial", "frame"), add_ct("axial", "other")
     slicer.util.arrayFromVolume(second)[slicer.util.arrayFromVolume(second) == 300] = 0
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "4D CT")
-    for index, frame in enumerate((first, second)):
-        sequence.SetDataNodeAtValue(frame, str(index))
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
-    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-    proxy = browser.GetProxyNode(sequence)
-    for frame, tumor in ((0, True), (1, False)):
-        browser.SetSelectedItemNumber(frame)
-        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+    proxy, show = in_sequence(first, second)
+    for frame, tumor in ((1, True), (2, False)):
+        show(frame)
         segmentation = logic.process(proxy)
-        assert logic.report(segmentation)["case"] == f"{proxy.GetName()} (frame {frame + 1} of 2)"
+        assert logic.report(segmentation)["case"] == f"{proxy.GetName()} (frame {frame} of 2)"
         assert mask(segmentation, "tumor", proxy).any() == tumor
 
 

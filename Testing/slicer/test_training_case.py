@@ -125,6 +125,68 @@ def test_saving_again_updates_ones_own_case(add_ct, logic, cases):
     assert training_case.save(volume, segmentation, cases).name == "case_00001"
 
 
+def image(case):
+    return np.asarray(nib.load(case / "imaging.nii.gz").dataobj)
+
+
+def test_another_cts_result_in_the_same_segmentation_is_a_case_of_its_own(add_ct, logic, cases):
+    from WPUNetSegmentLib import training_case
+
+    first, second = add_ct("axial", "first"), add_ct("square", "second")
+    segmentation = logic.process(first)
+    case = training_case.save(first, segmentation, cases)
+    before = image(case)
+    assert logic.process(second, segmentation) is segmentation
+    other = training_case.save(second, segmentation, cases)
+    assert (case.name, other.name) == ("case_00000", "case_00001")
+    assert np.array_equal(image(case), before)
+    logic.undo(segmentation)
+    assert training_case.save(first, segmentation, cases) == case
+    assert [path.name for path in sorted(cases.iterdir())] == ["case_00000", "case_00001"]
+
+
+def test_each_frame_of_a_sequence_is_a_case_of_its_own(add_ct, logic, cases, in_sequence):
+    import slicer
+    from WPUNetSegmentLib import training_case
+
+    first, second = add_ct("axial", "first"), add_ct("axial", "second")
+    moved = slicer.util.arrayFromVolume(second)
+    moved[:] = np.roll(moved, 4, axis=0)
+    ct, show = in_sequence(first, second)
+    segmentation = logic.process(ct)
+    case = training_case.save(ct, segmentation, cases)
+    before = image(case)
+    show(2)
+    with pytest.raises(InputError, match="are of frame 1"):
+        training_case.save(ct, segmentation, cases)
+    assert [path.name for path in cases.iterdir()] == ["case_00000"]
+    other = training_case.save(ct, logic.process(ct, segmentation), cases)
+    assert other.name == "case_00001"
+    assert np.array_equal(image(case), before)
+    show(1)
+    ct.SetName("renamed")
+    assert training_case.save(ct, logic.process(ct, segmentation), cases) == case
+
+
+@pytest.mark.parametrize("card", ["of now", "of before"])
+def test_a_scene_that_was_saved_goes_on_with_its_case(add_ct, logic, cases, scene, tmp_path, card):
+    import slicer
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct("oblique")
+    case = training_case.save(volume, logic.process(volume), cases)
+    if card == "of before":
+        told = json.loads((case / "case.json").read_text())
+        (case / "case.json").write_text(json.dumps({"id": told["id"]}))
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"), None)
+    scene.Clear(False)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    volume, segmentation = slicer.util.getNode("CT"), slicer.util.getNode("CT kidneys")
+    volume.SetName("renamed")
+    for _ in range(2):
+        assert training_case.save(volume, segmentation, cases) == case
+
+
 def test_what_cannot_be_saved_is_told(add_ct, logic, cases, scene):
     from WPUNetSegmentLib import training_case
 

@@ -107,6 +107,19 @@ class TestDeletedNodes:
         assert done.parameters.ct.GetName() == "other"
         assert not done.ui.measureButton.isEnabled()
         assert not done.ui.saveCaseButton.isEnabled()
+        done.parameters.segmentation.GetSegmentation().RemoveSegment("kidney_left")  # an edit
+        done.desktop.settle()
+        assert done.shown("staleLabel")
+        assert not done.ui.measureButton.isEnabled()
+        assert not done.ui.saveCaseButton.isEnabled()
+
+    def test_a_ct_that_was_deleted_and_loaded_again_is_its_own(self, done, add_ct):
+        slicer.mrmlScene.RemoveNode(done.parameters.ct)
+        add_ct("CT")
+        done.desktop.settle()
+        before = done.table()
+        done.click("measureButton")
+        assert [row[:4] for row in done.table()] == [row[:4] for row in before]
 
 
 class TestSurfaces:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import vtk
 from wpunet.errors import InputError, OutputError
 
 Box = tuple[tuple[int, int], ...]  # first and one past the last voxel along i, j, k
+FRAME = re.compile(r" \(frame (\d+) of \d+\)$")  # what case_name tells of it
 MAP = "WPUNetSegment.Map"  # attribute of a volume that this module made: what it shows, and that it is no CT
 
 
@@ -35,18 +37,26 @@ def require_ct(volume: Any) -> None:
 
 def case_name(volume: Any) -> str:
     """What the CT is called; of a sequence with the frame that is shown: "CT (frame 3 of 8)"."""
-    browser = _browser_of(volume)
-    if browser is None:
-        return str(volume.GetName())
-    frame, count = browser.GetSelectedItemNumber() + 1, browser.GetNumberOfItems()
-    return f"{volume.GetName()} (frame {frame} of {count})"
+    shown = frame_of(volume)
+    return f"{volume.GetName()} (frame {shown[0]} of {shown[1]})" if shown else str(volume.GetName())
 
 
-def _browser_of(volume: Any) -> Any:
-    """The sequence browser that shows its frames through this volume, or None."""
+def without_frame(case: str) -> str:
+    """The name of the CT in a name made by ``case_name``."""
+    return FRAME.sub("", case)
+
+
+def frame_in(case: str) -> int | None:
+    """The frame that a name made by ``case_name`` tells; None where it tells none."""
+    told = FRAME.search(case)
+    return int(told[1]) if told else None
+
+
+def frame_of(node: Any) -> tuple[int, int] | None:
+    """Which frame of a sequence a node shows, counted from 1, and of how many; None where it shows no sequence."""
     for browser in slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode"):
-        if browser.GetSequenceNode(volume) and browser.GetNumberOfItems() > 1:
-            return browser
+        if browser.GetSequenceNode(node) and browser.GetNumberOfItems() > 1:
+            return browser.GetSelectedItemNumber() + 1, browser.GetNumberOfItems()
     return None
 
 

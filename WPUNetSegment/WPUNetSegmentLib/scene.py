@@ -11,7 +11,7 @@ import numpy as np
 import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
-from wpunet.errors import OutputError
+from wpunet.errors import InputError, OutputError
 from wpunet.labels import (
     BY_SIDE,
     CYST_LABEL,
@@ -25,7 +25,7 @@ from wpunet.labels import (
     together,
 )
 
-from .handover import MAP, cropped, shifted
+from .handover import MAP, cropped, frame_in, frame_of, shifted, without_frame
 from .run import RunResult
 
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: what the engine put there, so that later edits show
@@ -156,18 +156,36 @@ def earlier_result(volume: Any) -> Any:
 
 def reference_ct(segmentation: Any) -> Any:
     """The volume that a segmentation belongs to, or None."""
-    return segmentation.GetNodeReference(_reference_role())
+    return segmentation.GetNodeReference(reference_role())
 
 
-def _reference_role() -> str:
+def reference_role() -> str:
     return str(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
 
 
 def own_ct(segmentation: Any, chosen: Any) -> Any:
-    """The CT to measure a segmentation on: its own, None where that was deleted, ``chosen`` where it never had one."""
-    if segmentation is None or not segmentation.GetNodeReferenceID(_reference_role()):
-        return chosen
-    return reference_ct(segmentation)
+    """The CT to measure a segmentation on: its own, None where that was deleted, ``chosen`` where it never had one.
+
+    Slicer may forget whose it was with the CT; the report does not, and a CT of the name it tells is taken for its own.
+    """
+    if segmentation is not None and segmentation.GetNodeReferenceID(reference_role()):
+        return reference_ct(segmentation)
+    told = report(segmentation)
+    return None if told and chosen and without_frame(told["case"]) != chosen.GetName() else chosen
+
+
+def require_own_frame(segmentation: Any, ct: Any) -> None:
+    """Raises InputError when a sequence (4D CT) shows another frame than the one that the segments were made on.
+
+    Segments that are shown by a sequence themselves go with the frame.
+    """
+    told, shown = report(segmentation), frame_of(ct)
+    own = frame_in(told["case"]) if told else None
+    if own and shown and own != shown[0] and not frame_of(segmentation):
+        raise InputError(
+            f"The segments of {segmentation.GetName()} are of frame {own}, and {ct.GetName()} shows frame {shown[0]}; "
+            f"show frame {own}."
+        )
 
 
 def is_of_another(segmentation: Any, volume: Any) -> bool:
@@ -207,7 +225,7 @@ def set_uncertainty(segmentation: Any, image: Any, geometry: Any) -> None:
     node = segmentation.GetNodeReference(UNCERTAINTY) or _uncertainty_node(segmentation)
     node.SetAndObserveImageData(image)
     node.SetIJKToRASMatrix(geometry)
-    node.SetAndObserveTransformNodeID(reference_ct(segmentation).GetTransformNodeID())
+    node.SetAndObserveTransformNodeID((reference_ct(segmentation) or segmentation).GetTransformNodeID())
 
 
 def _uncertainty_node(segmentation: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import shutil
 import tempfile
@@ -23,7 +24,7 @@ from wpunet.volume import Volume
 
 from . import handover, scene
 
-CASE = "WPUNetSegment.TrainingCase"  # attribute of the segmentation: the id of the case that was made of it
+CASE = "WPUNetSegment.TrainingCase"  # attribute of the segmentation: the id of the cases that were made of it
 KIDNEY_TYPES = ("64033007",)  # SNOMED CT: kidney
 CYST_TYPES = ("367643001",)
 TUMOR_TYPES = ("4147007", "108369006", "86049000")  # mass, neoplasm, primary neoplasm
@@ -34,8 +35,9 @@ Read = Callable[[Any, Any], np.ndarray]
 def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     """Write the CT and its segments as the next free case of ``folder``, and return the case's folder.
 
-    A segmentation that was saved there before updates its own case; no other case is ever touched.
-    Raises InputError when no kidney is marked, or its parenchyma alone, OutputError when the folder cannot be written.
+    A segmentation that was saved there before with the same CT updates its own case; no other case is ever touched.
+    Raises InputError when no kidney is marked, or its parenchyma alone, or when the segments are of another frame,
+    OutputError when the folder cannot be written.
     """
     handover.require_ct(volume)
     if scene.parenchyma(segmentation):
@@ -46,19 +48,19 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     ct, labels = upright(volume, segmentation)
     if not (labels > 0).any():
         raise InputError(f"{segmentation.GetName()} marks no kidney and no tumor; correct it first.")
-    identity = segmentation.GetAttribute(CASE) or uuid.uuid4().hex
+    card = {"id": segmentation.GetAttribute(CASE) or uuid.uuid4().hex, "ct": _digest(volume)}
     try:
         with tempfile.TemporaryDirectory(prefix=".wpunet-", dir=folder) as temporary:
             made = Path(temporary) / "case"
             made.mkdir()
             write_nifti(made / "imaging.nii.gz", ct.hu, ct.affine)
             write_nifti(made / "segmentation.nii.gz", labels, ct.affine)
-            (made / "case.json").write_text(json.dumps({"id": identity}) + "\n", "utf-8")
-            case = _put(made, folder, identity)
+            (made / "case.json").write_text(json.dumps(card) + "\n", "utf-8")
+            case = _put(made, folder, card)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[-120:]
         raise OutputError(f"The case cannot be written into {folder} ({reason}); choose another folder.") from error
-    segmentation.SetAttribute(CASE, identity)
+    segmentation.SetAttribute(CASE, card["id"])
     return case
 
 
@@ -66,7 +68,9 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
     """The CT as the engine sees it, (slice, row, column) from head to feet, and labels on the same grid.
 
     ``read`` makes them from the segmentation and a node of that grid; by default KiTS19's.
+    Raises InputError when the CT shows another frame than that of the segments.
     """
+    scene.require_own_frame(segmentation, volume)
     array, _ = check.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
     ct = geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName())
     with suppress(InputError):  # numbers that cannot be HU are kept: these segments are not the engine's
@@ -80,6 +84,11 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
         return ct, (read or kits_labels)(segmentation, grid)
     finally:
         volume.GetScene().RemoveNode(grid)
+
+
+def _digest(volume: Any) -> str:
+    """A hash of the voxels: another patient's and another frame's differ, whatever a node is called."""
+    return hashlib.sha256(np.ascontiguousarray(slicer.util.arrayFromVolume(volume)).data).hexdigest()
 
 
 def square(ct: Volume) -> Volume:
@@ -158,13 +167,14 @@ def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
     plain.unlink()
 
 
-def _put(made: Path, folder: Path, identity: str) -> Path:
+def _put(made: Path, folder: Path, card: dict[str, str]) -> Path:
     """Move a finished case to its place: its own earlier one, else the next free number."""
-    for card in folder.glob("case_*/case.json"):
-        if json.loads(card.read_text("utf-8")).get("id") == identity:
+    for path in folder.glob("case_*/case.json"):
+        told = json.loads(path.read_text("utf-8"))
+        if told.get("id") == card["id"] and told.get("ct", card["ct"]) == card["ct"]:  # older cards tell none
             for file in made.iterdir():
-                file.replace(card.parent / file.name)
-            return card.parent
+                file.replace(path.parent / file.name)
+            return path.parent
     numbers = [int(path.name[5:]) for path in folder.glob("case_*") if path.name[5:].isdigit()]
     number = max(numbers, default=-1) + 1
     while True:

@@ -11,19 +11,23 @@ from . import scene
 
 
 class Before:
-    """Segments, report and uncertainty of a segmentation at this moment; ``restore`` brings them back."""
+    """Segments, CT, report and uncertainty of a segmentation at this moment; ``restore`` brings them back."""
 
     def __init__(self, segmentation: Any) -> None:
         self.segmentation = segmentation
         self._history = slicer.vtkSegmentationHistory()
         self._history.SetSegmentation(segmentation.GetSegmentation())
         self._history.SaveState()
+        self._ct = segmentation.GetNodeReferenceID(scene.reference_role())
         self._report = segmentation.GetAttribute(scene.REPORT)
         self._description = segmentation.GetDescription()
         self._uncertainty = _kept(segmentation.GetNodeReference(scene.UNCERTAINTY))
 
     def restore(self) -> None:
         self._history.RestorePreviousState()
+        self.segmentation.SetNodeReferenceID(scene.reference_role(), self._ct)
+        if scene.reference_ct(self.segmentation) is not None:
+            self.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(scene.reference_ct(self.segmentation))
         self.segmentation.SetAttribute(scene.REPORT, self._report)
         self.segmentation.SetDescription(self._description)
         if self._uncertainty is None:
