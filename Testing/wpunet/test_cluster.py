@@ -54,7 +54,7 @@ def scheduler(tmp_path):
         processes = [subprocess.Popen(command, env=environment, stdout=told, stderr=told) for command in commands]
         try:
             deadline = time.monotonic() + 60
-            while not file.exists() and time.monotonic() < deadline:
+            while not (file.exists() and file.stat().st_size) and time.monotonic() < deadline:
                 time.sleep(0.1)
             address = json.loads(file.read_text())["address"]
             with distributed.Client(address, set_as_default=False) as client:
