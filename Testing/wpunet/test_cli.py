@@ -86,38 +86,42 @@ def test_a_tumor_below_the_least_volume_counts_as_kidney(ct, tmp_path):
     assert counts["1000"][1] == counts["0"][1] + counts["0"][2]
 
 
-def test_a_folder_holds_whole_kidneys_or_their_parenchyma_and_not_both(ct, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert run(ct.parent, "-o", out, "--parenchyma") == 0
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_folder_holds_results_of_one_kind(ct, tmp_path, make_weights, capsys):
+    out, asked = tmp_path / "out", ("--parenchyma", "--no-flips", "--min-tumor-ml", "0.5", "--skip-rule", "pair")
+    assert run(ct.parent, "-o", out, *asked) == 0
     told = json.loads((out / "ct.json").read_text())
     assert told["options"]["parenchyma"]
     assert "parenchyma" in [one["code"] for one in told["warnings"]]
     assert "parenchyma alone" in (out / "summary.csv").read_text()
-    assert run(ct.parent, "-o", out, "--parenchyma") == 0
+    assert run(ct.parent, "-o", out, *asked) == 0
     assert "1 skipped" in capsys.readouterr().out
-    before = (out / "ct.nii.gz").read_bytes()
-    assert run(ct.parent, "-o", out) == 2
-    assert "holds their parenchyma alone from an earlier run; choose another folder" in capsys.readouterr().err
-    assert (out / "ct.nii.gz").read_bytes() == before
+    before = contents(out)
+
+    def refused(*options):
+        assert run(ct.parent, "-o", out, *options) == 2
+        assert contents(out) == before
+        return capsys.readouterr().err
+
+    told = refused()
+    assert "with --parenchyma" in told
+    assert "with --no-flips" in told
+    assert "min tumor ml 0.5" in told
+    assert "with --skip-rule pair" in told
+    assert "choose another folder, or --overwrite does them again" in told
+    assert "(ct: without --sides)" in refused(*asked, "--sides")
+    assert "without --full" in refused(*asked, "--full", "--format", "seg.nrrd")  # reports are of both
+    assert f"with the weights {bundle.load().name}" in refused("--weights", make_weights())
     (out / "ct.json").unlink()  # the label map tells, too
     assert run(ct.parent, "-o", out) == 2
-    assert "holds their parenchyma alone" in capsys.readouterr().err
-    assert run(ct.parent, "-o", out, "--overwrite") == 0
-    assert (out / "ct.nii.gz").read_bytes() != before
-
-
-def test_what_was_made_with_other_settings_is_not_taken_for_finished(ct, tmp_path, make_weights, capsys):
-    out = tmp_path / "out"
-    assert run(ct.parent, "-o", out, "--min-tumor-ml", "0.5", "--no-flips") == 0
-    before = (out / "ct.nii.gz").read_bytes()
-    assert run(ct.parent, "-o", out, "--min-tumor-ml", "0.5", "--no-flips") == 0
-    assert "1 skipped" in capsys.readouterr().out
+    assert "(ct: with --parenchyma)" in capsys.readouterr().err
+    assert run(ct.parent, "-o", out, "--sides", "--overwrite") == 0
     assert run(ct.parent, "-o", out) == 2
-    told = capsys.readouterr().err
-    assert "was made with other settings (flips, min_tumor_ml); choose another folder, or --overwrite" in told
-    assert run(ct.parent, "-o", out, "--min-tumor-ml", "0.5", "--no-flips", "--weights", make_weights()) == 2
-    assert f"was made with other settings (weights {bundle.load().name})" in capsys.readouterr().err
-    assert (out / "ct.nii.gz").read_bytes() == before
+    assert "(ct: with --sides)" in capsys.readouterr().err
+    assert run(ct.parent, "-o", out, "--format", "seg.nrrd") == 0
 
 
 def test_weights_that_do_not_tell_parenchyma_are_refused_for_it(ct, tmp_path, make_weights, capsys):
@@ -174,6 +178,8 @@ def test_ctrl_c_leaves_nothing_behind(ct, tmp_path):
         (["missing.nii.gz"], "does not exist"),
         (["CT", "-o", "/nowhere/at/all/x.nii.gz"], "does not exist; create it"),
         (["CT", "-o", "x.png"], "must end in"),
+        (["CT", "-o", "x.nii", "--fractional"], "--fractional is for a DICOM segmentation"),
+        (["absent", "-o", "out"], "absent does not exist"),
         (["CT", "-o", "x.nii", "--uncertainty", "u.mha"], "u.mha, must end in .nii.gz, .nii, .nrrd"),
         (["CT", "-o", "x.nii.gz", "--format", "seg.nrrd"], "contradicts"),
         (["CT", "--device", "cuda:99"], "not here"),

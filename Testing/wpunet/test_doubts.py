@@ -77,6 +77,12 @@ def test_a_cyst_of_water_is_no_doubt():
     assert warnings == ()
 
 
+def test_a_cyst_of_fat_is_one():
+    structures, (warning,) = judged(tumor(value=CYST), hu=-40)
+    assert structures[-1].doubts == ("fat",)
+    assert warning.text.startswith("The left cyst is doubtful: it holds fat (-40 HU inside)")
+
+
 def test_kidneys_that_differ_are_told():
     labels = put(kidneys(left=False), 1, LEFT, (26, 10, 10))
     _, warnings = judged(labels)

@@ -135,6 +135,7 @@ def test_a_label_map_says_whether_its_kidneys_are_their_parenchyma_alone(nifti, 
     volume = files.read(nifti)
     files.write_labels(tmp_path / name, np.ones(volume.hu.shape, np.uint8), volume, BY_SIDE, parenchyma=alone)
     assert outputs.holds_parenchyma(tmp_path / name) == alone
+    assert outputs.holds_sides(tmp_path / name)
     assert outputs.is_ours(tmp_path / name)
     if name == "k.seg.nrrd":
         image = sitk.ReadImage(str(tmp_path / name))

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import json
 import os
 import shutil
 import struct
@@ -55,6 +56,7 @@ def test_a_patients_folder_with_a_file_inside(segment, packed, tmp_path):
     found = rows(tmp_path / "r")
     assert [name for name, row in found.items() if row["status"] == "done"] == ["s1_ct", "s2_ct"]
     assert found["s1_ct"]["right_kidney_ml"] == found["s2_ct"]["right_kidney_ml"] != ""
+    assert json.loads((tmp_path / "r" / "s1_ct.json").read_text("utf-8"))["case"] == "s1_ct"
     left = [row for row in found.values() if row["status"] == "left out"]
     assert len(left) == 2
     assert all("8-bit" in row["reason"] for row in left)
@@ -112,6 +114,7 @@ def test_another_ct_of_the_same_name_is_not_taken_for_finished(segment, nifti_by
     assert reason.endswith(
         "is of another CT (that of an earlier run); choose another folder, or --overwrite does it again."
     )
+    assert status(tmp_path / "tuesday", "--format", "seg.nrrd")[0] == "failed"  # the report would be of another CT
     put(moved / "ct.nii", other)  # in the place of the first
     os.utime(moved / "ct.nii", (time.time() + 60,) * 2)
     assert status(moved)[0] == "failed"

@@ -11,7 +11,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,7 @@ class Job:
         if self.segmentation_object:
             _require_dicom(self.ct)
         result = segmenter.segment_file(self.ct, options, monitor, self.series)
+        result = replace(result, report=replace(result.report, case=self.name))
         with monitor.stage("write"):
             self.write(result)
         return result
@@ -171,6 +172,8 @@ def plan(arguments: Namespace) -> Plan:
         made = Plan((_single(arguments, cts[0]),), None, left_out)
     else:
         made = Plan(_several(arguments, cts), arguments.output, left_out)
+    if arguments.fractional and not any(job.segmentation_object for job in made.jobs):
+        raise InputError("--fractional is for a DICOM segmentation; ask for one (--format dcm or --dicom-seg FILE).")
     _require_safe(made, arguments)
     if made.folder:
         outputs.make_folder(made.folder)
@@ -236,6 +239,8 @@ def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
 
 
 def _single(arguments: Namespace, ct: Found) -> Job:
+    if not ct.path.exists():
+        raise InputError(f"{ct.path} does not exist; check the name.")
     name = files.case_name(ct.path)
     output = arguments.output or Path(f"{name}_segmentation.{arguments.format or 'nii.gz'}")
     if output.is_dir():

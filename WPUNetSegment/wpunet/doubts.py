@@ -71,11 +71,13 @@ def _doubts(one: Structure, tumors: int) -> Iterator[str]:
         return
     if one.certainty is not None and one.certainty < LEAST_CHANCE:
         yield "low_chance"
+    core = one.core_hu
+    if core is not None and core < FAT_HU:
+        yield "fat"
     if one.kind == "cyst":
         return
-    core = one.core_hu
-    if core is not None and core < WATER_HU:
-        yield "fat" if core < FAT_HU else "water"
+    if core is not None and FAT_HU <= core < WATER_HU:
+        yield "water"
     if (one.outside_percent or 0) >= OUTSIDE_PERCENT and _contact(one) < LEAST_CONTACT:
         yield "outside"
     if (one.soft_percent or 0) >= SOFT_PERCENT:

@@ -14,7 +14,7 @@ from . import volume as geometry
 from .boxes import Box
 from .dicom_files import is_dicom
 from .errors import InputError
-from .labels import PARENCHYMA, Label, named_as_parenchyma
+from .labels import BY_SIDE, PARENCHYMA, SIDES, Label, named_as_parenchyma
 from .outputs import MARK, replacing
 from .volume import Volume
 
@@ -142,7 +142,7 @@ def label_file(
 ) -> bytes:
     """What ``write_labels`` writes, by the ending of the path."""
     values = geometry.to_source(labels, volume, within)
-    what = f"labels, {PARENCHYMA}" if parenchyma else "labels"
+    what = ", ".join(["labels", *([SIDES] if table == BY_SIDE else ()), *([PARENCHYMA] if parenchyma else ())])
     if ending_of(path) in NIFTI:
         return _nifti(path, values, volume, what)
     return _nrrd(path, values, volume, named_as_parenchyma(table) if parenchyma else table, what)

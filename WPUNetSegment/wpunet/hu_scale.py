@@ -28,6 +28,7 @@ SPIKE = 4.0  # times as many voxels as of numbers 4 to 12 away: no tissue, but p
 DENSE = 8192
 LEAST_SPAN = 100
 AIR_HU = -1000
+THE_CT = "give the CT itself, not a segmentation and not a windowed picture."
 
 
 def unwrapped(array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -51,9 +52,13 @@ def to_hu(hu: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
         raise InputError(f"{name} holds one value only ({low}); it is no CT.")
     darkest, brightest = np.quantile(sample, [0.001, 0.999])
     if brightest - darkest < GREY_SPAN and darkest >= -GREY_SPAN / 2 and high - low >= LEAST_SPAN:
-        raise InputError(f"{name} holds grey values from {low} to {high}, not HU; give the CT before windowing.")
+        raise InputError(
+            f"{name} holds grey values from {low} to {high}, not HU; give the CT itself, no segmentation, not windowed."
+        )
     if high - low < LEAST_SPAN:
-        raise InputError(f"{name} has values from {low} to {high} only, which are no HU; give the CT before scaling.")
+        raise InputError(
+            f"{name} has values from {low} to {high} only, which are no HU; give the CT itself, no segmentation."
+        )
     values, spikes = without_spikes(sample)
     if np.count_nonzero((sample > -1100) & (sample < -150)) < 0.01 * sample.size:  # nothing like air in HU
         fitting = [offset for offset in OFFSETS if _fits(values - offset, sample.size)]

@@ -22,6 +22,7 @@ TUMOR = 2
 LEFT_KIDNEY = 3
 CYST = 4
 PARENCHYMA = "parenchyma alone"  # in names and heads of files, where kidneys are that
+SIDES = "sides apart"  # in heads of files, where values are those of BY_SIDE
 NO_CASE = (
     "Kidneys are their parenchyma alone here; the training takes whole ones, as KiTS19's readers draw them. Segment "
     "again without that option, and correct that."

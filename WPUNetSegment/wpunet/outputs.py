@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import InputError, OutputError
-from .labels import PARENCHYMA
+from .labels import PARENCHYMA, SIDES
 
 HEADING = "case,structure,kind,side,volume_ml,"  # how a table of structures begins (table.py)
 MARK = "wpunet"  # in the header of all that is written, so that no result is taken for a CT, nor a CT for a result
@@ -152,6 +152,11 @@ def is_ours(path: Path) -> bool:
 def holds_parenchyma(path: Path) -> bool:
     """Whether the kidneys of a label map or segmentation object of ours are their parenchyma alone, by its head."""
     return PARENCHYMA.encode() in head(path).lower()
+
+
+def holds_sides(path: Path) -> bool:
+    """Whether a label map of ours tells left kidneys and cysts by values of their own, by its head."""
+    return SIDES.encode() in head(path)
 
 
 class Inputs:

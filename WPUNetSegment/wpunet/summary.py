@@ -15,7 +15,7 @@ from .folders import LeftOut
 
 SUMMARY = "summary.csv"
 COLUMNS = ("case", "status", "reason", "output", "seconds")
-VOLUMES = ("right_kidney_ml", "left_kidney_ml", "tumor_ml", "tumors")
+VOLUMES = ("right_kidney_ml", "left_kidney_ml", "tumor_ml", "tumors", "cyst_ml", "cysts")
 DONE, SKIPPED, FAILED, LEFT_OUT = "done", "skipped", "failed", "left out"
 MOST_LINES = 20  # of failures on the terminal; the file has all
 
@@ -49,15 +49,17 @@ class Row:
 
 
 def _volumes(report: Mapping[str, Any]) -> list[object]:
-    """ml of the right and of the left kidney and of all tumors, and how many tumors; empty where it is not known."""
+    """ml of the right and of the left kidney, of all tumors and of all cysts; empty where it is not known."""
     if not report:
         return [""] * len(VOLUMES)
-    found = report.get("structures", ())
-    sums = Counter[str]()
-    for one in found:
-        sums[one["kind"] if one["kind"] == "tumor" else f"{one['side']} {one['kind']}"] += one["volume_ml"]
-    tumors = sum(one["kind"] == "tumor" for one in found)
-    return [*(round(sums[name], 1) for name in ("right kidney", "left kidney", "tumor")), tumors]
+    sums, counts = Counter[str](), Counter[str]()
+    for one in report.get("structures", ()):
+        sums[f"{one['side']} {one['kind']}" if one["kind"] == "kidney" else one["kind"]] += one["volume_ml"]
+        counts[one["kind"]] += 1
+    told: list[object] = [round(sums[name], 1) for name in ("right kidney", "left kidney")]
+    for kind in ("tumor", "cyst"):
+        told += [round(sums[kind], 1), counts[kind]]
+    return told
 
 
 def is_summary(path: Path) -> bool:
