@@ -132,6 +132,52 @@ def test_series_of_a_zipped_folder_are_offered_and_read(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "study", "upload.zip"]
 
 
+def series(folder, end, description):
+    """Six slices of a series whose UID ends in ``end``."""
+
+    def described(ds, _):
+        ds.SeriesDescription = description
+
+    hu = np.random.default_rng(1).integers(-1000, 1500, (6, 24, 32)).astype(np.int16)
+    write_series(folder, described, hu=hu, series=end, name=f"{end[1:]}_{{}}.dcm")
+
+
+@pytest.mark.parametrize("archived", [False, True])
+def test_several_cts_are_told_apart_by_their_place(tmp_path, archived):
+    path = top = tmp_path / "kits"
+    for case in ("case_00000", "more/case_00001"):
+        (top / case).mkdir(parents=True)
+        (top / case / "imaging.nii.gz").write_bytes(b"")
+    for place, end in (("disc/1", ".1"), ("disc/2", ".2"), ("both", ".3"), ("both", ".4")):
+        series(top / place, end, "abdomen")
+    series(top / "other", ".5", "thorax")
+    series(top / "unnamed", ".6", "")
+    if archived:
+        path = tmp_path / "kits.zip"
+        with zipfile.ZipFile(path, "w") as written:
+            for one in top.rglob("*.*"):
+                written.write(one, one.relative_to(top))
+    titles = sorted(source.title for source in opening.sources(path, tmp_path / "in", 10 * MB))
+    uids = [titles.pop(0).removeprefix("abdomen, 6 slices, both, ") for _ in range(2)]
+    assert [uid[-2:] for uid in uids] == [".3", ".4"]
+    assert titles == [
+        "abdomen, 6 slices, disc/1",
+        "abdomen, 6 slices, disc/2",
+        "case_00000/imaging.nii.gz",
+        "more/case_00001/imaging.nii.gz",
+        "thorax, 6 slices",
+        "unnamed, 6 slices",
+    ]
+
+
+def test_series_of_one_upload_are_told_apart_without_the_name_of_our_own_folder(tmp_path):
+    folder = tmp_path / f"{opening.UPLOAD}1"
+    for end in (".1", ".2"):
+        series(folder, end, "")
+    titles = sorted(source.title for source in opening.sources(folder, tmp_path / "in", 10 * MB))
+    assert [title.startswith("CT, 6 slices, ") and title[-2:] for title in titles] == [".1", ".2"]
+
+
 @pytest.mark.parametrize(
     ("name", "local"),
     [

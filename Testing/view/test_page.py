@@ -80,6 +80,38 @@ def test_the_phantom_is_segmented_corrected_and_saved(visit, tmp_path):
     assert not visitor.complaints
 
 
+def test_undo_and_redo_leave_the_kidneys_see_through_and_hidden_segments_hidden(call, small_ct):
+    visitor = call()
+    page = visitor.page
+    visitor.upload(small_ct)
+    visitor.sees("30 × 116 × 144 voxels")
+    visitor.segment()
+    visitor.sees("Tumor 1 of 1")
+    visitor.button("Hide left kidney").click()
+    visitor.button("Show left kidney").wait_for()
+    visitor.rest()
+    whole, before = visitor.pixels("ThreeD"), visitor.volume("right kidney")
+    visitor.button("Paint").click()
+    page.wait_for_timeout(500)
+    visitor.stroke(BESIDE, (120, 0))
+    painted = visitor.volume_becomes("right kidney", lambda ml: ml > before + 1)
+    visitor.button("Look").click()  # without the brush, which is seen in 3D too
+    visitor.rest()
+    more = visitor.pixels("ThreeD")
+    for step, ml, picture in (
+        (visitor.button("Undo").click, before, whole),
+        (visitor.button("Redo").click, painted, more),
+        (lambda: page.keyboard.press("Control+z"), before, whole),
+        (lambda: page.keyboard.press("Control+y"), painted, more),
+    ):
+        step()
+        visitor.volume_becomes("right kidney", lambda now, ml=ml: now == ml)
+        visitor.rest()
+        assert visitor.pixels("ThreeD") == picture
+        assert visitor.button("Show left kidney").is_visible()
+    assert not visitor.complaints
+
+
 def test_review_and_display(visit, small_ct, tmp_path):
     visitor = visit()
     page = visitor.page
@@ -223,7 +255,7 @@ def test_files_that_cannot_be_opened_are_told_in_one_sentence(visit, small_ct, t
         visitor.page.get_by_role("alert").get_by_role("button", name="Close").click()
     assert visitor.page.get_by_text("Kidneys and kidney tumors in CT").is_visible()
     visitor.upload(archive("two.zip", **{"a.nii.gz": whole, "b.nii.gz": whole}))
-    visitor.sees("Several CTs in this upload")
+    visitor.sees("Several CTs were found")
     visitor.page.get_by_text("b.nii.gz").click()
     visitor.sees("30 × 116 × 144 voxels")
 

@@ -67,6 +67,41 @@ def test_tumors_are_seen_through_the_kidneys(app, scene, made, labels):
     assert not display.GetVisibility()
 
 
+def test_undo_and_redo_change_nothing_of_how_segments_are_shown(app, scene, made, labels):
+    from slicer import util
+    from trame_slicer.segmentation.segmentation_undo_command import SegmentationLabelMapUndoCommand
+    from undo_stack import UndoStack
+    from wpunet_view.scene import KIDNEY_OPACITY
+
+    editor = app.segmentation_editor
+    editor.set_undo_stack(UndoStack(undo_limit=5))
+    scene.show_ct(geometry.from_array(made.hu, made.affine, "x"))
+    scene.show_labels(labels)
+    node = app.scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    display = node.GetDisplayNode()
+    display.SetSegmentVisibility("cyst", False)
+
+    def shown():
+        keys = [label.key for label in BY_SIDE]
+        return {key: (display.GetSegmentOpacity3D(key), display.GetSegmentVisibility(key)) for key in keys}
+
+    seen = []  # what the list of segments is told to be visible, as the last word of each step
+    editor.undo_stack.index_changed.connect(lambda _: seen.append(shown()))
+    before = shown()
+    assert before["kidney_left"] == (KIDNEY_OPACITY, True)
+    assert before["cyst"] == (1, False)
+    with SegmentationLabelMapUndoCommand.push_state_change(editor.active_segmentation):
+        util.arrayFromSegmentInternalBinaryLabelmap(node, "tumor")[:] = 0
+    scene.undo()
+    assert np.array_equal(scene.labels(), labels)
+    assert shown() == seen[-1] == before
+    scene.redo()
+    assert not scene.labels().any()
+    assert shown() == seen[-1] == before
+    scene.redo()  # there is no more
+    assert shown() == before
+
+
 @pytest.mark.parametrize("degrees", [0, 5])
 def test_the_side_of_a_surface_that_is_not_drawn_faces_inwards(app, scene, made, labels, degrees):
     from slicer import vtkSegmentationConverter

@@ -174,19 +174,39 @@ def test_a_choice_is_gone_once_something_else_is_opened(visitor, small_ct, healt
         for name in ("a.nii.gz", "b.nii.gz"):
             archive.write(small_ct, name)
     visitor.upload(tmp_path / "two.zip")
-    visitor.sees("Several CTs in this upload")
+    visitor.sees("Several CTs were found")
     visitor.drop(healthy_ct)
     visitor.sees("28 × 116 × 144 voxels")
-    visitor.page.get_by_text("Several CTs in this upload").wait_for(state="hidden")
+    visitor.page.get_by_text("Several CTs were found").wait_for(state="hidden")
 
 
 def test_the_ct_that_was_chosen_is_segmented_where_the_command_line_says_so(browser, truth, small_ct, tmp_path):
-    for name in ("a.nii.gz", "b.nii.gz"):
-        shutil.copy(small_ct, tmp_path / name)
+    for name in ("case_00000", "case_00001"):  # KiTS19's layout
+        (tmp_path / name).mkdir()
+        shutil.copy(small_ct, tmp_path / name / "imaging.nii.gz")
     with serving("--device", "cpu", tmp_path, "--segment", truth=truth) as server:
         page = browser.new_page()
         page.set_default_timeout(60_000)
         page.goto(server.address)
-        page.get_by_text("b.nii.gz").click()
+        page.get_by_text("Several CTs were found").wait_for()
+        page.get_by_text("case_00001/imaging.nii.gz").click()
         page.locator("tr.jump").first.wait_for()
+        assert page.title().startswith("case_00001")
+        page.close()
+
+
+def test_a_page_says_that_it_has_ended_where_the_program_was_stopped(browser, small_ct):
+    with serving("--device", "cpu", small_ct) as server:
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(server.address)
+        page.get_by_text("30 × 116 × 144 voxels").wait_for()
+        ended = page.get_by_role("heading", name="This page has ended")
+        assert not ended.count()
+        server.process.send_signal(signal.SIGINT)  # as Ctrl-C does
+        ended.wait_for()
+        assert page.get_by_text("was stopped").is_visible()
+        assert not page.get_by_text("Connection closed").count()
+        assert server.process.wait(40) == 0
+        assert ended.is_visible()
         page.close()

@@ -19,7 +19,7 @@ from wpunet.errors import InputError
 from wpunet.pace import Pace
 from wpunet.volume import Volume
 
-from . import saving
+from . import notices, saving
 from .hand import Hand
 from .page import Page
 from .reception import Reception, sentence
@@ -54,6 +54,7 @@ class Application(TrameApp):
         self.server.enable_module({"serve": {name: str(WWW)}, "scripts": scripts})
         self.state.trame__title = TITLE
         self.state.trame__favicon = "data:,"
+        self.state.trame__template_error = notices.CUT_OFF
         self._typed = TypedState(self.state, PageState)
         self.data: PageState = self._typed.data
         self._slicer = SlicerApp()
@@ -296,9 +297,7 @@ class Application(TrameApp):
         elif name == "u":
             self.data.uncertainty = not self.data.uncertainty
         elif name in ("undo", "redo"):
-            stack = self._slicer.segmentation_editor.undo_stack
-            if stack.can_undo() if name == "undo" else stack.can_redo():
-                getattr(stack, name)()
+            getattr(self._scene, name)()
 
     def _on_preset(self, name: str) -> None:
         if self._volume is not None and name in WINDOWS:

@@ -56,8 +56,8 @@ def dialogs(page: Any, do: Actions) -> None:
             VBtn("Keep my corrections", click=f"{page.ask} = false")
             VBtn("Replace them", click=do.replace, color="primary")
     with VDialog(model_value=(f"{page.choices}.length > 0",), persistent=True, max_width=640), VCard():
-        VCardTitle("Several CTs in this upload: which one?")
-        with VList():
+        VCardTitle("Several CTs were found: which one?")
+        with VList(classes="choices"):
             VListItem(
                 v_for=f"choice in {page.choices}",
                 key="choice.value",

@@ -48,6 +48,7 @@ html { overflow: hidden; }
 .tool-options .text-subtitle-2 { font-size: .75rem !important; }
 .tool-options .v-selection-control { --v-selection-control-size: 28px; min-height: 28px; }
 .save .v-list-item-subtitle { display: block; white-space: nowrap; }
+.choices .v-list-item-title { white-space: normal; overflow-wrap: anywhere; }
 .segment { min-height: 32px !important; }
 .segment .v-list-item-title { font-size: .85rem; }
 .segment .v-list-item__prepend .v-icon { opacity: 1; }

@@ -1,4 +1,4 @@
-"""The few pages that are not the page: starting, refused, ended."""
+"""The few pages that are not the page: starting, refused, ended; and what takes its place when it is cut off."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ i {{ display: inline-block; width: 1em; height: 1em; margin-right: .6em; border:
   vertical-align: -.1em; border-top-color: transparent; border-radius: 50%; animation: turn 1s linear infinite }}
 @keyframes turn {{ to {{ transform: rotate(1turn) }} }}
 </style><main role="status"><h1>{title}</h1>{body}</main></html>"""
+ENDED = "This page has ended"
+CUT_OFF = f"""<main role="alert" style="position: fixed; inset: 0; display: grid; place-content: center; padding: 1rem;
+  background: #101317; color: #dfe5eb; font: 16px/1.5 system-ui, sans-serif">
+<h1 style="font-size: 1.2rem; font-weight: 600; margin-bottom: .6em">{ENDED}</h1>
+<p style="max-width: 34rem">The program behind it was stopped or cannot be reached. If it still runs,
+<a href="./" style="color: #6cb2f7">open the page again</a> soon: the work of a page is kept for a short time only.</p>
+</main>"""  # in the page itself, since nothing answers any more
 
 
 WAIT = """<script>
@@ -53,7 +60,7 @@ def busy(text: str) -> web.Response:
 
 
 def ended() -> web.Response:
-    return _page("This page has ended", '<p>Its work is gone. <a href="/">Open a new page</a>.</p>', 404)
+    return _page(ENDED, '<p>Its work is gone. <a href="/">Open a new page</a>.</p>', 404)
 
 
 def failed(log: str) -> web.Response:

@@ -6,6 +6,7 @@ import re
 import shutil
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from lzma import LZMAError
@@ -103,17 +104,34 @@ def sources(path: Path, into: Path, limit: int) -> list[Source]:
         return [Source(path, title=path.name)]
     found = []
     for ct in folders.survey(path).cts:
+        place = _place(ct.path, path)
         if ct.path.is_dir():
             there = dicom.list_series(ct.path, ct.series)
             images = [one for one in there if one.modality in ("CT", "") and len(one.slices) > 2]
             found += [
-                Source(ct.path, one.uid, f"{one.description or ct.path.name}, {len(one.slices)} slices")
+                Source(ct.path, one.uid, f"{one.description or place or 'CT'}, {len(one.slices)} slices")
                 for one in images
             ]
         else:
-            found.append(Source(ct.path, title=ct.path.name))
+            found.append(Source(ct.path, title=place))
     if not found:
         raise InputError(f"{path.name} holds no CT series of three slices or more; export the series again.")
+    return _told_apart(found, path)
+
+
+def _place(path: Path, top: Path) -> str:
+    """Where a CT lies within the folder that was given; empty where it is that folder."""
+    return "" if path == top else path.relative_to(top).as_posix()
+
+
+def _told_apart(found: list[Source], top: Path) -> list[Source]:
+    """Series whose titles are alike are told by their place too, and those of one place by their UID."""
+    for more in (lambda one: _place(one.path, top), lambda one: one.series):
+        seen = Counter(one.title for one in found)
+        found = [
+            replace(one, title=f"{one.title}, {more(one)}") if seen[one.title] > 1 and more(one) else one
+            for one in found
+        ]
     return found
 
 

@@ -22,7 +22,7 @@ class Row:
 
 @dataclass
 class Choice:
-    """One of several CTs in an upload."""
+    """One of several CTs in a folder or an upload."""
 
     title: str = ""
     value: int = 0

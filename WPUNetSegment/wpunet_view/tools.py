@@ -87,10 +87,11 @@ class CorrectionTools(SegmentEditorUI):
 
     def _undo(self) -> None:
         name = self._typed_state.name
-        for text, icon, click, ready in (
-            ("Undo", "mdi-undo", self.undo_clicked, name.can_undo),
-            ("Redo", "mdi-redo", self.redo_clicked, name.can_redo),
+        for text, icon, key, ready in (
+            ("Undo", "mdi-undo", "undo", name.can_undo),
+            ("Redo", "mdi-redo", "redo", name.can_redo),
         ):
+            click = f"window.wpunet.ask('key', '{key}')"  # as Ctrl+Z does
             VBtn(text, prepend_icon=icon, click=click, disabled=(f"!{ready}",), variant="text", size="small")
 
     def _segments(self) -> None:
