@@ -157,25 +157,38 @@ def split_patients(
 ) -> tuple[list[str], list[str]]:
     """Patients for training and patients held out (none where ``held_out`` is 0); the sealed ones are in neither.
 
-    Raises InputError when there are not as many folds or patients.
+    Raises InputError when there are not as many folds or patients, or none to train on.
     """
-    free = sorted(set(names) - set(sealed))
+    there = set(names)
+    free = sorted(there - set(sealed))
+    if not free:
+        why = f"all of its labelled patients are sealed ({', '.join(sorted(there))})" if there else "it labels nobody"
+        raise InputError(
+            f"Nobody of the prepared set can be trained on: {why}. Prepare other cases, or seal others (sealed in the "
+            "config; training.train has --sealed, too, alone for nobody)."
+        )
     if held_out == 0:
         return free, []
-    parts = folds(free, held_out, seed)
+    parts = folds(there, held_out, sealed, seed)
     if not 0 <= fold < len(parts):
         raise InputError(f"There is no fold {fold}; with {held_out} held out there are folds 0 to {len(parts) - 1}.")
     return [name for name in free if name not in parts[fold]], parts[fold]
 
 
-def folds(names: Iterable[str], held_out: int, seed: int = 7) -> list[list[str]]:
-    """The patients divided at random for a cross-validation; raises InputError when that cannot be.
+def folds(names: Iterable[str], held_out: int, sealed: Iterable[str] = (), seed: int = 7) -> list[list[str]]:
+    """The patients but the sealed ones divided at random for a cross-validation; raises InputError when that cannot be.
 
     Fold 0 has ``held_out`` patients; the further folds divide the others evenly, so that each patient is in one.
     """
-    free = sorted(names)
+    there = set(names)
+    away = there & set(sealed)
+    free = sorted(there - away)
     if not 0 < held_out < len(free):
-        raise InputError(f"{held_out} patients cannot be held out of {len(free)}; change held_out in the config.")
+        but = f" but the sealed ({', '.join(sorted(away))})" if away else ""
+        raise InputError(
+            f"{held_out} patients cannot be held out of the {len(there)} labelled ones of the prepared set{but}, with "
+            "one at least to train on; change held_out in the config (training.train has --held-out, too; 0: nobody)."
+        )
     draw = np.random.default_rng(seed)
     first = sorted(str(name) for name in draw.choice(free, held_out, replace=False))
     rest = [str(name) for name in draw.permutation([name for name in free if name not in first])]

@@ -52,7 +52,10 @@ def _chances(cases: list[Case], sources: dict[str, float], weights: np.ndarray) 
     chances = np.zeros(len(cases))
     for name in np.unique(names).tolist():
         if name not in sources:
-            raise InputError(f"The config gives no share to the source '{name}'; name it in [sources].")
+            raise InputError(
+                f"The config gives no share to the source '{name}'; name it in [sources] (\"{name}\" = 1.0; 0.0: not "
+                "drawn), or go on with configs/own.toml, which draws all that is prepared."
+            )
         chances[names == name] = sources[name] * weights[names == name] / weights[names == name].sum()
     return chances / chances.sum()
 

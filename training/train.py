@@ -21,9 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
-from wpunet.bundle import NetworkSpec
 from wpunet.errors import InputError, WpunetError
-from wpunet.network import WPUNet
 
 from training import checkpoint, distributed, fused
 from training.augment import Sampler
@@ -36,11 +34,12 @@ from training.metrics import dice
 from training.mixture import PLAIN, Mixture
 from training.networks import ARCHITECTURES, channels_last, computes_in_bfloat16, default_device, steps_in_all
 from training.patients import division, not_known_to
+from training.start import check_start, fill_from
 from training.tables import write_json
-from training.widen import widen, with_cyst
 
 # For life
 FIXED = ("architecture", "widths", "norms", "classes", "parenchyma", "pixel_mm", "seed", "held_out", "fold", "sealed")
+CHECKPOINT = "checkpoint.safetensors"
 MOST_THREADS = 2  # with which PyTorch is slower than the fused kernels are with one: these are 2.4 times as fast
 
 
@@ -187,7 +186,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / "checkpoint.safetensors"
+        return self.folder / CHECKPOINT
 
     def save(self) -> None:
         """The checkpoint, and beside it the averaged weights alone; raises TrainingError when there is no room."""
@@ -349,6 +348,8 @@ def main() -> int:
         with distributed.processes(given.device) as device:
             if config.batch % distributed.world():
                 raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")
+            if given.weights and not config.parenchyma and not (given.run / CHECKPOINT).exists():
+                check_start(given.weights, config)  # before the folder is begun with a config that cannot go on
             run = Run(config, given.data, given.run, device, given.split)
             if given.weights and run.step == 0:
                 start_from(run, given.weights)
@@ -362,32 +363,10 @@ def main() -> int:
 def start_from(run: Run, weights: Path) -> None:
     """Give a fresh run the numbers of other weights of the same network, or of a narrower WP-UNet, which is widened.
 
-    Raises TrainingError when they do not fit, InputError when they know whom the run is kept from.
+    Raises InputError when they do not fit, or know whom the run is kept from.
     """
     not_known_to(weights, run.kept_from)
-    try:
-        tensors, facts = checkpoint.load(weights)
-        tensors = {name: tensor.float() for name, tensor in tensors.items() if "num_batches" not in name}
-        if isinstance(run.network, WPUNet) and (spec := NetworkSpec.from_dict(facts["spec"])) != run.config.spec:
-            if replace(spec, widths=run.config.widths, classes=run.config.classes, parenchyma=0) != run.config.spec:
-                raise ValueError("they are of another network")
-            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("parenchyma.")}
-            network = WPUNet(replace(spec, parenchyma=0))  # that part is trained anew when all else is
-            _fill(network, tensors)
-            if spec.classes < run.config.classes:
-                network = with_cyst(network)
-            tensors = widen(network, run.config.widths).state_dict()
-        for own in (run.network, run.average):
-            _fill(own, tensors)
-        run.before = steps_in_all(facts)
-    except (OSError, ValueError, KeyError, RuntimeError, InputError, checkpoint.SafetensorError) as error:
-        raise TrainingError(f"Training cannot start from {weights} ({error}).") from error
-
-
-def _fill(network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    missing, unexpected = network.load_state_dict(tensors, strict=False)
-    if unexpected or any("num_batches" not in name for name in missing):
-        raise ValueError("they are of another network")
+    run.before = fill_from(weights, run.config, (run.network, run.average))
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def cross_validate(config: Config, bench: Bench, chosen: list[int] | None) -> Fi
 
 
 def _folds(config: Config, bench: Bench, chosen: list[int] | None) -> list[int]:
-    parts = folds(set(patient_names(bench.data, "labelled")) - set(config.sealed), config.held_out)
+    parts = folds(patient_names(bench.data, "labelled"), config.held_out, config.sealed)
     for fold in chosen or ():
         if fold not in range(len(parts)):
             raise InputError(f"There is no fold {fold}; there are folds 0 to {len(parts) - 1}.")

@@ -105,6 +105,24 @@ def test_impossible_splits_are_refused(held_out):
         split_patients(PATIENTS, 10, 4)
 
 
+def test_who_cannot_be_held_out_of_whom_is_told():
+    with pytest.raises(
+        InputError, match=r"^2 patients cannot be held out of the 2 labelled ones .*, with one at least"
+    ):
+        split_patients(PATIENTS[:2], 2)
+    with pytest.raises(InputError, match=r"5 labelled ones .* but the sealed \(case_00000\), .*--held-out, too; 0"):
+        split_patients(PATIENTS[:5], 30, sealed=(PATIENTS[0], "case_00166"))
+
+
+@pytest.mark.parametrize("held_out", [0, 30])
+def test_somebody_must_be_left_to_train_on(held_out):
+    both = ("case_00000", "case_00166")
+    with pytest.raises(InputError, match=r"sealed \(case_00000, case_00166\)\..*--sealed"):
+        split_patients(both, held_out, sealed=both)
+    with pytest.raises(InputError, match="it labels nobody"):
+        split_patients([], held_out, sealed=both)
+
+
 def test_a_split_with_a_patient_on_both_sides_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"both sides \(case_00002\)"):
         write_split(tmp_path / "split.json", PATIENTS[:3], PATIENTS[2:4])

@@ -406,7 +406,7 @@ def test_a_narrower_network_with_a_part_missing_is_refused(recipe, prepared, tra
     tensors.pop("encoder.2.first.pointwise.weight")
     checkpoint.save(tmp_path / "torn.safetensors", tensors, facts)
     run = start(config_of(recipe, widths=[8, 12, 16, 24, 32]), prepared, tmp_path / "run")
-    with pytest.raises(TrainingError, match="cannot start from"):
+    with pytest.raises(InputError, match="cannot start from"):
         train.start_from(run, tmp_path / "torn.safetensors")
 
 
