@@ -16,7 +16,7 @@ from wpunet import cli
 
 from Testing.wpunet import patient
 
-distributed = pytest.importorskip("distributed")
+pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[2]
 CASES = 12
 WORKER = """
@@ -36,6 +36,13 @@ cluster._segmenter = lambda _: Slow()
 def dask_setup(worker):
     pass
 """
+
+WAIT = """
+import sys
+from distributed import Client
+with Client(sys.argv[1], timeout=60) as client:
+    client.wait_for_workers(2, timeout=60)
+"""  # in a process of its own: the command line's client is the first of its process, as it always is
 
 
 @pytest.fixture
@@ -57,8 +64,7 @@ def scheduler(tmp_path):
             while not (file.exists() and file.stat().st_size) and time.monotonic() < deadline:
                 time.sleep(0.1)
             address = json.loads(file.read_text())["address"]
-            with distributed.Client(address, set_as_default=False) as client:
-                client.wait_for_workers(2, timeout=60)
+            subprocess.run([sys.executable, "-c", WAIT, address], env=environment, check=True)
             yield address, processes[1:], log
         finally:
             for process in processes:
@@ -85,6 +91,7 @@ def test_every_case_is_there_once_and_whole_when_a_worker_is_killed(
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
+    monkeypatch.setenv("WPUNET_DEBUG", "1")  # an error of Dask's own shows where
     monkeypatch.chdir(tmp_path)  # the workers stay where they were started
     assert cli.main(["segment", cts.name, "-o", out.name, "--scheduler", address]) == 2  # one CT is broken
     thread.join(1)
