@@ -7,7 +7,6 @@ engine's answer with the bundle is the training network's.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -53,7 +52,7 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
         **card,
         "trained_on": f"{len(training)} labelled patients",
         "held_out_patients": held_out,
-        "sha256": hashlib.sha256(output.read_bytes()).hexdigest(),
+        "sha256": bundle.sha256(output),
         "licence": LICENCE,
         "weights": counted.weights - parenchyma,
         "nonzero_weights": counted.nonzero - parenchyma,

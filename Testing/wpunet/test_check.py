@@ -120,8 +120,7 @@ def test_an_array_becomes_hu_as_a_file_does(made):
     values = made.hu.astype(np.float32)
     values[5, 3:6] = np.nan
     volume, warnings = check.check(volume_of(made, values))
-    assert "3 voxels" not in warnings[0]
-    assert "are not numbers" in warnings[0]
+    assert f"{3 * made.hu.shape[2]} voxels are not numbers" in warnings[0]
     assert volume.hu.dtype == np.int16
     assert (volume.hu[5, 3:6] == -1024).all()
     assert np.array_equal(np.delete(volume.hu, 5, 0), np.delete(made.hu, 5, 0))

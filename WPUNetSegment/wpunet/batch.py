@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .segment import Options, Result, Segmenter
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".dcm")
-MAPS = (".nii.gz", ".nii", ".nrrd")
+MAPS = (*files.NIFTI, ".nrrd")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def require_alike(planned: Plan, options: Options, weights: str) -> None:
 
 def _asked_otherwise(job: Job, options: Options, weights: str) -> Iterator[str]:
     """In what an earlier run over a case differs, in words of the command line, as far as its files tell."""
-    report = _report(job) or {}
+    report = _report(job)
     asked, made_by = report.get("options"), report.get("versions")
     if isinstance(asked, dict):
         now = json.loads(json.dumps(asdict(options)))
@@ -61,30 +61,30 @@ def _option(name: str, value: Any, is_rule: bool = False) -> str:
 
 def found(job: Job) -> Row | None:
     """What there is of a case already, refused where it is of another CT; None where it is to be done."""
-    report = _report(job)
-    if not job.finished and report is None:
+    there = job.labels if job.finished else job.report
+    if there is None or not there.exists():
         return None
+    report = _report(job)
     try:
-        own = _is_of(job, report or {})
+        own = _is_of(job, report, there.stat().st_mtime)
     except InputError as error:  # of the CT that has the name now
         return Row(job.name, FAILED, str(error), str(job.labels), lost=True)
     if not own:
-        there = job.labels if job.finished else job.report
         reason = f"{there} is of another CT (that of an earlier run); choose another folder, or --overwrite does it"
         return Row(job.name, FAILED, f"{reason} again.", str(job.labels), lost=True)
     return Row(job.name, SKIPPED, "there already", str(job.labels), report) if job.finished else None
 
 
-def _is_of(job: Job, report: dict[str, Any]) -> bool:
-    """Whether an earlier result is of the CT that has the name now, as far as its report tells.
+def _is_of(job: Job, report: dict[str, Any], made: float) -> bool:
+    """Whether an earlier result, ``made`` then, is of the CT that has the name now, as far as its report tells.
 
     The CT itself is asked only where it is newer or lies elsewhere than the report says.
     """
     told = report.get("input")
     if not isinstance(told, dict):
         return True
-    made, times = [path for path in (job.report, job.labels) if path and path.exists()][-1].stat(), job.ct.stat()
-    older = max(times.st_mtime, times.st_ctime) <= made.st_mtime
+    times = job.ct.stat()
+    older = max(times.st_mtime, times.st_ctime) <= made
     if older and Path(str(told.get("path"))).absolute() == job.ct.absolute():
         return True
     from .report import input_of  # its parts take time to load
@@ -94,10 +94,10 @@ def _is_of(job: Job, report: dict[str, Any]) -> bool:
     return all(told.get(key) == now[key] for key in ("series_uid", "shape", "affine_ras"))
 
 
-def _report(job: Job) -> dict[str, Any] | None:
-    """The report of a case that an earlier run has finished, if it is there and whole."""
+def _report(job: Job) -> dict[str, Any]:
+    """The report of an earlier run over a case; empty where it is not there or not whole."""
     try:
         report = json.loads(job.report.read_text("utf-8")) if job.report else None
     except (OSError, ValueError):
-        return None
-    return report if isinstance(report, dict) else None
+        return {}
+    return report if isinstance(report, dict) else {}

@@ -28,7 +28,6 @@ SPIKE = 4.0  # times as many voxels as of numbers 4 to 12 away: no tissue, but p
 DENSE = 8192
 LEAST_SPAN = 100
 AIR_HU = -1000
-THE_CT = "give the CT itself, not a segmentation and not a windowed picture."
 
 
 def unwrapped(array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
