@@ -226,3 +226,19 @@ def test_a_large_body_that_the_second_look_takes_away_is_a_warning(segmenter, ab
     assert not without.labels.any()
     rules = clean.CleanRules().without(["unseen"])
     assert np.array_equal(segmenter.segment(ct, replace(QUICK, rules=rules)).labels, found.labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        (Options(), "of the CT, or try the whole field of view (--full)."),
+        (Options(box=((2, 18), (10, 50), (10, 50))), "of the CT, or try a larger box."),
+        (Options(full=True), "look at orientation and HU scale of the CT."),
+    ],
+)
+def test_where_no_kidney_is_found_another_look_is_advised_that_was_not_had(segmenter, options, advice):
+    hu = np.random.default_rng(3).normal(40, 10, (20, 64, 64)).astype(np.float32)
+    hu[:, :8], hu[:, -8:] = -1000, -100  # air above, a table of fat below: a scale in HU
+    told = segmenter.segment(volume.from_array(hu, anatomy.AFFINE, "tissue"), options).report.warnings
+    (warning,) = [one for one in told if one.code == "nothing"]
+    assert warning.text.endswith(advice)

@@ -39,15 +39,20 @@ OF_RUN = ("input", "removed", "parenchyma", "run")  # codes of what stays true w
 
 
 def judge(
-    structures: Sequence[Structure], labels: np.ndarray, hu: np.ndarray, within: Box | None = None
+    structures: Sequence[Structure],
+    labels: np.ndarray,
+    hu: np.ndarray,
+    within: Box | None = None,
+    try_next: str | None = None,
 ) -> tuple[tuple[Structure, ...], tuple[Caution, ...]]:
     """The structures with their doubts, and the warnings to tell.
 
-    labels (values of labels.BY_SIDE), hu: (slice, row, column); within: a box outside of which nothing is marked
+    labels (values of labels.BY_SIDE), hu: (slice, row, column); within: a box outside of which nothing is marked;
+    try_next: what another run could find a kidney with, where none was found
     """
     if not structures:
-        text = "No kidney was found. If there is one, look at orientation and HU scale of the CT, or try --full."
-        return (), (Caution("nothing", text),)
+        text = "No kidney was found. If there is one, look at orientation and HU scale of the CT"
+        return (), (Caution("nothing", f"{text}, or try {try_next}." if try_next else f"{text}."),)
     tumors = sum(one.kind == "tumor" for one in structures)
     judged = tuple(replace(one, doubts=tuple(_doubts(one, tumors))) for one in structures)
     about = [_sentence(one, tumors) for one in judged if one.doubts]

@@ -111,7 +111,7 @@ class Segmenter:
             certain = certainty.Certain(maps, certainty.Chance.of_card(self.weights.card))
             cuts = edges.DataEnd(volume).cuts
             structures = measure.measure(labels, volume.hu, volume.affine, certain, within, cuts)
-            structures, warnings = doubts.judge(structures, labels, volume.hu, within)
+            structures, warnings = doubts.judge(structures, labels, volume.hu, within, _try_next(options))
             if options.parenchyma:
                 unheard = Monitor(cancelled=monitor.cancelled)
                 labels, uncertainty, cautions = parenchyma.alone(labels, uncertainty, maps, volume, within, unheard)
@@ -184,6 +184,13 @@ class Segmenter:
 def _told(options: Options) -> tuple[str, ...]:
     """What a reader of the report must know of the options."""
     return (f"Only the box {locate.box_text(options.box)} of the CT was looked at.",) if options.box else ()
+
+
+def _try_next(options: Options) -> str | None:
+    """What looks further than these options do."""
+    if options.box:
+        return "a larger box"
+    return None if options.full else "the whole field of view (--full)"
 
 
 def _of_unseen(maps: predict.Maps) -> tuple[str, ...]:
