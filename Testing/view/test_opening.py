@@ -123,7 +123,7 @@ def test_series_of_a_zipped_folder_are_offered_and_read(tmp_path):
     with zipfile.ZipFile(archive, "w") as written:
         for path in (tmp_path / "study").rglob("*.dcm"):
             written.write(path, path.relative_to(tmp_path))
-    found = opening.sources(archive, tmp_path / "in", 10 * MB)
+    found = opening.sources(archive, tmp_path / "in", 10 * MB).cts
     assert len(found) == 2
     assert all("6 slices" in source.title for source in found)
     volumes = [opening.read(source) for source in found]
@@ -157,7 +157,7 @@ def test_several_cts_are_told_apart_by_their_place(tmp_path, archived):
         with zipfile.ZipFile(path, "w") as written:
             for one in top.rglob("*.*"):
                 written.write(one, one.relative_to(top))
-    titles = sorted(source.title for source in opening.sources(path, tmp_path / "in", 10 * MB))
+    titles = sorted(source.title for source in opening.sources(path, tmp_path / "in", 10 * MB).cts)
     uids = [titles.pop(0).removeprefix("abdomen, 6 slices, both, ") for _ in range(2)]
     assert [uid[-2:] for uid in uids] == [".3", ".4"]
     assert titles == [
@@ -174,7 +174,7 @@ def test_series_of_one_upload_are_told_apart_without_the_name_of_our_own_folder(
     folder = tmp_path / f"{opening.UPLOAD}1"
     for end in (".1", ".2"):
         series(folder, end, "")
-    titles = sorted(source.title for source in opening.sources(folder, tmp_path / "in", 10 * MB))
+    titles = sorted(source.title for source in opening.sources(folder, tmp_path / "in", 10 * MB).cts)
     assert [title.startswith("CT, 6 slices, ") and title[-2:] for title in titles] == [".1", ".2"]
 
 
@@ -207,7 +207,7 @@ def test_a_series_partly_in_a_folder_and_partly_below_it_is_opened_whole(tmp_pat
     folder = tmp_path / "study"
     write_series(folder, lambda ds, k: k < 20 or False)
     write_series(folder / "more", lambda ds, k: k >= 20 or False)
-    (source,) = opening.sources(folder, tmp_path / "unpacked", 10 * MB)
+    (source,) = opening.sources(folder, tmp_path / "unpacked", 10 * MB).cts
     assert np.array_equal(opening.read(source).hu, whole.hu)
     assert f"{len(whole.hu)} slices" in source.title
 
@@ -216,6 +216,16 @@ def test_a_series_in_one_file_of_many_frames_is_offered(tmp_path):
     folder = tmp_path / "study"
     folder.mkdir()
     enhanced().save_as(folder / "all.dcm", enforce_file_format=True)
-    (source,) = opening.sources(folder, tmp_path / "unpacked", 10 * MB)
+    (source,) = opening.sources(folder, tmp_path / "unpacked", 10 * MB).cts
     volume = opening.read(source)
     assert f"{len(volume.hu)} slices" in source.title
+
+
+def test_what_of_a_folder_may_be_a_ct_and_is_not_offered_is_told(tmp_path):
+    folder = tmp_path / "study"
+    write_series(folder / "venous")
+    zipped(folder / "arterial.zip", big=b"slices")
+    (folder / "venous" / "note.txt").write_text("no CT")
+    offered = opening.sources(folder, tmp_path / "unpacked", 10 * MB)
+    assert len(offered.cts) == 1
+    assert offered.left_out == ("arterial.zip was left out: an archive: unpack it first.",)

@@ -36,6 +36,14 @@ class Source:
     title: str = ""
 
 
+@dataclass(frozen=True)
+class Offer:
+    """The CTs of a path to choose from, and a sentence on each thing beside them that may be a CT, too."""
+
+    cts: list[Source]
+    left_out: tuple[str, ...] = ()
+
+
 def local_name(name: str) -> str:
     """The name of an upload as a file's name: no folders, nothing that a file system refuses; its ending is kept."""
     return re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", name)[-100:].lstrip(". ") or "CT"
@@ -90,7 +98,7 @@ async def receive(
     return folder / tops.pop() if len(tops) == 1 else folder
 
 
-def sources(path: Path, into: Path, limit: int) -> list[Source]:
+def sources(path: Path, into: Path, limit: int) -> Offer:
     """The CTs in a file, a folder or a zip, which is unpacked in ``into``, to at most 4 times ``limit`` bytes.
 
     Raises InputError when there is none.
@@ -101,9 +109,10 @@ def sources(path: Path, into: Path, limit: int) -> list[Source]:
         unpack(path, folder, limit * UNPACKED)
         path = folder
     if not path.is_dir():
-        return [Source(path, title=path.name)]
-    found = []
-    for ct in folders.survey(path).cts:
+        return Offer([Source(path, title=path.name)])
+    found: list[Source] = []
+    surveyed = folders.survey(path)
+    for ct in surveyed.cts:
         place = _place(ct.path, path)
         if ct.path.is_dir():
             there = dicom.list_series(ct.path, ct.series)
@@ -116,7 +125,9 @@ def sources(path: Path, into: Path, limit: int) -> list[Source]:
             found.append(Source(ct.path, title=place))
     if not found:
         raise InputError(f"{path.name} holds no CT series of three slices or more; export the series again.")
-    return _told_apart(found, path)
+    lost = (one for one in surveyed.left_out if one.lost)
+    left_out = tuple(f"{_place(one.path, path) or path.name} was left out: {one.reason}." for one in lost)
+    return Offer(_told_apart(found, path), left_out)
 
 
 def _place(path: Path, top: Path) -> str:

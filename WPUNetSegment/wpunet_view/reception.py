@@ -63,7 +63,7 @@ class Reception:
         """comes: called before a CT is read; show: with it and its warnings once it is; segment: if that is wished."""
         self.state, self.data, self._settings, self._folder = state, data, settings, folder
         self._comes, self._show, self._segment = comes, show, segment
-        self._sources: list[opening.Source] = []
+        self._offer = opening.Offer([])
         self._uploads = 0
         self.opening = False
         self._segment_it = False  # the next CT that is shown, at once
@@ -81,7 +81,7 @@ class Reception:
         if series is not None:
             await self._read(opening.Source(path, series, path.name))
         else:
-            await self._offer(path)
+            await self._take(path)
 
     @alone
     async def receive(
@@ -106,7 +106,7 @@ class Reception:
         except Exception as error:
             self.tell(sentence(error))
         else:
-            await self._offer(path)
+            await self._take(path)
 
     def refuse(self) -> None:
         """Files that came while a CT is under way were not taken."""
@@ -122,37 +122,37 @@ class Reception:
     @alone
     async def choose(self, number: int) -> None:
         """The user's choice among several CTs."""
-        await self._read(self._sources[number])
+        await self._read(self._offer.cts[number], self._offer.left_out)
 
-    async def _offer(self, path: Path) -> None:
+    async def _take(self, path: Path) -> None:
         """Read the CT in ``path``, or let the user choose where there are several."""
         self._busy(f"Reading {_called(path)}")
         unpacked = self._folder / f"{opening.UPLOAD}{self._uploads}-unpacked"
         try:
-            self._sources = await asyncio.to_thread(opening.sources, path, unpacked, self._settings["upload_limit"])
+            self._offer = await asyncio.to_thread(opening.sources, path, unpacked, self._settings["upload_limit"])
         except Exception as error:
             self.tell(sentence(error))
             return
-        if len(self._sources) == 1:
-            await self._read(self._sources[0])
+        if len(self._offer.cts) == 1:
+            await self._read(self._offer.cts[0], self._offer.left_out)
             return
         with self.state:
             self.data.busy = ""
-            self.data.choices = [Choice(source.title, number) for number, source in enumerate(self._sources)]
+            self.data.choices = [Choice(source.title, number) for number, source in enumerate(self._offer.cts)]
 
-    async def _read(self, source: opening.Source) -> None:
-        await self._open(f"Reading {_called(source.path)}", opening.read, source)
+    async def _read(self, source: opening.Source, left_out: tuple[str, ...] = ()) -> None:
+        await self._open(f"Reading {_called(source.path)}", functools.partial(opening.read, source), left_out)
 
-    async def _open(self, busy: str, read: Callable[..., Volume], *arguments: Any) -> None:
+    async def _open(self, busy: str, read: Callable[[], Volume], left_out: tuple[str, ...] = ()) -> None:
         self._comes()
         self._busy(busy)
         try:
-            volume, warnings = await asyncio.to_thread(_checked, read, *arguments)
+            volume, warnings = await asyncio.to_thread(_checked, read)
         except Exception as error:
             self.tell(sentence(error))
             return
         with self.state:
-            self._show(volume, warnings)
+            self._show(volume, (*warnings, *left_out))
         await asyncio.to_thread(self._forget_uploads)
         self.tell()
         if self._segment_it:
@@ -190,8 +190,8 @@ def _called(path: Path) -> str:
     return "the files" if path.name.startswith(opening.UPLOAD) else path.name
 
 
-def _checked(read: Callable[..., Volume], *arguments: Any) -> tuple[Volume, tuple[str, ...]]:
+def _checked(read: Callable[[], Volume]) -> tuple[Volume, tuple[str, ...]]:
     """A CT as ``read`` gives it, and its warnings."""
     from wpunet import check  # it brings SciPy, which a page without a CT does not need
 
-    return check.check(read(*arguments))
+    return check.check(read())
