@@ -14,7 +14,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
-from WPUNetSegmentLib import self_test
+from wpunet.errors import InstallError
+from WPUNetSegmentLib import install, self_test
 from WPUNetSegmentLib.logic import WPUNetSegmentLogic as SceneLogic
 
 GUIDE = "https://github.com/WPUNetSegment/SlicerWPUNetSegment/blob/main/docs/slicer.md"
@@ -76,9 +77,16 @@ class WPUNetSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._shown = self._looking = False
 
     def setup(self) -> None:
+        super().setup()
+        try:
+            install.require_python()
+        except InstallError as error:  # the panel's own code cannot be read by such a Slicer
+            words = qt.QLabel(str(error))
+            words.setWordWrap(True)
+            self.layout.addWidget(words)
+            return
         from WPUNetSegmentLib.panel import Panel
 
-        super().setup()
         widget = slicer.util.loadUI(self.resourcePath("UI/WPUNetSegment.ui"))
         self.layout.addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)

@@ -93,6 +93,40 @@ def test_edited_segments_are_never_overwritten_unasked(add_ct, logic, edit, told
     assert logic.edited(segmentation) == []
 
 
+def test_segments_of_an_earlier_run_that_the_editors_undo_brings_back_are_told(add_ct, logic):
+    import slicer
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    history = slicer.vtkSegmentationHistory()
+    history.SetSegmentation(segmentation.GetSegmentation())
+    history.SaveState()
+    hu = slicer.util.arrayFromVolume(volume)
+    hu[hu == 300] = 150  # no tumor
+    run = logic.start(volume)
+    while run.state.value == "running":
+        run.poll()
+    run.result.report["started"] = "2026-11-28T00:00:00+00:00"  # not in the same second
+    logic.finish(run, segmentation)
+    assert logic.edited(segmentation) == []
+    history.RestorePreviousState()
+    assert mask(segmentation, "tumor", volume).any()
+    assert "kidney tumor" in logic.edited(segmentation)
+
+
+def test_segments_that_a_version_before_0_8_2_made_are_known(add_ct, logic):
+    from WPUNetSegmentLib.scene import DIGEST, digest
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    inside = segmentation.GetSegmentation()
+    for key in kept_keys(segmentation):
+        inside.GetSegment(key).SetTag(DIGEST, digest(segmentation, key))
+    assert logic.edited(segmentation) == []
+    paint(segmentation, "tumor", volume)
+    assert logic.edited(segmentation) == ["kidney tumor"]
+
+
 def test_a_segment_of_the_users_own_that_is_called_like_ours_counts_as_his_work(add_ct, logic, scene):
     volume = add_ct()
     own = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")

@@ -136,6 +136,20 @@ def test_the_editors_keys_are_there_only_while_it_is_open(ready, monkeypatch):
     assert heard[-1] == "installKeyboardShortcuts"
 
 
+def test_an_effect_ends_when_the_section_is_closed(ready, monkeypatch):
+    """It would go on drawing at each click into a slice, unseen."""
+    from .stand_ins import stand_in
+
+    active = ["Paint"]
+    editor = stand_in("qMRMLSegmentEditorWidget")
+    monkeypatch.setattr(editor, "do_setActiveEffect", lambda _self, one: active.append(one), raising=False)
+    ready.open("correctSection")
+    assert active == ["Paint"]
+    QTest.mouseClick(ready.ui.correctSection, QtCore.Qt.MouseButton.LeftButton, pos=QtCore.QPoint(60, 10))
+    ready.desktop.settle()
+    assert active == ["Paint", None]
+
+
 def test_the_panel_fits_a_narrow_side(done):
     """Slicer's side panel is some 450 pixels wide on a laptop."""
     assert done.top._real.minimumSizeHint().width() <= 450

@@ -40,6 +40,21 @@ def test_what_the_module_says_of_itself(module, desktop):
     assert "KiTS19" in parent.acknowledgementText
 
 
+def test_a_slicer_whose_python_is_too_old_gets_a_sentence_and_no_panel(module, desktop, monkeypatch):
+    from PySide6 import QtWidgets
+    from WPUNetSegmentLib import install
+
+    monkeypatch.setattr(install.require_python, "__defaults__", ((3, 9),))
+    monkeypatch.setitem(sys.modules, "WPUNetSegmentLib.panel", None)  # such a Python cannot import it
+    top = desktop.module_window()
+    widget = module.WPUNetSegmentWidget(top)
+    widget.setup()
+    for act in (widget.enter, widget.exit, widget.cleanup):
+        act()
+    (label,) = top._real.findChildren(QtWidgets.QLabel)
+    assert "use Slicer 5.10 or later" in label.text()
+
+
 def test_the_file_stays_short():
     assert len(MODULE.read_text("utf-8").splitlines()) < 200
 

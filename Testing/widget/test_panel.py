@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import slicer
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
+from PySide6.QtTest import QTest
 from wpunet.errors import InstallError
 
 from .pythonqt import wrap
@@ -76,7 +77,23 @@ class TestBeforeARun:
                 assert Path(unquote(urlparse(address).path)).is_file()
                 getattr(panel.ui, label).linkActivated.emit(address)
                 desktop.settle()
-                assert desktop.opened[-1] == address
+                (text,) = panel.panel._document._real.findChildren(QtWidgets.QTextBrowser)
+                assert text.isVisible()
+                words = Path(unquote(urlparse(address).path)).read_text("utf-8")
+                assert words.split()[-1].strip(".|`*") in text.toPlainText()
+
+    @pytest.mark.parametrize(("keys", "ml"), [("1.5", 1.5), ("0.25", 0.25), ("12", 12.0)])
+    def test_a_number_can_be_typed(self, ready, keys, ml):
+        """Slicer writes each value back into its widget: not before the number is whole."""
+        ready.open("optionsSection")
+        box = ready.ui.minTumorBox
+        box.setFocus()
+        box.selectAll()
+        QTest.keyClicks(box, keys)
+        QTest.keyClick(box, QtCore.Qt.Key.Key_Return)
+        ready.desktop.settle()
+        assert box.value() == ml
+        assert ready.parameters.min_tumor_ml == ml
 
     def test_no_gpu_is_told_until_the_first_run(self, ready, monkeypatch):
         from WPUNetSegmentLib import messages

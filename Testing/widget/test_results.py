@@ -80,6 +80,21 @@ class TestTable:
         assert np.allclose(tumor, centre(2), atol=STEP)
         assert float(rows[2]["volume_ml"]) == pytest.approx(float(done.table()[2][1]), abs=0.06)
 
+    def test_the_name_that_is_proposed_can_be_a_files_and_gets_its_ending(self, done, tmp_path, monkeypatch):
+        import qt
+
+        proposed = []
+        done.parameters.segmentation.SetName("4: Abdomen 1.0/venous kidneys")
+
+        def asked(_parent, _title, name, _kinds):
+            proposed.append(name)
+            return str(tmp_path / "table")
+
+        monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", asked)
+        done.click("saveTableButton")
+        assert proposed == ["4_ Abdomen 1.0_venous kidneys.csv"]
+        assert [path.name for path in tmp_path.glob("table*")] == ["table.csv"]
+
     def test_save_without_the_ct(self, done, tmp_path):
         slicer.mrmlScene.RemoveNode(done.parameters.ct)
         done.desktop.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import slicer
 
@@ -137,6 +138,25 @@ class TestARun:
         assert len(ready.engine.started) == 1
         assert ready.text("segmentButton").replace("&", "") == "Segment"
 
+    def test_measuring_again_does_not_start_a_second_installation(self, done, monkeypatch):
+        from WPUNetSegmentLib import install, results
+
+        calls = []
+
+        def lacking(*_):
+            raise ImportError("cc3d")
+
+        def ensure(device, ask):
+            calls.append(device)
+            if len(calls) == 1:
+                done.ui.measureButton.click()
+                assert "is being installed" in done.text("errorLabel")
+
+        monkeypatch.setattr(results, "measure_segments", lacking)
+        monkeypatch.setattr(install, "ensure", ensure)
+        done.segment()
+        assert calls == ["auto"]
+
     def test_a_scene_that_is_closed_during_the_installation_is_not_segmented(self, ready, monkeypatch):
         from WPUNetSegmentLib import install
 
@@ -155,6 +175,35 @@ class TestARun:
             ready.desktop.settle()
         assert "planted" in ready.text("errorLabel")
         assert "Traceback" in ready.text("logText")
+
+    @pytest.mark.parametrize("harden", [True, False])
+    def test_a_ct_that_is_bent_is_hardened_if_the_user_says_so(self, ready, harden):
+        ct = ready.parameters.ct
+        above = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "acquisition")
+        above.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([1.0, 1.0, 1.5, 1.0])))
+        ct.SetAndObserveTransformNodeID(above.GetID())
+        ready.desktop.answers = [harden]
+        ready.engine.go()
+        ready.click("segmentButton")
+        assert "CT lies under the transform acquisition" in ready.desktop.asked[-1]
+        if harden:
+            ready.finish()
+            assert ct.GetParentTransformNode() is None
+            assert ct.GetSpacing()[2] == pytest.approx(6.0)
+            assert len(ready.table()) == 4
+        else:
+            assert not ready.engine.started
+            assert ct.GetParentTransformNode() is above
+
+    def test_a_result_waits_for_a_scene_that_is_being_loaded(self, ready):
+        ready.engine.go()
+        ready.click("segmentButton")
+        slicer.mrmlScene.StartState(slicer.vtkMRMLScene.BatchProcessState)
+        ready.desktop.wait(1500)
+        assert ready.panel.run is not None
+        slicer.mrmlScene.EndState(slicer.vtkMRMLScene.BatchProcessState)
+        ready.finish()
+        assert len(ready.table()) == 4
 
     def test_the_ct_is_removed_meanwhile(self, ready):
         ready.click("segmentButton")

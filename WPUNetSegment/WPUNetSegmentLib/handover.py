@@ -68,7 +68,7 @@ def ijk_to_ras(volume: Any) -> np.ndarray:
 
 
 def write_ct(volume: Any, path: Path) -> None:
-    """The volume as NRRD, not compressed, without any transform that it lies under.
+    """The volume as NRRD, not compressed, without the transform that it lies under, which moves it as a whole.
 
     Raises OutputError when it cannot be written.
     """

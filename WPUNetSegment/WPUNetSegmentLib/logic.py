@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from wpunet.errors import Cancelled, WpunetError
 
-from . import install, scene
+from . import handover, install, scene
 from .run import Progress, Run, RunOptions, StartEngine, State
 from .undo import Before
 
@@ -84,6 +85,11 @@ class WPUNetSegmentLogic:
         volume = run.volume
         if volume.GetScene() is None:
             raise WpunetError("The CT is no longer in the scene, so its segments have no place; load it again.")
+        if not np.array_equal(handover.ijk_to_ras(volume), run.result.ijk_to_ras):
+            raise WpunetError(
+                f"The geometry of {volume.GetName()} was changed during the run, so its segments have no place; "
+                "segment it again."
+            )
         began = time.monotonic()
         target = segmentation
         if target is None and not fresh:

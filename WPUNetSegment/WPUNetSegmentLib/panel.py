@@ -12,9 +12,9 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
-from wpunet.errors import Cancelled, WpunetError
+from wpunet.errors import Cancelled, InstallError, WpunetError
 
-from . import handover, install, keyboard, messages, sample, scene, training_case
+from . import documents, handover, install, keyboard, messages, sample, scene, training_case, transforms
 from .results import Results
 from .run import Progress, Run, RunOptions, State
 
@@ -50,6 +50,7 @@ class Panel(VTKObservationMixin):
         self._replace: bool | None = None
         self._into_new = self._installing = False
         self._news = ""
+        self._document: Any = None  # the window with the licence or the model card
         self.results = Results(ui, self.safely, self._install)
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
@@ -58,7 +59,7 @@ class Panel(VTKObservationMixin):
             messages.style(getattr(ui, name))
         ui.welcomeLabel.text, ui.footerLabel.text = messages.welcome(), messages.footer()
         for label in (ui.welcomeLabel, ui.footerLabel):
-            label.connect("linkActivated(QString)", lambda address: qt.QDesktopServices.openUrl(qt.QUrl(address)))
+            label.connect("linkActivated(QString)", self._show_document)
         ui.acknowledgeButton.connect("clicked()", self.safely(self._acknowledge))
         ui.segmentButton.connect("clicked()", self.safely(self._segment_or_cancel))
         ui.copyErrorButton.connect("clicked()", self._copy_log)
@@ -156,6 +157,9 @@ class Panel(VTKObservationMixin):
         self.refresh()
         self.ui.segmentButton.setFocus()
 
+    def _show_document(self, address: str) -> None:
+        self._document = documents.show(address)
+
     def _load_sample(self) -> None:
         ct = sample.load()
         if self.parameters is not None:
@@ -165,6 +169,8 @@ class Panel(VTKObservationMixin):
 
     def _install(self, device: str) -> None:
         """What a run on ``device`` needs, where it is missing; meanwhile no other click starts pip again."""
+        if self._installing:
+            raise InstallError("What the engine needs is being installed; wait until it is there.")
         self._installing = True
         self.refresh()
         try:
@@ -189,6 +195,9 @@ class Panel(VTKObservationMixin):
         self._install(chosen.device)
         if self.parameters is not chosen:  # the scene was closed meanwhile
             return
+        handover.require_ct(chosen.ct)
+        if not self._lies_rigid(chosen.ct):
+            return
         target = chosen.segmentation
         self._into_new = scene.is_of_another(target, chosen.ct) and not self._ask_for_another(target, chosen.ct)
         changed = [] if self._into_new else self.logic.edited(target)
@@ -212,6 +221,21 @@ class Panel(VTKObservationMixin):
         self.refresh()
         self._progress(self.run.poll())
         self._timer.start()
+
+    def _lies_rigid(self, ct: Any) -> bool:
+        """Whether no transform stretches or bends the CT; one that does is hardened if the user wants it."""
+        if transforms.is_rigid(ct):
+            return True
+        harden = slicer.util.confirmOkCancelDisplay(
+            _(
+                "{ct} lies under the transform {transform}, which stretches, bends or mirrors it. Slicer makes such a "
+                "one for DICOM slices that are tilted or not evenly spaced. Without it measures would be wrong.\n\n"
+                "Harden the transform? The CT in the scene is resampled with it; its file stays as it is."
+            ).format(ct=ct.GetName(), transform=ct.GetParentTransformNode().GetName())
+        )
+        if harden:
+            ct.HardenTransform()
+        return bool(harden)
 
     def _ask_to_replace(self, changed: list[str]) -> bool:
         """Segments that somebody corrected are not replaced without a question."""
@@ -246,7 +270,7 @@ class Panel(VTKObservationMixin):
     def poll(self) -> None:
         """See how far the run is; called by the timer."""
         run = self.run
-        if run is None:
+        if run is None or slicer.mrmlScene.IsBatchProcessing():  # a scene that is being loaded lets timers run
             return
         try:
             self._progress(run.poll())
@@ -366,13 +390,14 @@ class Panel(VTKObservationMixin):
 
     def exit(self) -> None:
         """Another module comes into view: no effect of the Segment Editor stays active."""
-        self.ui.segmentEditor.setActiveEffect(None)
-        self.ui.segmentEditor.removeViewObservations()
         self._edit_keys(True)
+        self.ui.segmentEditor.removeViewObservations()
 
     def _edit_keys(self, collapsed: bool) -> None:
         self.ui.segmentEditor.uninstallKeyboardShortcuts()
-        if not collapsed:
+        if collapsed:
+            self.ui.segmentEditor.setActiveEffect(None)  # it would go on drawing at each click, unseen
+        else:
             self.ui.segmentEditor.installKeyboardShortcuts()
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from . import review, scene
 from .measurement import measure_segments
 from .table import ResultsTable, as_text
 
+NO_FILE_NAME = r'[\x00-\x1f/\\:*?"<>|]'  # what a file's name cannot hold somewhere; DICOM's names hold ":" and "/"
 EDITOR_TAG = "WPUNetSegment"  # of the Segment Editor's settings, apart from those of Slicer's own Segment Editor
 
 
@@ -155,10 +157,10 @@ class Results(VTKObservationMixin):
         slicer.app.clipboard().setText(as_text(self.structures))
 
     def _save(self) -> None:
-        name = f"{self.segmentation.GetName()}.csv"
-        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save table"), name, "CSV (*.csv)")
+        name = re.sub(NO_FILE_NAME, "_", self.segmentation.GetName())
+        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save table"), f"{name}.csv", "CSV (*.csv)")
         if path:
-            with replacing(Path(path)) as temporary:
+            with replacing(Path(path if path.lower().endswith(".csv") else f"{path}.csv")) as temporary:
                 temporary.write_text(as_csv(self.structures, self._case()), "utf-8")
 
     def _case(self) -> str:

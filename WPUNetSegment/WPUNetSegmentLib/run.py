@@ -17,7 +17,7 @@ from wpunet.child import EngineProcess, Event, crash, seconds_left
 from wpunet.errors import OutputError
 from wpunet.progress import EXIT_CANCELLED, WORDS
 
-from . import handover
+from . import handover, transforms
 
 FOLDER = "WPUNetSegment-"
 OLD_SECONDS = 24 * 3600.0  # a folder of this age was left by a Slicer that was killed
@@ -120,6 +120,7 @@ class Run:
         Raises InputError when the volume or the region cannot be used, OutputError when there is no room for it.
         """
         handover.require_ct(volume)
+        transforms.require_rigid(volume)
         arguments = options.arguments(volume)
         began = time.monotonic()
         self.volume, self.options = volume, options

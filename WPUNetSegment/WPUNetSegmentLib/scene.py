@@ -27,8 +27,9 @@ from wpunet.labels import (
 
 from .handover import MAP, cropped, frame_in, frame_of, shifted, without_frame
 from .run import RunResult
+from .transforms import require_rigid
 
-DIGEST = "WPUNetSegment.Digest"  # tag of a segment: what the engine put there, so that later edits show
+DIGEST = "WPUNetSegment.Digest"  # tag of a segment: when and what the engine put there, so that later edits show
 REPORT = "WPUNetSegment.Report"  # attribute of the segmentation: the engine's report as JSON
 UNCERTAINTY = "WPUNetSegment.Uncertainty"  # role of the uncertainty's volume beside its segmentation
 KIDNEY_OPACITY_3D = 0.4
@@ -46,9 +47,10 @@ def show_labels(result: RunResult, volume: Any, segmentation: Any, sides: bool) 
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
         _prepare_segments(segmentation, table)
         _import(labels, result.ijk_to_ras, volume, segmentation, table)
-        for label in table:
-            _segment(segmentation, label.key).SetTag(DIGEST, digest(segmentation, label.key))
         _describe(segmentation, result)
+        for label in table:
+            mark = f"{result.report['started']} {digest(segmentation, label.key)}"
+            _segment(segmentation, label.key).SetTag(DIGEST, mark)
 
 
 def new_segmentation(name: str, volume: Any) -> Any:
@@ -62,7 +64,7 @@ def new_segmentation(name: str, volume: Any) -> Any:
 def adopt(segmentation: Any, volume: Any) -> None:
     """Let an empty segmentation lie where the CT lies; one that the user made in a selector has nothing of its own."""
     segmentation.CreateDefaultDisplayNodes()
-    segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    segmentation.SetAndObserveTransformNodeID(require_rigid(volume))
     place_beside(volume, segmentation)
 
 
@@ -109,7 +111,7 @@ def _import(labels: np.ndarray, ijk_to_ras: np.ndarray, volume: Any, segmentatio
     try:
         slicer.util.updateVolumeFromArray(labelmap, part)
         labelmap.SetIJKToRASMatrix(shifted(ijk_to_ras, first))
-        labelmap.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        labelmap.SetAndObserveTransformNodeID(require_rigid(volume))
         by_value, keys = {label.value: label.key for label in table}, vtk.vtkStringArray()
         for value in range(1, max(by_value) + 1):  # the n-th key stands for the value n; an empty one for none
             keys.InsertNextValue(by_value.get(value, ""))
@@ -259,12 +261,14 @@ def edited(segmentation: Any) -> list[str]:
     """Names of the segments that are no longer as the engine left them: changed, drawn by others, or deleted."""
     if segmentation is None:
         return []
-    segments = segmentation.GetSegmentation()
+    segments, told = segmentation.GetSegmentation(), report(segmentation)
     ours = {label.key for label in (*BY_SIDE, *WITH_CYSTS)}
     names = []
     for key in segments.GetSegmentIDs():
         left = _tag(segments.GetSegment(key), DIGEST)
-        if (left or key in ours) and left != digest(segmentation, key):
+        run, _, place = left.rpartition(" ")  # versions before 0.8.2 left no run
+        of_earlier_run = bool(run and told and run != told["started"])  # as the Segment Editor's undo brings back
+        if (left or key in ours) and (of_earlier_run or place != digest(segmentation, key)):
             names.append(segments.GetSegment(key).GetName())
     return names + [f"{label.name} (deleted)" for label in _deleted(segmentation)]
 

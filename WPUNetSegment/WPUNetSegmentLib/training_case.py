@@ -22,7 +22,7 @@ from wpunet.errors import InputError, OutputError
 from wpunet.labels import BY_SIDE, CYST, KIDNEY, NO_CASE, TUMOR, WITH_CYSTS, together
 from wpunet.volume import Volume
 
-from . import handover, scene
+from . import handover, scene, transforms
 
 CASE = "WPUNetSegment.TrainingCase"  # attribute of the segmentation: the id of the cases that were made of it
 KIDNEY_TYPES = ("64033007",)  # SNOMED CT: kidney
@@ -68,9 +68,10 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
     """The CT as the engine sees it, (slice, row, column) from head to feet, and labels on the same grid.
 
     ``read`` makes them from the segmentation and a node of that grid; by default KiTS19's.
-    Raises InputError when the CT shows another frame than that of the segments.
+    Raises InputError when the CT shows another frame than that of the segments, or is stretched or bent.
     """
     scene.require_own_frame(segmentation, volume)
+    above = transforms.require_rigid(volume)
     array, _ = check.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
     ct = geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName())
     with suppress(InputError):  # numbers that cannot be HU are kept: these segments are not the engine's
@@ -80,7 +81,7 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
     try:
         slicer.util.updateVolumeFromArray(grid, ct.hu)
         grid.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ct.affine[:, [2, 1, 0, 3]]))
-        grid.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        grid.SetAndObserveTransformNodeID(above)
         return ct, (read or kits_labels)(segmentation, grid)
     finally:
         volume.GetScene().RemoveNode(grid)
