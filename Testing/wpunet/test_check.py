@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from wpunet import check, files
+from wpunet import check, files, pixels
 from wpunet.errors import InputError
 from wpunet.volume import from_array
 
@@ -33,7 +33,7 @@ def test_a_ct_passes_without_a_word(made):
 
 
 def test_an_offset_of_1024_is_taken_away(made):
-    stored, _ = check.to_int16((made.hu.astype(np.int32) + 1024).clip(0).astype(np.uint16), "ct")
+    stored, _ = pixels.to_int16((made.hu.astype(np.int32) + 1024).clip(0).astype(np.uint16), "ct")
     volume, warnings = check.check(volume_of(made, stored))
     assert "1024 was subtracted" in warnings[0]
     assert np.array_equal(volume.hu, made.hu.clip(-1024))
@@ -110,7 +110,7 @@ def test_real_ct_are_told_from_flipped_ones(data):
 def test_numbers_that_are_none_become_air():
     values = np.full((4, 20, 20), 40.0, np.float32)
     values[0, 0, :3] = (np.nan, np.inf, -np.inf)
-    hu, warnings = check.to_int16(values, "ct")
+    hu, warnings = pixels.to_int16(values, "ct")
     assert hu.dtype == np.int16
     assert hu[0, 0].tolist() == [-1024] * 3 + [40] * 17
     assert "3 voxels are not numbers" in warnings[0]
@@ -133,19 +133,19 @@ def test_mostly_no_numbers_is_refused():
     values = np.full((4, 20, 20), np.nan)
     values[0] = 1
     with pytest.raises(InputError, match="mostly not a number"):
-        check.to_int16(values, "ct")
+        pixels.to_int16(values, "ct")
     with pytest.raises(InputError, match="plain numbers"):
-        check.to_int16(np.zeros((2, 2, 2), complex), "ct")
+        pixels.to_int16(np.zeros((2, 2, 2), complex), "ct")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, np.float32, np.float64, bool])
 def test_all_number_types_become_hu(dtype):
-    hu, warnings = check.to_int16(np.ones((2, 2, 2), dtype), "ct")
+    hu, warnings = pixels.to_int16(np.ones((2, 2, 2), dtype), "ct")
     assert hu.dtype == np.int16
     assert (hu == 1).all()
     assert warnings == ()
 
 
 def test_values_beyond_int16_are_clipped():
-    hu, _ = check.to_int16(np.array([-1e9, -99999, 0.6, 99999, 1e9]), "ct")
-    assert hu.tolist() == [check.LOWEST_HU, check.LOWEST_HU, 1, check.HIGHEST_HU, check.HIGHEST_HU]
+    hu, _ = pixels.to_int16(np.array([-1e9, -99999, 0.6, 99999, 1e9]), "ct")
+    assert hu.tolist() == [pixels.LOWEST_HU, pixels.LOWEST_HU, 1, pixels.HIGHEST_HU, pixels.HIGHEST_HU]

@@ -6,8 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage, signal
-from wpunet import files, hu_scale
+from wpunet import check, files, hu_scale
 from wpunet.errors import InputError
+from wpunet.volume import from_array
 
 from Testing import phantom
 from Testing.wpunet import patient
@@ -29,11 +30,11 @@ def spoiled(values, number, every=37):
     return values
 
 
-def padded(values, number):
+def padded(values, number, radius=50):
     """The corners outside a round field of view hold one number."""
     values = values.astype(np.int32)
     y, x = np.mgrid[: HU.shape[1], : HU.shape[2]]
-    values[:, np.hypot(y - 44.5, x - 58.5) > 50] = number
+    values[:, np.hypot(y - 44.5, x - 58.5) > radius] = number
     return values
 
 
@@ -43,6 +44,9 @@ RIGHTED = {
     "offset 1000": (HU.astype(int) + 1000, np.int16, "1000 was subtracted"),
     "offset and padding of -2000": (padded(HU.astype(int) + 1024, -2000), np.int16, "1024 was subtracted"),
     "offset and padding of -3024": (padded(HU.astype(int) + 1024, -3024), np.int16, "1024 was subtracted"),
+    "offset and padding of -1024": (padded(HU.astype(int) + 1024, -1024), np.int16, "1024 was subtracted"),
+    "offset and padding of -1000": (padded(HU.astype(int) + 1024, -1000), np.int16, "1024 was subtracted"),
+    "offset and padding of -500": (padded(HU.astype(int) + 1024, -500), np.int16, "1024 was subtracted"),
     "offset and padding of 0": (padded(HU.astype(int) + 1024, 0), np.int16, "1024 was subtracted"),
     "offset and a few below 0": (spoiled(HU.astype(int) + 1024, -3), np.int16, "1024 was subtracted"),
     "offset and metal": (spoiled(HU.astype(int) + 1024, 30000), np.int16, "1024 was subtracted"),
@@ -58,6 +62,7 @@ QUIET = {
     "a few far below": (spoiled(HU, -8000), np.int16),
     "metal": (spoiled(HU, 30000), np.int16),
     "air cut off at -512": (HU.clip(-512), np.int16),
+    "air cut off at -512, a round field of view": (padded(HU.clip(-512), -1024, 36), np.int16),
     "in steps of 8": (np.round(HU / 8.0) * 8, np.int16),
 }
 REFUSED = {
@@ -73,6 +78,7 @@ REFUSED = {
     "half": (HU / 2.0, np.int16),
     "inverted": (-HU, np.int16),
     "shifted by 300": (HU + 300, np.int16),
+    "12 bits, wrapped": (HU & 4095, np.int16),
     "labels": (HU > 100, np.int16),
     "noise": (np.random.default_rng(0).integers(-1000, 1500, HU.shape), np.int16),
 }
@@ -100,6 +106,47 @@ def test_a_scale_that_cannot_be_told_is_refused(told, tmp_path, kind):
     line = told(write(tmp_path / "ct.nii.gz", *REFUSED[kind]))
     assert "HU" in line
     assert "give the CT" in line
+
+
+def turned(values, degrees=15.0):
+    """The phantom's numbers on a grid that lies obliquely, as ``from_array`` is given them, and put right."""
+    angle = np.radians(degrees)
+    rotation = np.eye(4)
+    rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return check.check(from_array(values, rotation @ MADE.affine, "ct"))
+
+
+MADE = phantom.make(seed=5, shape=(24, 128, 128), spacing=(8.0, 3.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        (MADE.hu, ""),
+        (MADE.hu.astype(np.int32) + 1024, "1024 was subtracted"),
+        ((MADE.hu.astype(np.int64) + 1000).astype(np.uint32), "1000 was subtracted"),
+        (np.where(MADE.hu < -300, 0, MADE.hu), "Air had 0"),
+        (MADE.hu.view(np.uint16), "read as unsigned"),
+        *((MADE.hu.astype(dtype), "") for dtype in (">i2", ">i4", ">f4", ">f8", np.float64)),
+    ],
+)
+def test_the_same_holds_on_a_grid_that_is_resampled(values, says):
+    wanted, _ = turned(MADE.hu)
+    found, warnings = turned(values)
+    assert found.hu.dtype == np.int16
+    assert says in " ".join(warnings)
+    assert bool(warnings) == bool(says)
+    tissue = (wanted.hu > -120) & (found.hu > -120)  # in between, air that was cut off is interpolated otherwise
+    assert tissue.mean() > 0.9 * (wanted.hu > -120).mean()
+    assert np.median(np.abs(found.hu[tissue] - wanted.hu[tissue])) <= 1
+    assert found.hu.min() >= -1100
+
+
+@pytest.mark.parametrize("window", [(-160, 240), (-1000, 1000)])
+def test_a_windowed_picture_is_refused_on_a_grid_that_is_resampled(window):
+    grey = np.interp(MADE.hu, window, [0, 255]).astype(np.int16)
+    with pytest.raises(InputError, match="HU"):
+        turned(grey)
 
 
 @pytest.mark.parametrize("phase", phantom.PHASES)

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import slicer
-from wpunet import check, hu_scale
+from wpunet import hu_scale, pixels
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
 from wpunet.labels import BY_SIDE, CYST, KIDNEY, NO_CASE, TUMOR, WITH_CYSTS, together
@@ -72,10 +72,10 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
     """
     scene.require_own_frame(segmentation, volume)
     above = transforms.require_rigid(volume)
-    array, _ = check.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
+    array, _ = pixels.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
     ct = geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName())
     with suppress(InputError):  # numbers that cannot be HU are kept: these segments are not the engine's
-        ct = ct.with_hu(hu_scale.to_hu(ct.hu, ct.name)[0])
+        ct = ct.with_hu(hu_scale.to_hu(ct.hu, ct.name, ct.with_data)[0])
     ct = square(ct)
     grid = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", "WPUNetSegment")
     try:

@@ -8,30 +8,10 @@ import numpy as np
 
 from . import hu_scale
 from .errors import InputError
-from .volume import HIGHEST_HU, LOWEST_HU, Volume
+from .pixels import to_int16
+from .volume import Volume
 
 MOST_MM, FAR_MM = 4000.0, 20_000.0  # of a CT; of its place
-
-
-def to_int16(array: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Numbers of any type -> int16 HU, rounded; what is not finite becomes air, with a warning.
-
-    Raises InputError when there are no numbers, or too few.
-    """
-    if array.dtype == np.int16:
-        return array, ()
-    if array.dtype.kind not in "iufb":
-        raise InputError(f"{name} does not hold plain numbers ({array.dtype}); give the CT itself.")
-    array, warnings = hu_scale.unwrapped(array)
-    if array.dtype.kind == "f":
-        bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-        if bad * 2 > array.size:
-            raise InputError(f"{name} is mostly not a number ({bad} of {array.size} voxels); export it again.")
-        if bad:
-            warnings = (*warnings, f"{bad} voxels are not numbers (NaN or infinite) and were taken as air.")
-            array = np.nan_to_num(array, nan=-1024.0, posinf=-1024.0, neginf=-1024.0)
-        array = np.rint(array)
-    return np.clip(array, LOWEST_HU, HIGHEST_HU).astype(np.int16), warnings
 
 
 def check(volume: Volume) -> tuple[Volume, tuple[str, ...]]:
@@ -39,7 +19,7 @@ def check(volume: Volume) -> tuple[Volume, tuple[str, ...]]:
     name = volume.name
     _check_size(volume)
     whole_numbers, told = to_int16(volume.hu, name)  # of a file they are that already
-    hu, corrected = hu_scale.to_hu(whole_numbers, name)
+    hu, corrected = hu_scale.to_hu(whole_numbers, name, volume.with_data)
     if hu is not volume.hu:
         volume = replace(volume, hu=hu)
     warnings = [*volume.warnings, *told, *corrected, *_geometry_warnings(volume)]

@@ -14,7 +14,7 @@ from .dicom_slices import Slice, Stored, read_slices, require_hu, stored_frames
 from .dicom_stack import ordered
 from .errors import InputError
 from .itk_images import read_quietly
-from .volume import HIGHEST_HU, LOWEST_HU
+from .pixels import HIGHEST_HU, LOWEST_HU
 
 PADDING_HU = -1024
 ODD_HU = 150  # from a slice to both beside it, in most pixels

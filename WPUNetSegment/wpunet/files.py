@@ -16,6 +16,7 @@ from .dicom_files import is_dicom
 from .errors import InputError
 from .labels import BY_SIDE, PARENCHYMA, SIDES, Label, named_as_parenchyma
 from .outputs import MARK, replacing
+from .pixels import to_int16
 from .volume import Volume
 
 NIFTI = (".nii.gz", ".nii")
@@ -105,12 +106,10 @@ def _volume(
     array: np.ndarray, affine: np.ndarray, path: Path, header: Any = None, warnings: Sequence[str] = ()
 ) -> Volume:
     """Any numbers -> int16 HU."""
-    from .check import to_int16
-
     array, more = to_int16(array, str(path))
     found = geometry.from_array(array, affine, str(path), header)
     hu = geometry.by_slices(found.hu)
-    return Volume(hu, found.affine, found.grid, case_name(path), (*warnings, *more))
+    return Volume(hu, found.affine, found.grid, case_name(path), (*warnings, *more, *found.warnings))
 
 
 def write_labels(

@@ -7,10 +7,15 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import ndimage
 
 from .errors import InputError
+from .pixels import HIGHEST_HU, LOWEST_HU, NO_DATA_HU, few
+
+WithData = Callable[[tuple[slice, ...]], np.ndarray]
 
 OFFSETS = (1024, 1000)  # what is commonly added to HU so that no number is negative
 FAT_HU, SOFT_HU = -105.0, 50.0
@@ -30,22 +35,13 @@ LEAST_SPAN = 100
 AIR_HU = -1000
 
 
-def unwrapped(array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Numbers of 16 bits that were signed and were read as unsigned, as they were; all others as they are."""
-    if array.dtype.kind not in "iuf" or array.dtype.itemsize < (2 if array.dtype.kind == "u" else 4):
-        return array, ()
-    sample = sampled(array)
-    high = np.count_nonzero((sample > 61_000) & (sample < 65_536))
-    low = np.count_nonzero((sample >= 0) & (sample < 5000))
-    if not sample.size or high < 0.01 * sample.size or high + low < 0.999 * sample.size:
-        return array, ()
-    signed = np.where(array >= 32_768, array.astype(np.int32) - 65_536, array.astype(np.int32))
-    return signed, ("Numbers above 60000 were negative HU read as unsigned; they were put right.",)
+def to_hu(hu: np.ndarray, name: str, with_data: WithData | None = None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """int16 numbers (slice, row, column) as HU, and what was corrected; raises InputError where they cannot be HU.
 
-
-def to_hu(hu: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
-    """int16 numbers (slice, row, column) as HU, and what was corrected; raises InputError where they cannot be HU."""
-    sample = sampled(hu)
+    with_data: of places, which a resampled volume has data at; None: it has them everywhere
+    """
+    places = few(hu.shape)
+    sample = hu[places].ravel() if with_data is None else hu[places][with_data(places)]
     low, high = int(sample.min()), int(sample.max())
     if low == high and hu.min() == hu.max():
         raise InputError(f"{name} holds one value only ({low}); it is no CT.")
@@ -59,11 +55,12 @@ def to_hu(hu: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
             f"{name} has values from {low} to {high} only, which are no HU; give the CT itself, no segmentation."
         )
     values, spikes = without_spikes(sample)
-    if np.count_nonzero((sample > -1100) & (sample < -150)) < 0.01 * sample.size:  # nothing like air in HU
+    if np.count_nonzero((values > -1100) & (values < -150)) < 0.01 * sample.size:  # nothing like noisy air in HU
         fitting = [offset for offset in OFFSETS if _fits(values - offset, sample.size)]
         if fitting:
             offset = min(fitting, key=lambda one: _miss(values - one))
-            shifted = (hu.astype(np.int32) - offset).clip(-8192, 32767).astype(np.int16)
+            shifted = (hu.astype(np.int32) - offset).clip(LOWEST_HU, HIGHEST_HU).astype(np.int16)
+            shifted[hu == NO_DATA_HU] = NO_DATA_HU
             return shifted, (
                 f"The values look like HU + {offset} (fat and soft tissue say so); {offset} was subtracted.",
             )
@@ -72,14 +69,7 @@ def to_hu(hu: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
             f"{name} has values from {low} to {high} in which fat and soft tissue are not where they are in HU;"
             " give the CT before windowing or scaling."
         )
-    return _with_air(hu, sample, spikes)
-
-
-def sampled(array: np.ndarray) -> np.ndarray:
-    """About a quarter million finite numbers (n,), evenly from the whole array."""
-    steps = [max(1, round(n / 64)) for n in array.shape]
-    sample = array[tuple(slice(step // 2, None, step) for step in steps)].ravel()
-    return sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
+    return _with_air(hu, sample, spikes, resampled=with_data is not None)
 
 
 def without_spikes(sample: np.ndarray) -> tuple[np.ndarray, list[int]]:
@@ -89,7 +79,10 @@ def without_spikes(sample: np.ndarray) -> tuple[np.ndarray, list[int]]:
     three = np.convolve(counts, np.ones(3, int), "same")  # interpolation and rounding move some by one
     around = np.pad(ndimage.maximum_filter1d(three, 9), 8)  # four to each side, seen from eight away
     beside = np.maximum(around[:-16], around[16:])
-    spike = (counts > 0.02 * sample.size) & (three > SPIKE * beside)
+    spike, left = np.zeros(len(counts), bool), sample.size
+    for _ in range(2):  # of what padding leaves
+        spike = (counts > 0.02 * left) & (three > SPIKE * beside)
+        left = sample.size - counts[spike].sum()
     near = ndimage.binary_dilation(spike, np.ones(3))
     found = np.flatnonzero(spike) - DENSE
     return sample[~near[whole]].astype(np.float32), [int(value) for value in found]
@@ -122,7 +115,7 @@ def prominent(heights: np.ndarray, least: float) -> np.ndarray:
 
 def _fits(values: np.ndarray, whole: int) -> bool:
     """Whether numbers taken as HU have their peaks where fat and soft tissue have them."""
-    body = values[(values > BODY_HU) & (values < ALL[1])]
+    body = values[values > BODY_HU]  # with all that lies above bone: wrapped numbers do
     if body.size < max(ENOUGH * whole, LEAST_BODY * values.size):
         return False
     if np.count_nonzero(body > MOST_HU) > MOST_BONE * body.size:
@@ -154,10 +147,12 @@ def _miss(values: np.ndarray) -> float:
     return float(miss + (abs(np.median(air) - AIR_HU) / 12 if air.size > 0.02 * values.size else 0))
 
 
-def _with_air(hu: np.ndarray, sample: np.ndarray, spikes: list[int]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _with_air(
+    hu: np.ndarray, sample: np.ndarray, spikes: list[int], *, resampled: bool
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """HU in which a number of tissue stood in the place of air: where it fills areas it becomes air."""
     lowest = int(np.quantile(sample, 0.001))
-    value, share = _rim(hu)
+    value, share = _rim(hu, resampled)
     below = np.count_nonzero(sample < value - 20) / sample.size
     no_air = np.count_nonzero(sample < BODY_HU) < 0.002 * sample.size
     if no_air and value in spikes and share > 0.2 and below > 0.01 and value < np.quantile(sample, 0.999):
@@ -167,9 +162,12 @@ def _with_air(hu: np.ndarray, sample: np.ndarray, spikes: list[int]) -> tuple[np
     return hu, ()
 
 
-def _rim(hu: np.ndarray) -> tuple[int, float]:
-    """The commonest number at the sides of the slices, and its share there."""
+def _rim(hu: np.ndarray, resampled: bool) -> tuple[int, float]:
+    """The commonest number at the sides of the slices, and its share there; (0, 0) where these hold no data."""
     rim = np.concatenate([hu[:, 0].ravel(), hu[:, -1].ravel(), hu[:, :, 0].ravel(), hu[:, :, -1].ravel()])
+    rim = rim[rim != NO_DATA_HU] if resampled else rim
+    if not rim.size:
+        return 0, 0.0
     values, counts = np.unique(rim, return_counts=True)
     at = int(np.argmax(counts))
     return int(values[at]), float(counts[at] / rim.size)

@@ -6,6 +6,7 @@ the patient's right to the left. That is KiTS19's own order and the usual displa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import permutations
@@ -15,13 +16,12 @@ import numpy as np
 
 from .boxes import Box, bounding_box
 from .errors import InputError
+from .pixels import NO_DATA_HU, to_int16
 
 # Rows: our axes (slice, row, column); columns: RAS. Head to feet is -S, front to back -A, right to left -R.
 AXES_RAS = np.array([[0, 0, -1], [0, -1, 0], [-1, 0, 0]], float)
 UPRIGHT_DEGREES = 8.0  # a grid more oblique than this is resampled to an upright one,
 SKEW_DEGREES = 1.0  # and so is one whose axes are farther than this from right angles
-LOWEST_HU, HIGHEST_HU = -8192, 32767  # that an int16 CT holds
-NO_DATA_HU = -1024  # what a resampled volume holds where the CT has no data
 MOST_GROWTH = 30  # times the voxels that resampling may make: a grid turned by 45 degrees about two axes takes 5
 
 
@@ -75,6 +75,18 @@ class Volume:
     def voxel_ml(self) -> float:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
+    @property
+    def with_data(self) -> Callable[[tuple[slice, ...]], np.ndarray] | None:
+        """Of places (a slice of each axis), which hold data of the input; None where all do."""
+        return None if self.grid.upright else self._with_data
+
+    def _with_data(self, places: tuple[slice, ...]) -> np.ndarray:
+        to_input = np.linalg.inv(self.grid.affine) @ self.affine
+        ours = np.meshgrid(*(np.arange(n)[at] for n, at in zip(self.hu.shape, places, strict=True)), indexing="ij")
+        theirs = np.tensordot(to_input[:3, :3], np.stack(ours), 1) + to_input[:3, 3].reshape(3, 1, 1, 1)
+        last = np.reshape(self.grid.shape, (3, 1, 1, 1)) - 1
+        return np.asarray(((theirs >= 0) & (theirs <= last)).all(0))
+
     def with_hu(self, hu: np.ndarray, *warnings: str) -> Volume:
         """The same geometry with other values."""
         return replace(self, hu=hu, warnings=(*self.warnings, *warnings))
@@ -119,7 +131,10 @@ def from_array(array: np.ndarray, affine: np.ndarray, name: str = "", header: An
     turned = affine @ _index_map(grid)
     if grid.upright:
         return Volume(hu, turned, grid, name)
-    return _resampled(hu, turned, grid, name)
+    if hu.dtype == np.uint8:  # labels
+        return _resampled(hu, turned, grid, name)
+    whole, told = to_int16(hu, name)  # numbers that wrapped cannot be interpolated
+    return replace(_resampled(whole, turned, grid, name), warnings=told)
 
 
 def skew_degrees(affine: np.ndarray) -> float:
