@@ -149,3 +149,26 @@ def test_all_number_types_become_hu(dtype):
 def test_values_beyond_int16_are_clipped():
     hu, _ = pixels.to_int16(np.array([-1e9, -99999, 0.6, 99999, 1e9]), "ct")
     assert hu.tolist() == [pixels.LOWEST_HU, pixels.LOWEST_HU, 1, pixels.HIGHEST_HU, pixels.HIGHEST_HU]
+
+
+@pytest.mark.parametrize(
+    ("which", "count"), [(slice(10, 12), 2), (slice(0, 1), 1), (slice(22, None), 2), (slice(5, 18, 8), 2)]
+)
+def test_slices_with_a_scale_of_their_own_are_told(made, which, count):
+    hu = made.hu.copy()
+    hu[which] += 1024
+    warnings = " ".join(check.check(volume_of(made, hu))[1])
+    assert f"{count} slice(s) have numbers that differ from those of the others by a constant" in warnings
+
+
+def test_where_many_slices_have_a_scale_of_their_own_the_refusal_says_so(made):
+    hu = made.hu.copy()
+    hu[1::2] += 1024
+    with pytest.raises(InputError, match=r"not where they are in HU.* 12 slice\(s\) have numbers that differ"):
+        check.check(volume_of(made, hu))
+
+
+def test_blank_slices_have_no_scale(made):
+    hu = made.hu.copy()
+    hu[:3], hu[12:14] = -1024, 0
+    assert "by a constant" not in warnings_of(made, hu)

@@ -149,6 +149,33 @@ def test_kidneys_without_their_sinus_say_so(tmp_path, result):
     assert {told[name] for name in told if "kidney" not in name} == {None}
 
 
+@pytest.mark.parametrize("fractional", [False, True])
+def test_a_single_structure_is_written(tmp_path, fractional):
+    """As where a CT shows one kidney: the program that makes the objects writes its number once, and scales it."""
+    volume = ct(tmp_path / "ct")
+    labels = np.zeros(volume.hu.shape, np.uint8)
+    labels[4:9, 5:20, 5:15] = RIGHT_KIDNEY
+    made = pydicom.dcmread(written(tmp_path, result_of(volume, labels), fractional=fractional))
+    assert set(np.unique(made.pixel_array)) == {0, 204 if fractional else 1}
+    assert np.count_nonzero(made.pixel_array) == np.count_nonzero(labels)
+
+
+def test_fractional_of_an_oblique_ct_is_interpolated_as_numbers(tmp_path):
+    """As labels, values in between came out as one of their neighbours."""
+    turn = np.array([[np.cos(0.4), -np.sin(0.4), 0], [np.sin(0.4), np.cos(0.4), 0], [0, 0, 1]])
+    volume = ct(tmp_path / "ct", turn @ ct_series.AXIAL)
+    assert not volume.grid.upright
+    labels = np.full(volume.hu.shape, RIGHT_KIDNEY, np.uint8)
+    across = np.linspace(0, 200, volume.hu.shape[2])
+    doubt = np.broadcast_to(across, volume.hu.shape).round().astype(np.uint8)
+    made = pydicom.dcmread(written(tmp_path, result_of(volume, labels, doubt=doubt), fractional=True))
+    wanted = 255 - geometry.to_source(doubt.astype(np.float32), volume)
+    frames = np.stack([frame.T for frame in made.pixel_array], -1)
+    inside = (wanted < 250) & (frames > 1)
+    assert inside.mean() > 0.5
+    assert np.abs(frames - wanted)[inside].max() < 1
+
+
 def test_fractional_holds_the_certainty_and_the_same_voxels(tmp_path, result):
     doubt = np.random.default_rng(5).integers(0, 256, result.labels.shape).astype(np.uint8)
     doubt[10] = 255  # no certainty at all, and yet the segment's

@@ -115,9 +115,9 @@ def test_the_phase_of_contrast(cortex, medulla, pelvis, phase):
     hu = body()
     hu[labels > 0], hu[inner], hu[middle] = cortex, medulla, pelvis
     structures = measure(labels, hu, AFFINE)
-    assert contrast.phase(structures) == phase
+    assert contrast.phase(structures, plain=phase == contrast.PLAIN) == phase
     codes = [one.code for one in doubts.judge(structures, labels, hu)[1]]
-    assert codes == (["contrast"] if phase in (contrast.PLAIN, contrast.CORTICOMEDULLARY) else [])
+    assert codes == {contrast.PLAIN: [contrast.PLAIN], contrast.CORTICOMEDULLARY: ["contrast"]}.get(phase, [])
 
 
 def test_a_painted_tumor_has_no_chance_and_keeps_its_other_doubts():
@@ -158,3 +158,29 @@ def test_what_is_taken_for_a_tumor_beside_a_liver_with_metastases_is_doubtful(da
     assert {one.name for one in tumors} <= warned
     kidneys = [one for one in result.report.structures if one.kind == "kidney"]
     assert [one.side for one in kidneys] == ["right", "left"]
+
+
+@pytest.mark.parametrize(("step", "told"), [(3.0, []), (3.4, ["right kidney", "left kidney"])])
+def test_two_bodies_of_one_side_are_told_by_their_length(step, told):
+    """Kidneys of 56 slices."""
+    labels, _ = split_sides(kidneys(), body())
+    hu = np.where(labels > 0, TISSUE, FAT).astype(np.int16)
+    warnings = doubts.judge(measure(labels, hu, AFFINE @ np.diag([step / 2, 1, 1, 1])), labels, hu)[1]
+    assert [one.about for one in warnings if one.code == "length"] == told
+
+
+def test_what_is_said_of_the_sides_stays_on_the_page():
+    """A horseshoe kidney is one whatever is corrected; the page told it nowhere."""
+    from wpunet import bundle, report
+    from wpunet.structure import Caution
+    from wpunet.volume import from_array
+    from wpunet_view.findings import Findings
+
+    labels, _ = split_sides(kidneys(), body())
+    hu = np.where(labels > 0, TISSUE, FAT).astype(np.int16)
+    volume, said = from_array(hu, AFFINE, "ct"), Caution("sides", "One body of kidney lies across the spine.")
+    told = report.Report.of(
+        volume, (), warnings=[said], notes=(), weights=bundle.load(), runtime="a test", seconds={}
+    ).to_json_dict()
+    found = Findings(labels, np.zeros_like(labels), told, ()).measured(volume, labels)
+    assert said in found.report.warnings

@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+from wpunet import edges, files
+from wpunet.boxes import bounding_box
+from wpunet.volume import from_array
 
+from Testing import phantom
 from Testing.wpunet import patient
 from Testing.wpunet.test_geometry import nifti, turned
 
@@ -70,11 +74,41 @@ def test_whole_kidneys_are_not(told, tmp_path, number):
 
 def test_the_real_case_is_cut_nowhere(data):
     """Official masks of whole kidneys, in CT whose air was cut off at -512 HU."""
-    from wpunet import edges, files
-
     for case in ("case_00166",):
         folder = data / "kits19" / "data" / case
         volume, truth = files.read(folder / "imaging.nii.gz"), files.read(folder / "segmentation.nii.gz").hu
         assert not edges.DataEnd(volume).cuts(truth > 0)
         volume.hu[: int(np.flatnonzero(truth.any((1, 2)))[10])] = -1024
         assert edges.DataEnd(volume).cuts((truth > 0) & (volume.hu > -1024))
+
+
+@pytest.fixture(scope="module")
+def made():
+    return phantom.make(seed=5, shape=(60, 128, 128), spacing=(4.0, 3.0, 3.0))
+
+
+def test_a_box_that_was_looked_at_cuts_what_reaches_its_sides(made):
+    volume = from_array(made.hu, made.affine, "ct")
+    kidney = made.labels == 1
+    box = bounding_box(kidney)
+    inside = tuple(slice(side.start - 2, side.stop + 2) for side in box)
+    assert not edges.DataEnd(volume, inside).cuts(kidney)
+    for axis in range(3):
+        for cut in (slice(inside[axis].start, box[axis].stop - 3), slice(box[axis].start + 3, inside[axis].stop)):
+            part = tuple(cut if at == axis else side for at, side in enumerate(inside))
+            left = np.zeros_like(kidney)
+            left[part] = kidney[part]
+            assert edges.DataEnd(volume, part).cuts(left)
+            assert not edges.DataEnd(volume).cuts(left)
+
+
+def test_a_few_blank_slices_within_a_kidney_cut_it(made):
+    hu, kidney = made.hu.copy(), made.labels == 1
+    levels = bounding_box(kidney)[0]
+    middle = (levels.start + levels.stop) // 2
+    hu[middle : middle + 2] = -1024
+    volume = from_array(hu, made.affine, "ct")
+    above, below = kidney.copy(), kidney.copy()
+    above[middle:], below[: middle + 2] = False, False
+    assert edges.DataEnd(volume).cuts(above)
+    assert edges.DataEnd(volume).cuts(below)

@@ -120,3 +120,19 @@ def test_only_the_same_voxels_have_the_same_fingerprint(found):
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False, True, True]
     shifted = np.roll(labels, 1, axis=2)
     assert not set(before) & {one.fingerprint for one in measure(shifted, body(), AFFINE)}
+
+
+def test_a_lesion_belongs_to_the_kidney_that_it_touches_else_to_the_nearer_one():
+    labels, _ = split_sides(kidneys(), body())
+    labels[:, :, 70:] = 0  # the right one alone, and a small left one
+    labels = put(labels, LEFT_KIDNEY, (45, 60, 115), (8, 8, 8))
+    touching = put(labels.copy(), TUMOR, (45, 60, 104), (4, 4, 4))
+    beside = put(labels.copy(), TUMOR, (45, 60, 96), (4, 4, 4))  # 14 mm from the small kidney, 68 mm from the large one
+    far = put(labels.copy(), TUMOR, (45, 60, 70), (4, 4, 4))
+    for marked, side in ((touching, "left"), (beside, "left"), (far, "right")):
+        assert measure(marked, body(), AFFINE)[-1].side == side
+
+
+def test_without_a_kidney_a_lesion_has_no_side():
+    (one,) = measure(put(empty(), TUMOR, (45, 60, 45), (4, 4, 4)), body(), AFFINE)
+    assert one.side == ""

@@ -152,3 +152,19 @@ def test_a_sinus_without_fat_is_told_by_its_urine():
     tumor = ball((0, 0, -4.0 - 5.5 - 9.0), 9.0)
     labels[tumor], hu[tumor] = TUMOR, TUMOR_HU
     assert at(measure(labels, hu, AFFINE)[-1], "nearness") == (2, pytest.approx(5.5, abs=STEP))
+
+
+def test_a_tumor_away_from_its_kidney_has_no_score():
+    found = scan(ball((0, 0, -60.0), 10.0))
+    assert found.nephrometry == Nephrometry(missing="the tumor does not touch the kidney")
+    assert found.outside_percent == 100
+
+
+def test_where_a_tumor_fills_the_sinus_opening_its_location_is_not_told():
+    """It was scored as polar: no slice was seen in which the sinus opens."""
+    found = scan(ball((0, 0, 26.0), 26.0)).nephrometry
+    assert found.missing == "the sinus has no opening"
+    assert found.location is None
+    assert found.hilar is None
+    assert found.radius.points == 2
+    assert found.nearness.points == 3

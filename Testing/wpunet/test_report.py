@@ -95,3 +95,17 @@ def test_no_number_reads_minus_zero(told):
     text = replace(told, structures=(one,)).table()
     assert " 0 HU" in text
     assert "0, 0, 0" in text
+
+
+@pytest.mark.parametrize(("kidney_hu", "phase"), [(60, "plain"), (80, "nephrographic")])
+def test_the_phase_is_the_one_that_the_warnings_tell(told, kidney_hu, phase):
+    """Fat in a kidney's outline lowers its mean, not its median."""
+    labels, _ = split_sides(kidneys(), body())
+    hu = body()
+    hu[labels > 0] = kidney_hu
+    hu[1::3][labels[1::3] > 0] = kidney_hu - 40
+    structures = measure(labels, hu, AFFINE)
+    warnings = judge(structures, labels, hu)[1]
+    assert structures[0].mean_hu < 75
+    assert replace(told, structures=structures, warnings=warnings).to_json_dict()["phase"] == phase
+    assert any("without contrast" in one.text for one in warnings) == (phase == "plain")

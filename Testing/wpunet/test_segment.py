@@ -242,3 +242,15 @@ def test_where_no_kidney_is_found_another_look_is_advised_that_was_not_had(segme
     told = segmenter.segment(volume.from_array(hu, anatomy.AFFINE, "tissue"), options).report.warnings
     (warning,) = [one for one in told if one.code == "nothing"]
     assert warning.text.endswith(advice)
+
+
+def test_a_kidney_that_the_box_cuts_is_told_as_cut(segmenter):
+    made = phantom.make(seed=1, shape=(60, 160, 160), spacing=(4.0, 2.4, 2.4))
+    ct = volume.from_array(made.hu, made.affine, "phantom")
+    levels = np.flatnonzero((made.labels > 0).any((1, 2)))
+    middle = int(levels.mean())
+    whole, cut = (segmenter.segment(ct, Options(box=((first, 60), (0, 160), (0, 160)))) for first in (2, middle))
+    assert {one.touches_border for one in whole.report.structures if one.kind == "kidney"} == {False}
+    assert {one.touches_border for one in cut.report.structures if one.kind == "kidney"} == {True}
+    assert any("is cut by the edge" in one.text for one in cut.report.warnings)
+    assert not any(one.text.startswith("The kidneys differ") for one in cut.report.warnings)

@@ -66,6 +66,15 @@ def within(distance_mm: float, mask: np.ndarray, others: np.ndarray, spacing: tu
     return bool(np.isfinite(distances).any())
 
 
+def gap_mm(mask: np.ndarray, others: np.ndarray, spacing: np.ndarray) -> float:
+    """From a mask to the nearest voxel of another (both slice, row, column), centre to centre; infinite without any."""
+    near, far = (_surface(one) * spacing for one in (mask, others))
+    if not len(near) or not len(far):
+        return float("inf")
+    distances, _ = KDTree(far).query(near)
+    return float(distances.min())
+
+
 def _surface(mask: np.ndarray) -> np.ndarray:
     """The voxels (n, 3) of a mask that have a neighbour outside it."""
     return np.argwhere(mask & ~ndimage.binary_erosion(mask))

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import hu_scale
 from .errors import InputError
-from .pixels import to_int16
+from .pixels import odd_slices, to_int16
 from .volume import Volume
 
 MOST_MM, FAR_MM = 4000.0, 20_000.0  # of a CT; of its place
@@ -19,10 +19,14 @@ def check(volume: Volume) -> tuple[Volume, tuple[str, ...]]:
     name = volume.name
     _check_size(volume)
     whole_numbers, told = to_int16(volume.hu, name)  # of a file they are that already
-    hu, corrected = hu_scale.to_hu(whole_numbers, name, volume.with_data)
+    odd = _odd_slices(volume)
+    try:
+        hu, corrected = hu_scale.to_hu(whole_numbers, name, volume.with_data)
+    except InputError as error:
+        raise InputError(" ".join([str(error), *odd])) from error
     if hu is not volume.hu:
         volume = replace(volume, hu=hu)
-    warnings = [*volume.warnings, *told, *corrected, *_geometry_warnings(volume)]
+    warnings = [*volume.warnings, *told, *corrected, *odd, *_geometry_warnings(volume)]
     sample = hu[:: max(1, len(hu) // 24), ::4, ::4]
     if _looks_upside_down(sample):
         warnings.append("The spine lies in front of the body's centre: the picture may be flipped against its header.")
@@ -54,6 +58,17 @@ def _geometry_warnings(volume: Volume) -> list[str]:
     if not 100 <= rows_mm <= 900:
         warnings.append(f"The field of view of {rows_mm:.0f} mm is unusual for a body; is the spacing right?")
     return warnings
+
+
+def _odd_slices(volume: Volume) -> list[str]:
+    """A warning of slices that have another scale than most; of DICOM, files are told when they are read."""
+    odd = odd_slices(volume.hu) if volume.grid.upright and not volume.grid.slices else np.zeros(0)
+    if not len(odd):
+        return []
+    return [
+        f"{len(odd)} slice(s) have numbers that differ from those of the others by a constant, the first from the head "
+        f"at {odd[0] + 1}: their scale may be wrong."
+    ]
 
 
 def _looks_upside_down(sample: np.ndarray) -> bool:

@@ -83,12 +83,13 @@ def clean(
     hu: np.ndarray | None = None,
     uncertainty: np.ndarray | None = None,
     within: Box | None = None,
+    looked_at: Box | None = None,
 ) -> Cleaned:
     """Labels (slice, row, column) after the rules, as a new array, and what was done.
 
     spacing: mm between slices, rows, columns
     hu, uncertainty: of the labels' shape, the CT and what ``predict.decide`` tells; no doubt without them
-    within: a box outside of which nothing is marked
+    within: a box outside of which nothing is marked; looked_at: the part that was looked at, if not the whole
     """
     given, labels = labels, blank(labels.shape, labels.dtype)
     marked = bounding_box(given, within)
@@ -97,7 +98,8 @@ def clean(
     labels[marked] = given[marked]
     box = grown(marked, rules.reach_mm + max(spacing), spacing, labels.shape)
     middle = labels.shape[2] / 2 if hu is None else midline(hu, marked[0])
-    scene = _Scene(labels[box], spacing, (box[0].start == 0, box[0].stop == len(labels)), rules)
+    ends = looked_at[0] if looked_at else slice(0, len(labels))
+    scene = _Scene(labels[box], spacing, (ends.start - box[0].start, ends.stop - box[0].start), rules)
     doubt = None if uncertainty is None else uncertainty[box]
     if rules.holes:
         scene.fill_holes(None if hu is None else hu[box])
@@ -122,10 +124,10 @@ class _Scene:
     """The part of a label map that holds anything, worked on in place."""
 
     def __init__(
-        self, labels: np.ndarray, spacing: tuple[float, float, float], at_edge: tuple[bool, bool], rules: CleanRules
+        self, labels: np.ndarray, spacing: tuple[float, float, float], ends: tuple[int, int], rules: CleanRules
     ) -> None:
         self.labels, self.spacing, self.rules = labels, spacing, rules
-        self.at_edge = at_edge  # whether the part's first and last slice are the scan's
+        self.ends = ends  # the first slice that was looked at, and one past the last
         self.voxel_ml = float(np.prod(spacing)) / 1000.0
         self.notes: list[str] = []
         self.removed: list[Removed] = []
@@ -168,8 +170,7 @@ class _Scene:
             self.notes.append(f"{len(gone)} piece(s) away from the kidneys, {ml[gone].sum():.1f} ml, were taken away.")
 
     def _is_body(self, box: Box, ml: float) -> bool:
-        cut = (self.at_edge[0] and box[0].start == 0) or (self.at_edge[1] and box[0].stop == len(self.labels))
-        if cut:
+        if box[0].start <= self.ends[0] or box[0].stop >= self.ends[1]:  # cut
             return bool(ml >= self.rules.min_cut_body_ml)
         return bool(
             ml >= self.rules.min_body_ml and (box[0].stop - box[0].start) * self.spacing[0] >= self.rules.min_body_mm

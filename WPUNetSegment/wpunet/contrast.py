@@ -51,18 +51,18 @@ def layers(mask: np.ndarray, hu: np.ndarray, spacing: tuple[float, float, float]
     return found[0], found[1], excreted
 
 
-def phase(structures: Sequence[Structure]) -> str:
-    """The contrast phase, told by the kidneys; empty without any."""
+def phase(structures: Sequence[Structure], plain: bool) -> str:
+    """The contrast phase, told by the kidneys; empty without any. plain: whether ``is_plain``."""
     kidneys = [one for one in structures if one.kind == "kidney"]
     if not kidneys:
         return ""
     share = [one.voxels for one in kidneys]
-    mean, cortex, medulla, excreted = (
+    cortex, medulla, excreted = (
         float(np.average([getattr(one, name) or 0.0 for one in kidneys], weights=share))
-        for name in ("mean_hu", "cortex_hu", "medulla_hu", "excreted_percent")
+        for name in ("cortex_hu", "medulla_hu", "excreted_percent")
     )
+    if plain:  # before excreted contrast: a stone is as bright
+        return PLAIN
     if excreted >= EXCRETED_PERCENT:
         return EXCRETORY
-    if mean < ENHANCED_HU and cortex < ENHANCED_HU:
-        return PLAIN
     return CORTICOMEDULLARY if cortex - medulla >= BRIGHTER_HU else NEPHROGRAPHIC

@@ -14,10 +14,9 @@ from .dicom_slices import Slice, Stored, read_slices, require_hu, stored_frames
 from .dicom_stack import ordered
 from .errors import InputError
 from .itk_images import read_quietly
-from .pixels import HIGHEST_HU, LOWEST_HU
+from .pixels import HIGHEST_HU, LOWEST_HU, odd_slices
 
 PADDING_HU = -1024
-ODD_HU = 150  # from a slice to both beside it, in most pixels
 
 
 @dataclass(frozen=True)
@@ -163,18 +162,12 @@ def _hu(slices: Sequence[Slice], path: Path) -> np.ndarray:
 
 
 def _odd_ones(hu: np.ndarray, slices: Sequence[Slice]) -> list[str]:
-    """A warning of slices whose numbers differ from those of their neighbours by a constant: a rescale of their own."""
-    every = max(1, min(hu.shape[1:]) // 64)
-    steps = np.median(np.diff(hu[:, ::every, ::every].astype(np.int32), axis=0), axis=(1, 2))
-    odd = []
-    for k, one in enumerate(slices):
-        beside = [-steps[k - 1]] * (k > 0) + ([steps[k]] if k < len(steps) else [])
-        if min(map(abs, beside)) > ODD_HU and len({step > 0 for step in beside}) == 1:
-            odd.append(one.name)
+    """A warning of slices that have another scale than most."""
+    odd = [slices[k].name for k in odd_slices(hu)]
     if not odd:
         return []
     more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-    return [f"The numbers of {odd[0]}{more} differ from those of the slices beside: its scale may be wrong."]
+    return [f"The numbers of {odd[0]}{more} differ from those of the other slices: their scale may be wrong."]
 
 
 def _require_one_scale(slices: Sequence[Slice], path: Path) -> None:

@@ -65,7 +65,7 @@ def segmentation(result: Result, *, fractional: bool = False, corrected: bool = 
     try:
         made = hd.seg.Segmentation(
             source_images=images,
-            pixel_array=values,
+            pixel_array=values.copy(),  # highdicom scales the array of a single segment in place
             segmentation_type="FRACTIONAL" if fractional else "BINARY",
             segment_descriptions=_segments(result, corrected),
             series_instance_uid=hd.UID(),
@@ -85,7 +85,7 @@ def segmentation(result: Result, *, fractional: bool = False, corrected: bool = 
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(unfit(result.volume, str(error))) from error
     if fractional:
-        _fill(made, values, _in_frames(255 - result.uncertainty, result.volume), images)
+        _fill(made, values, _certainty(result), images)
     return made
 
 
@@ -141,6 +141,14 @@ def source_images(volume: Volume) -> list[pydicom.Dataset]:
     return images
 
 
+def _certainty(result: Result) -> np.ndarray:
+    """uint8 (frame, row, column), of 255; an oblique grid is brought back as numbers, not as labels."""
+    certain = 255 - result.uncertainty
+    if result.volume.grid.upright:
+        return _in_frames(certain, result.volume)
+    return np.rint(_in_frames(certain.astype(np.float32), result.volume)).astype(np.uint8)
+
+
 def _in_frames(values: np.ndarray, volume: Volume) -> np.ndarray:
     """Values (slice, row, column) of the engine -> (frame, row, column) in the order of ``source_images``."""
     ordered = np.ascontiguousarray(geometry.to_source(values, volume).T)
@@ -161,7 +169,9 @@ def _fill(made: hd.seg.Segmentation, values: np.ndarray, certainty: np.ndarray, 
         source = groups.DerivationImageSequence[0].SourceImageSequence[0]
         number = int(source.get("ReferencedFrameNumber", 0)) - 1 if len(images) == 1 < len(values) else None
         k = at[source.ReferencedSOPInstanceUID] if number is None else number
-        segment = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        of_one = "SegmentIdentificationSequence" not in groups  # a single segment is named once for all frames
+        named = made.SharedFunctionalGroupsSequence[0] if of_one else groups
+        segment = named.SegmentIdentificationSequence[0].ReferencedSegmentNumber
         frame[:] = np.where(values[k] == segment, np.maximum(certainty[k], 1), 0)
     content = pixels.tobytes()
     made.PixelData = content + b"\0" * (len(content) % 2)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .bodies import Removed
 from .boxes import Box
-from .contrast import CORTICOMEDULLARY, ENHANCED_HU, kidney_hu, phase
+from .contrast import CORTICOMEDULLARY, ENHANCED_HU, PLAIN, kidney_hu, phase
 from .structure import Caution, Structure
 
 ADULT_KIDNEY_ML = (60.0, 400.0)
@@ -25,6 +25,7 @@ OUTSIDE_PERCENT, LEAST_CONTACT = 80.0, 0.2  # contact: as a share of the surface
 SOFT_PERCENT, GAS_PERCENT = 50.0, 5.0
 LEAST_SPLIT_PERCENT = 40.0
 MOST_LONGER_MM = 20.0
+LONGEST_MM = 180.0  # an adult kidney has 90 to 140 mm
 
 CODES = {  # of a structure: what is said of it
     "low_chance": "has a chance of only {chance:.0%} to be one",
@@ -35,7 +36,8 @@ CODES = {  # of a structure: what is said of it
     "gas": "borders on gas, perhaps bowel",
     "many": "is one of {count} tumors, which is rare",
 }
-OF_RUN = ("input", "removed", "parenchyma", "run")  # codes of what stays true whatever a person corrects afterwards
+# Codes of what stays true whatever a person corrects afterwards
+OF_RUN = ("input", "sides", "removed", "parenchyma", "run")
 
 
 def judge(
@@ -117,8 +119,8 @@ def _contrast(structures: Sequence[Structure], tissue_hu: float | None) -> Itera
         yield Caution("no_kidney", "Tumor but no kidney tissue was found; check the result.")
     elif tissue_hu < ENHANCED_HU:
         text = f"Probably without contrast (kidney tissue {tissue_hu:.0f} HU): tumors are hardly visible, check them."
-        yield Caution("contrast", text)
-    elif phase(structures) == CORTICOMEDULLARY:
+        yield Caution(PLAIN, text)
+    elif phase(structures, plain=False) == CORTICOMEDULLARY:
         yield Caution(
             "contrast",
             "Corticomedullary phase (the medulla is still dark): tumors in the medulla can be missed.",
@@ -138,6 +140,9 @@ def _kidneys(structures: Sequence[Structure]) -> Iterator[Caution]:
         yield Caution("one_kidney", f"Only the {kidneys[0].name} was found.", kidneys[0].name)
     low, high = ADULT_KIDNEY_ML
     for one in kidneys:
+        if one.size.mm > LONGEST_MM:
+            text = f"The {one.name} is {one.size.mm:.0f} mm long, perhaps two bodies (a transplant?); check it."
+            yield Caution("length", text, one.name)
         if not one.touches_border and not low <= one.volume_ml <= high:
             yield Caution("volume", f"{one.volume_ml:.0f} ml is unusual for a kidney ({one.name}); check it.", one.name)
     if len(kidneys) == 2 and not any(one.touches_border for one in kidneys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,9 +21,10 @@ MOST_VALUES = 3
 
 @dataclass(frozen=True)
 class DataEnd:
-    """Where the data of a volume end."""
+    """Where the data of a volume end; ``looked_at``: the part of it that was looked at, where that is not the whole."""
 
     volume: Volume
+    looked_at: Box | None = None
 
     def cuts(self, mask: np.ndarray, part: Box | None = None) -> bool:
         """Whether what a mask (slice, row, column) marks, of the volume or a part of it, reaches where the data end."""
@@ -31,8 +33,8 @@ class DataEnd:
             return False
         box = shifted(inside, part) if part else inside
         mask = mask[inside]
-        sides = zip(box, self.volume.hu.shape, strict=True)
-        if any(side.start == 0 or side.stop == size for side, size in sides):
+        ends = self.looked_at or tuple(slice(0, size) for size in self.volume.hu.shape)
+        if any(side.start <= end.start or side.stop >= end.stop for side, end in zip(box, ends, strict=True)):
             return True
         if not self.volume.grid.upright and self._leaves_source(mask, box):
             return True
@@ -80,9 +82,19 @@ class DataEnd:
         faces = np.concatenate([coarse.take(end, axis).ravel() for axis in range(3) for end in (0, -1)])
         values, counts = np.unique(faces, return_counts=True)
         common = values[np.argsort(-counts)][:MOST_VALUES]
+        common = common[np.sort(-counts)[:MOST_VALUES] <= -RIM_SHARE * faces.size]
         found = []
-        for value in common[np.sort(-counts)[:MOST_VALUES] <= -RIM_SHARE * faces.size]:
+        for value in common:
             numbers, _ = ndimage.label(coarse == value)
             at_border = np.unique(np.concatenate([numbers.take(e, a).ravel() for a in range(3) for e in (0, -1)]))
             found.append((int(value), np.isin(numbers, at_border[at_border > 0])))
-        return found
+        return [*found, *self._blank(coarse.shape)]
+
+    def _blank(self, shape: tuple[int, ...]) -> Iterator[tuple[int, np.ndarray]]:
+        """Numbers that fill whole slices, and coarse masks of these: there are no data, however few slices it is."""
+        slices = self.volume.hu[:, :: self._step[1], :: self._step[2]]
+        blank = np.flatnonzero((slices == slices[:, :1, :1]).all((1, 2)))
+        for value in np.unique(slices[blank, 0, 0]):
+            places = np.zeros(shape, bool)
+            places[blank[slices[blank, 0, 0] == value] // self._step[0]] = True
+            yield int(value), places

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from . import contrast, extent, nephrometry
-from .bodies import bodies
+from .bodies import bodies, gap_mm
 from .boxes import Box, around, bounding_box, grown, placed, shifted
 from .contour import Contour, contour
 from .labels import BACKGROUND, CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
@@ -125,21 +125,29 @@ def parts(labels: np.ndarray, affine: np.ndarray, within: Box | None = None) -> 
             continue
         lesions = bodies(marks)
         of_kind = [
-            Body(kind, _side(view, box), lesions.numbers[box] == number, shifted(box, marked), affine)
+            Body(
+                kind,
+                _side(view, lesions.numbers == number, box, affine),
+                lesions.numbers[box] == number,
+                shifted(box, marked),
+                affine,
+            )
             for number, box in enumerate(lesions.boxes, 1)
         ]
         found += sorted(of_kind, key=lambda body: -body.voxels)
     return tuple(found)
 
 
-def _side(labels: np.ndarray, box: tuple[slice, ...]) -> str:
-    """The side of the kidney that a lesion lies on: the one whose voxels are around it, else the nearer one."""
-    for margin in (3, 30, max(labels.shape)):
-        around = labels[tuple(slice(max(0, side.start - margin), side.stop + margin) for side in box)]
-        right, left = (around == RIGHT_KIDNEY).sum(), (around == LEFT_KIDNEY).sum()
-        if right + left:
-            return "right" if right >= left else "left"
-    return ""
+def _side(labels: np.ndarray, lesion: np.ndarray, box: Box, affine: np.ndarray) -> str:
+    """The side of the kidney that a lesion touches most, else of the nearer one; empty without any."""
+    beside = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
+    touched = labels[beside][ndimage.binary_dilation(lesion[beside])]
+    nearness = {side: float(np.count_nonzero(touched == value)) for value, side in KIDNEYS.items()}
+    if not any(nearness.values()):
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        nearness = {side: -gap_mm(lesion, labels == value, spacing) for value, side in KIDNEYS.items()}
+    side = max(nearness, key=lambda one: nearness[one])
+    return side if np.isfinite(nearness[side]) else ""
 
 
 def _lesions_of(kidney: Body, found: Sequence[Body]) -> list[Body]:
@@ -171,6 +179,8 @@ def _within(one: Structure, body: Body, kidney: Contour, *, cut: bool) -> Struct
     way, score = nephrometry.to_sinus(kidney, mask), None
     if body.kind == "tumor" and cut:
         score = Nephrometry(missing="the scan cuts the kidney or the tumor")
+    elif body.kind == "tumor" and not one.contact_cm2 and (way is None or way.mm > 0):
+        score = Nephrometry(missing="the tumor does not touch the kidney")
     elif body.kind == "tumor" and one.diameter and one.axial_diameter:
         score = nephrometry.score(kidney, mask, one.diameter.mm, one.axial_diameter.mm, outside, way)
     return replace(

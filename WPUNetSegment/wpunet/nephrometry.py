@@ -11,6 +11,7 @@ R.E.N.A.L.: Kutikov and Uzzo, J Urol 2009;182:844, computed as for the KiTS pati
 - Location: the polar lines are the first and the last axial slice in which the sinus comes within 6 mm of the
   contour, so that the medial lip is interrupted; the midline is half way between them; shares are of volume.
 - Hilar: the tumor is within 2 mm of the sinus at its opening. Main renal vessels are not marked: they run there.
+- Where the sinus opens nowhere, as when a tumor fills its opening, there are no polar lines and no hilum to tell by.
 - C-index: centres of area in the middle slice of the kidney with its lesions and in the tumor's largest slice; the
   radius is half the longest axial distance.
 """
@@ -37,7 +38,8 @@ def score(
     tumor: bool, on the grid of ``kidney``; diameter_mm: its largest, axial_mm: in an axial slice;
     outside_percent: of its volume; way: to the sinus
     """
-    missing = "" if kidney.has_sinus else "no renal sinus was found"
+    opens = bool(kidney.hilum.any())
+    missing = "" if opens else "the sinus has no opening" if kidney.has_sinus else "no renal sinus was found"
     hilum = _way(kidney, tumor, kidney.hilum)
     return Nephrometry(
         radius=Part(1 if diameter_mm <= 40 else 2 if diameter_mm < 70 else 3, diameter_mm, "mm"),
@@ -46,7 +48,7 @@ def score(
         ),
         nearness=None if way is None else Part(1 if way.mm >= 7 else 2 if way.mm > 4 else 3, way.mm, "mm"),
         face=_face(kidney, tumor),
-        location=_location(kidney, tumor) if kidney.has_sinus else None,
+        location=_location(kidney, tumor) if kidney.has_sinus and opens else None,
         hilar=None if hilum is None else Part("h" if hilum.mm <= HILAR_MM else "", hilum.mm, "mm"),
         c_index=_c_index(kidney, tumor, axial_mm / 2),
         missing=missing,
@@ -87,8 +89,6 @@ def _face(kidney: Contour, tumor: np.ndarray) -> Part:
 
 def _location(kidney: Contour, tumor: np.ndarray) -> Part:
     lines = np.flatnonzero(kidney.hilum.any((1, 2)))
-    if not len(lines):
-        return Part(1, 0.0, "percent")
     first, last = int(lines[0]), int(lines[-1])
     count = np.count_nonzero(tumor, axis=(1, 2))
     percent = 100.0 * float(count[first : last + 1].sum()) / float(count.sum())

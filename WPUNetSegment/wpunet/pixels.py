@@ -7,6 +7,7 @@ import numpy as np
 from .errors import InputError
 
 LOWEST_HU, HIGHEST_HU = -8192, 32767  # that an int16 CT holds
+ODD_HU = 150  # from a slice to the next, in most pixels
 NO_DATA_HU = -1024  # what a resampled volume holds where the CT has no data
 
 
@@ -43,6 +44,21 @@ def unwrapped(array: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         return array, ()
     signed = np.where(array >= 32_768, array.astype(np.int32) - 65_536, array.astype(np.int32))
     return signed, ("Numbers above 60000 were negative HU read as unsigned; they were put right.",)
+
+
+def odd_slices(hu: np.ndarray) -> np.ndarray:
+    """The slices (of slice, row, column) whose numbers differ from those of most by a constant, as of another rescale.
+
+    A slice's level is told by the steps from slice to slice that most of its pixels take; blank slices have none.
+    """
+    every = max(1, min(hu.shape[1:]) // 64)
+    thin = hu[:, ::every, ::every].astype(np.int32)
+    there = np.flatnonzero((thin != thin[:, :1, :1]).any((1, 2)))
+    if not len(there):
+        return there
+    steps = np.median(np.diff(thin[there], axis=0), axis=(1, 2))
+    level = np.concatenate([[0.0], np.cumsum(np.where(np.abs(steps) > ODD_HU, steps, 0.0))])
+    return there[np.abs(level - np.quantile(level, 0.5, method="lower")) > ODD_HU]
 
 
 def few(shape: tuple[int, ...]) -> tuple[slice, ...]:

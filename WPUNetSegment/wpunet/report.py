@@ -14,7 +14,7 @@ import numpy as np
 
 from . import USE, __version__
 from .bundle import Weights
-from .contrast import phase
+from .contrast import PLAIN, phase
 from .labels import BY_SIDE
 from .structure import Caution, Place, Point, Structure, from_plain, plain
 from .volume import Volume
@@ -94,7 +94,7 @@ class Report:
             "input": input_of(self.path, self.series, self.shape, self.affine),
             "options": self.options,
             "labels": [{"value": one.value, "key": one.key, "name": one.name} for one in BY_SIDE],
-            "phase": phase(self.structures),
+            "phase": phase(self.structures, plain=any(one.code == PLAIN for one in self.warnings)),
             "structures": [plain(one, place) for one in self.structures],
             "warnings": [plain_caution(one) for one in self.warnings],
             "notes": list(self.notes),

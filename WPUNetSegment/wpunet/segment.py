@@ -103,13 +103,14 @@ class Segmenter:
             volume, seen = check.check(volume)
         labels, uncertainty, maps = self._network(volume, options, monitor)
         within = maps.region.box
+        looked_at = maps.region.box if options.box else None
         with monitor.stage("clean"):
-            cleaned = clean.clean(labels, volume.spacing, options.rules, volume.hu, uncertainty, within)
+            cleaned = clean.clean(labels, volume.spacing, options.rules, volume.hu, uncertainty, within, looked_at)
             labels, anatomy = sides.split_sides(cleaned.labels, volume.hu, within)
             within = bounding_box(labels, within) or within
         with monitor.stage("measure"):
             certain = certainty.Certain(maps, certainty.Chance.of_card(self.weights.card))
-            cuts = edges.DataEnd(volume).cuts
+            cuts = edges.DataEnd(volume, looked_at).cuts
             structures = measure.measure(labels, volume.hu, volume.affine, certain, within, cuts)
             structures, warnings = doubts.judge(structures, labels, volume.hu, within, _try_next(options))
             if options.parenchyma:
