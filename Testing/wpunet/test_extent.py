@@ -78,8 +78,9 @@ def test_a_tumor(axes, degrees):
     assert np.subtract(*one.axial_diameter.ends_ras_mm) @ np.subtract(
         *one.axial_perpendicular.ends_ras_mm
     ) == pytest.approx(0, abs=1e-6)
-    inside = [np.linalg.norm(np.array(end) @ turned / half) for end in one.diameter.ends_ras_mm]
-    assert inside == pytest.approx([1, 1], abs=0.25)  # both ends lie on the surface
+    for line in (one.diameter, one.axial_diameter, one.axial_perpendicular):  # both ends lie on the surface
+        inside = [np.linalg.norm(np.array(end) @ turned / half) for end in line.ends_ras_mm]
+        assert inside == pytest.approx([1, 1], abs=0.25)
 
 
 @pytest.mark.parametrize("axes", GRIDS.values(), ids=GRIDS)

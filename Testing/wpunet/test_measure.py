@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
 from wpunet.sides import split_sides
@@ -136,3 +137,20 @@ def test_a_lesion_belongs_to_the_kidney_that_it_touches_else_to_the_nearer_one()
 def test_without_a_kidney_a_lesion_has_no_side():
     (one,) = measure(put(empty(), TUMOR, (45, 60, 45), (4, 4, 4)), body(), AFFINE)
     assert one.side == ""
+
+
+def test_the_core_is_what_lies_deeper_than_the_rim_and_soft_tissue_beside_starts_behind_the_edge():
+    """Voxels of 1 mm. A ball of 3 mm has no inside of CORE_MM: there the core is the deeper half."""
+    labels, hu = np.zeros((40, 40, 40), np.uint8), np.full((40, 40, 40), -100, np.int16)
+    places = np.stack(np.indices(labels.shape)) - 20
+    away = np.sqrt((places**2).sum(0))
+    labels[away <= 3] = TUMOR
+    hu[away <= 3], hu[away <= 1.5] = 40, 90
+    hu[(away > 3) & (away <= 4.5)] = 50  # an edge, no soft tissue beside
+    affine = np.diag([-1.0, -1.0, -1.0, 1.0])[[2, 1, 0, 3]]
+    (one,) = measure(labels, hu, affine)
+    deep = ndimage.distance_transform_edt(labels == TUMOR)
+    assert one.core_hu == pytest.approx(hu[deep > deep.max() / 2].mean())
+    assert one.soft_percent == 0
+    hu[away > 3] = 50
+    assert measure(labels, hu, affine)[0].soft_percent == 100

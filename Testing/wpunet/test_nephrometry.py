@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from wpunet.contour import contour
 from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
-from wpunet.structure import Nephrometry, Part
+from wpunet.nephrometry import score
+from wpunet.structure import Line, Nephrometry, Part
 
 STEP = 1.5
 SHAPE = (100, 76, 150)  # slices to the feet, rows to the back, columns to the patient's left
@@ -121,6 +123,32 @@ def test_c_index():
     """Simmons: from the kidney's centre to the tumor's, over the tumor's radius."""
     found = scan(ball((40.0, 0, -10.0), 10.0))
     assert found.nephrometry.c_index == pytest.approx(np.hypot(40.0, 10.0) / 10.0, rel=0.08)
+
+
+def test_the_c_index_goes_by_the_axial_radius():
+    found = scan(ellipsoid((32.0, 0, -10.0), (20.0, 10.0, 10.0)))
+    assert found.diameter.mm > 1.7 * found.axial_diameter.mm
+    assert found.nephrometry.c_index == pytest.approx(np.hypot(32.0, 10.0) / 10.0, rel=0.08)
+
+
+LIMITS = {
+    "radius": [(40.0, 1), (40.1, 2), (69.9, 2), (70.0, 3)],
+    "exophytic": [(50.0, 1), (49.9, 2), (1.0, 2), (0.9, 3)],
+    "nearness": [(7.0, 1), (6.9, 2), (4.1, 2), (4.0, 3)],
+}
+
+
+@pytest.mark.parametrize(("part", "value", "points"), [(part, *one) for part in LIMITS for one in LIMITS[part]])
+def test_points_change_where_the_authors_say(part, value, points):
+    """Kutikov and Uzzo: up to 40, below 70; half and more; 7 and more, more than 4."""
+    given = {"radius": 20.0, "exophytic": 60.0, "nearness": 10.0} | {part: value}
+    tissue = ellipsoid((0, 0, 0), KIDNEY_MM) & ~ellipsoid(*SINUS)
+    tumor = ball((40.0, 0, -10.0), 8.0)
+    hu = np.where(tissue, TISSUE_HU, FAT).astype(np.int16)
+    kidney = contour(tuple(slice(0, n) for n in SHAPE), tissue & ~tumor, tumor, hu, AFFINE)
+    way = Line(given["nearness"], ((0, 0, 0), (0, 0, given["nearness"])))
+    found = score(kidney, kidney.lesions, given["radius"], 20.0, given["exophytic"], way)
+    assert (getattr(found, part).points, getattr(found, part).value) == (points, value)
 
 
 def test_a_left_kidney_and_a_turned_body_score_alike():

@@ -86,7 +86,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--report", type=Path, metavar="FILE", help="write measurements and warnings as JSON")
     add("--table", type=Path, metavar="FILE", help="write measurements as CSV, one row for each kidney, tumor and cyst")
     add("--preview", type=Path, metavar="FILE", help="write a PNG page of the slices that matter")
-    add("--uncertainty", type=Path, metavar="FILE", help="write the chance, 0 to 1, that each voxel's label is wrong")
+    add("--uncertainty", type=Path, metavar="FILE", help="write for each voxel the chance that the network is wrong")
     add("--dicom-seg", type=Path, metavar="FILE", help="write a DICOM segmentation too; the CT must be DICOM")
     add(
         "--dicom-sr",

@@ -43,7 +43,7 @@ class Nephrometry:
                or all between them) three
     hilar:     "h" where the tumor reaches the hilum, else ""; mm from it
     c_index:   distance of the tumor's centre from the kidney's centre over the tumor's radius
-    missing:   why there is no score; then all parts are None
+    missing:   why there is no score; parts that can be told all the same are there
     """
 
     radius: Part | None = None
