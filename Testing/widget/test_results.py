@@ -220,6 +220,18 @@ class TestWalk:
         assert uncertain_places(np.zeros((3, 3, 3), np.float32), np.eye(4)) == []
 
 
+def test_the_ct_is_shown_where_no_view_shows_it(ready, add_ct, desktop):
+    red, green = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in range(2))
+    other, ct = add_ct("another").GetID(), ready.parameters.ct.GetID()
+    for view in (red, green):
+        view.SetBackgroundVolumeID(other)
+    ready.segment()
+    assert [view.GetBackgroundVolumeID() for view in (red, green)] == [ct, ct]
+    red.SetBackgroundVolumeID(other)  # the user compares the two
+    ready.segment()
+    assert [view.GetBackgroundVolumeID() for view in (red, green)] == [other, ct]
+
+
 class TestAfterACorrection:
     def grow(self, panel, key="tumor"):
         segmentation, ct = panel.parameters.segmentation, panel.parameters.ct
@@ -303,6 +315,29 @@ class TestAfterACorrection:
         desktop.settle()
         assert done.parameters.segmentation is not None
         assert done.table() == before
+
+    def test_what_was_measured_again_stays_with_the_segments(self, done, desktop, tmp_path):
+        self.grow(done)
+        done.click("measureButton")
+        measured = done.table()
+        assert len(measured) == 5
+        segmentation = done.parameters.segmentation
+        done.choose("segmentation", None)
+        done.choose("segmentation", segmentation)
+        assert done.table() == measured
+        assert not done.shown("staleLabel")
+        path = str(tmp_path / "scene.mrb")
+        assert slicer.mrmlScene.WriteToMRB(path, None)
+        slicer.mrmlScene.Clear()
+        assert slicer.mrmlScene.ReadFromMRB(path)
+        done.widget.enter()
+        desktop.settle()
+        assert done.table() == measured
+        assert not done.shown("staleLabel")
+        done.desktop.answers = [True]  # replace what was painted
+        done.segment()
+        assert len(done.table()) == 4
+        assert not done.shown("staleLabel")
 
     def test_the_segment_editor_edits_the_result(self, done):
         editor = done.ui.segmentEditor

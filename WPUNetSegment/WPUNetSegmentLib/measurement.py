@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import slicer
-from wpunet import certainty, doubts, edges, measure, sides
+from wpunet import certainty, doubts, edges, measure, report, sides
 from wpunet.labels import KIDNEY, LEFT, LEFT_KIDNEY, RIGHT, together
 from wpunet.report import structures_of
-from wpunet.structure import Structure
+from wpunet.structure import Structure, plain
 
-from . import scene
+from . import handover, scene
 from .training_case import kidney_sides, labels_of, upright
 
 
@@ -23,10 +25,27 @@ def measure_segments(ct: Any, segmentation: Any) -> tuple[Structure, ...]:
     volume, labels = upright(ct, segmentation, _by_side)
     if set(kidney_sides(segmentation).values()) - {RIGHT[1], LEFT[1]}:  # a segment that may hold both kidneys
         labels, _ = sides.split_sides(together(labels, cysts=True), volume.hu)
-    report = scene.report(segmentation)
+    told = scene.report(segmentation)
     found = measure.measure(labels, volume.hu, volume.affine, cuts=edges.DataEnd(volume).cuts)
-    found = certainty.kept(found, structures_of(report) if report else [])
+    found = certainty.kept(found, structures_of(told) if told else [])
     return doubts.judge(found, labels, volume.hu)[0]
+
+
+def remember(ct: Any, segmentation: Any, structures: Sequence[Structure]) -> None:
+    """Keep what was measured with the segmentation, also in a saved scene."""
+    place = report.places(handover.ijk_to_ras(ct))
+    measured = [plain(one, place) for one in structures]
+    kept = {"schema": report.SCHEMA, "segments": scene.state(segmentation), "structures": measured}
+    segmentation.SetAttribute(scene.MEASURED, json.dumps(kept))
+
+
+def remembered(segmentation: Any) -> list[Structure] | None:
+    """What was measured last, while the segments are as they were then; else None."""
+    text = segmentation.GetAttribute(scene.MEASURED) if segmentation else None
+    kept = json.loads(text) if text else None
+    if not kept or kept["schema"] != report.SCHEMA or kept["segments"] != scene.state(segmentation):
+        return None
+    return structures_of(kept)
 
 
 def _by_side(segmentation: Any, grid: Any) -> np.ndarray:

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 from wpunet.errors import Cancelled, InstallError, WpunetError
 
-from . import documents, handover, install, keyboard, messages, sample, scene, training_case, transforms
+from . import documents, handover, install, keyboard, messages, review, sample, scene, training_case, transforms
 from .results import Results
 from .run import Progress, Run, RunOptions, State
 
@@ -312,6 +312,7 @@ class Panel(VTKObservationMixin):
         chosen = self.parameters
         target = chosen.segmentation if chosen and not self._into_new else None  # None: the selector says so
         placed = self.logic.finish(run, target, self._may_replace, fresh=True)
+        review.show_ct(run.volume)
         if placed is not target and run.options.surface and slicer.app.layoutManager() is not None:
             slicer.util.resetThreeDViews()
         if chosen is not None:

@@ -18,7 +18,7 @@ from wpunet.structure import Structure
 from wpunet.table import as_csv
 
 from . import review, scene
-from .measurement import measure_segments
+from .measurement import measure_segments, remember, remembered
 from .table import ResultsTable, as_text
 
 NO_FILE_NAME = r'[\x00-\x1f/\\:*?"<>|]'  # what a file's name cannot hold somewhere; DICOM's names hold ":" and "/"
@@ -86,9 +86,13 @@ class Results(VTKObservationMixin):
         return scene.report(self.segmentation) is not None and not scene.has_surface(self.segmentation)
 
     def show_report(self) -> None:
-        """What the engine measured of this segmentation, also after the scene was saved and loaded again."""
-        report = scene.report(self.segmentation)
+        """What was last measured of this segmentation, also after the scene was saved and loaded again."""
+        report, measured = scene.report(self.segmentation), remembered(self.segmentation)
         self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if report else None
+        if measured is not None:
+            self._show(measured)
+            self._stale(False)
+            return
         self._show(structures_of(report) if report else [])
         self._stale(bool(self._segments() and (not report or scene.edited(self.segmentation))))
 
@@ -99,6 +103,7 @@ class Results(VTKObservationMixin):
         except ImportError:  # a saved scene, on a computer where nothing was segmented yet
             self._install("auto")
             found = measure_segments(self.own_ct, self.segmentation)
+        remember(self.own_ct, self.segmentation, found)
         self._show(found)
         self._stale(False)
 

@@ -77,6 +77,14 @@ def uncertain_places(uncertainty: np.ndarray, affine: np.ndarray) -> list[Place]
     ]
 
 
+def show_ct(ct: Any) -> None:
+    """The CT in the slice views, where none of them shows it: its segments would lie on another one, or on nothing."""
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    if not any(ct.GetID() in (one.GetBackgroundVolumeID(), one.GetForegroundVolumeID()) for one in views):
+        for one in views:
+            one.SetBackgroundVolumeID(ct.GetID())
+
+
 def show(ras: Point, node: Any) -> None:
     """Centre all slice views on a place in a node's own coordinates, wherever a transform has put it."""
     transform = vtk.vtkGeneralTransform()

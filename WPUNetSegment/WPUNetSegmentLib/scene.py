@@ -30,6 +30,7 @@ from .run import RunResult
 from .transforms import require_rigid
 
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: when and what the engine put there, so that later edits show
+MEASURED = "WPUNetSegment.Measured"  # attribute of the segmentation: what was measured again, as JSON
 REPORT = "WPUNetSegment.Report"  # attribute of the segmentation: the engine's report as JSON
 UNCERTAINTY = "WPUNetSegment.Uncertainty"  # role of the uncertainty's volume beside its segmentation
 KIDNEY_OPACITY_3D = 0.4
@@ -128,6 +129,7 @@ def _describe(segmentation: Any, result: RunResult) -> None:
     alone = f" Kidneys: {PARENCHYMA}." if _tells_parenchyma(result.report) else ""
     segmentation.SetDescription(f"{result.report['intended_use']} {made_by}{alone}")
     segmentation.SetAttribute(REPORT, json.dumps(result.report))
+    segmentation.SetAttribute(MEASURED, None)
 
 
 def report(segmentation: Any) -> dict[str, Any] | None:
@@ -280,6 +282,13 @@ def _deleted(segmentation: Any) -> list[Label]:
     found = {name for one in structures for name in (one["kind"], f"{one['kind']}_{one['side']}")}
     table = WITH_CYSTS if segments.GetSegment(KIDNEY_LABEL.key) else BY_SIDE
     return [label for label in table if label.key in found and segments.GetSegment(label.key) is None]
+
+
+def state(segmentation: Any) -> dict[str, list[str]]:
+    """What is measured of the segments, by their ids: the places they hold and what they are said to be."""
+    segments = segmentation.GetSegmentation()
+    keys = segments.GetSegmentIDs()
+    return {key: [digest(segmentation, key), segments.GetSegment(key).GetTerminology()] for key in keys}
 
 
 def digest(segmentation: Any, key: str) -> str:
