@@ -14,7 +14,19 @@ from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 from wpunet.errors import Cancelled, InstallError, WpunetError
 
-from . import documents, handover, install, keyboard, messages, review, sample, scene, training_case, transforms
+from . import (
+    documents,
+    handover,
+    install,
+    keyboard,
+    messages,
+    questions,
+    review,
+    sample,
+    scene,
+    training_case,
+    transforms,
+)
 from .results import Results
 from .run import Progress, Run, RunOptions, State
 
@@ -196,12 +208,14 @@ class Panel(VTKObservationMixin):
         if self.parameters is not chosen:  # the scene was closed meanwhile
             return
         handover.require_ct(chosen.ct)
-        if not self._lies_rigid(chosen.ct):
-            return
+        if not transforms.is_rigid(chosen.ct):
+            if not questions.harden(chosen.ct):
+                return
+            chosen.ct.HardenTransform()
         target = chosen.segmentation
-        self._into_new = scene.is_of_another(target, chosen.ct) and not self._ask_for_another(target, chosen.ct)
+        self._into_new = scene.is_of_another(target, chosen.ct) and not questions.put_into(target, chosen.ct)
         changed = [] if self._into_new else self.logic.edited(target)
-        self._replace = self._ask_to_replace(changed) if changed else None
+        self._replace = questions.replace(changed) if changed else None
         self._tell()
         self.run = self.logic.start(
             chosen.ct,
@@ -222,50 +236,9 @@ class Panel(VTKObservationMixin):
         self._progress(self.run.poll())
         self._timer.start()
 
-    def _lies_rigid(self, ct: Any) -> bool:
-        """Whether no transform stretches or bends the CT; one that does is hardened if the user wants it."""
-        if transforms.is_rigid(ct):
-            return True
-        harden = slicer.util.confirmOkCancelDisplay(
-            _(
-                "{ct} lies under the transform {transform}, which stretches, bends or mirrors it. Slicer makes such a "
-                "one for DICOM slices that are tilted or not evenly spaced. Without it measures would be wrong.\n\n"
-                "Harden the transform? The CT in the scene is resampled with it; its file stays as it is."
-            ).format(ct=ct.GetName(), transform=ct.GetParentTransformNode().GetName())
-        )
-        if harden:
-            ct.HardenTransform()
-        return bool(harden)
-
-    def _ask_to_replace(self, changed: list[str]) -> bool:
-        """Segments that somebody corrected are not replaced without a question."""
-        return slicer.util.confirmYesNoDisplay(
-            _(
-                "Changed by hand since the last run: {names}.\n\nReplace these changes? "
-                "With No they stay, and the result goes into a new segmentation."
-            ).format(names=", ".join(changed))
-        )
-
-    def _ask_to_undo(self, changed: list[str]) -> bool:
-        return slicer.util.confirmYesNoDisplay(
-            _(
-                "Changed by hand since the last run: {names}.\n\nUndo the run and lose these changes? "
-                "The Undo button of the Segment Editor takes back single changes."
-            ).format(names=", ".join(changed))
-        )
-
-    def _ask_for_another(self, target: Any, ct: Any) -> bool:
-        """The selector may have turned to another segmentation by itself, when the one before was deleted."""
-        return slicer.util.confirmYesNoDisplay(
-            _(
-                "{segmentation} belongs to another CT than {ct}.\n\nPut the result there all the same? "
-                "With No it goes into a new segmentation."
-            ).format(segmentation=target.GetName(), ct=ct.GetName())
-        )
-
     def _may_replace(self, changed: list[str]) -> bool:
         """The answer that was given before the run; asked now where the changes were made during it."""
-        return self._ask_to_replace(changed) if self._replace is None else self._replace
+        return questions.replace(changed) if self._replace is None else self._replace
 
     def poll(self) -> None:
         """See how far the run is; called by the timer."""
@@ -330,7 +303,7 @@ class Panel(VTKObservationMixin):
     def _undo(self) -> None:
         """The segmentation as it was before the last run; what was changed since goes, too, so that is asked."""
         changed = self.logic.edited(self.results.segmentation)
-        if changed and not self._ask_to_undo(changed):
+        if changed and not questions.undo(changed):
             return
         self.logic.undo(self.results.segmentation)
         self._tell()
