@@ -8,7 +8,7 @@ from wpunet import files
 
 from Testing import phantom
 from Testing.view.conftest import HEALTHY, UPLOAD_MB, until
-from Testing.view.test_hand import scale
+from Testing.view.test_hand import on_slices, scale
 
 SIZES = ((1280, 800), (1920, 1080), (1024, 768))
 # What is cut, lies over its right neighbour, or outside of its line
@@ -59,6 +59,20 @@ def test_a_click_on_a_row_centres_and_fits(visitor):
             box = page.locator(f"[data-view={view}]").bounding_box()
             seen = min(box["width"], box["height"]) / scale(visitor, view)
             assert max(120, 2 * mm) - 1 <= seen <= 1.5 * max(120, 2 * mm), (name, view)
+
+
+def test_every_jump_lands_on_a_slice_of_the_ct(visitor, small_ct):
+    page, ct = visitor.page, files.read(small_ct)
+    jumps = [row.click for row in page.locator("tr.jump").all()]
+    for jump in (*jumps, *[visitor.button("Next uncertain place").click] * 3):
+        jump()
+        visitor.rest()
+        on_slices(visitor, ct)
+    page.mouse.move(*visitor.place("Axial"))
+    first = visitor.slice()
+    for by in range(1, 5):
+        page.mouse.wheel(0, 100)
+        until(lambda by=by: visitor.slice() == first + by, "the next slice", 20)
 
 
 def test_a_run_without_a_tumor_goes_to_the_larger_kidney(call, tmp_path):

@@ -11,8 +11,9 @@ from trame_slicer.views import SliceView, ThreeDView
 from wpunet.volume import Volume
 
 from .scene import WINDOWS, Scene
+from .slices import AXIAL, CORONAL, SAGITTAL, SLICES, Point, Stack, nearest
 from .state import Mark, ViewState
-from .views import ALONG, AXIAL, CORONAL, SAGITTAL, SLICES, SPACE, Views, view_state
+from .views import SPACE, Views, view_state
 
 if TYPE_CHECKING:
     from trame_server import Server
@@ -98,9 +99,9 @@ class Hand:
         self._scene.cross(ras)
         for other in SLICES:
             if other != tag:
-                self.views[other].get_view_node().JumpSliceByOffsetting(*ras)
+                self._scene.show_slice_at(self.views[other], ras)
 
-    def _ras(self, tag: str, at: tuple[float, float]) -> tuple[float, float, float]:
+    def _ras(self, tag: str, at: tuple[float, float]) -> Point:
         x, y, z, _ = self.views[tag].get_view_node().GetXYToRAS().MultiplyPoint((*at, 0.0, 1.0))
         return x, y, z
 
@@ -108,7 +109,7 @@ class Hand:
         """HU and place under the pointer."""
         assert self._volume is not None
         ras = self._ras(tag, at)
-        index = np.rint(self._to_index[:3, :3] @ ras + self._to_index[:3, 3]).astype(int)
+        index = nearest(self._to_index[:3, :3] @ ras + self._to_index[:3, 3])
         inside = all(0 <= one < size for one, size in zip(index, self._volume.hu.shape, strict=True))
         hu = f"{self._volume.hu[tuple(index)]} HU" if inside else "outside"
         text = f"{hu}  " + "  ".join(_side(axis, mm) for axis, mm in enumerate(ras)) + " mm"
@@ -122,16 +123,12 @@ class Hand:
             return
         node = self.views[tag].get_view_node()
         width, height, _ = node.GetDimensions()
-        axis, normal = ALONG[tag], NORMAL[tag]
-        place = self._volume.affine[:3, :3] @ ((np.array(self._volume.hu.shape) - 1) / 2.0) + self._volume.affine[:3, 3]
-        place[normal] = self._ras(tag, (width / 2, height / 2))[normal]
-        index = self._to_index[:3, :3] @ place + self._to_index[:3, 3]
+        stack, normal = Stack(self._volume, node), NORMAL[tag]
         matrix = node.GetXYToRAS()
         to_xy = np.linalg.inv([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
         over: ViewState = self._over[tag].data
-        over.count = self._volume.hu.shape[axis]
-        over.number = int(np.clip(round(index[axis]), 0, over.count - 1)) + 1
-        over.at = f"{_side(normal, place[normal])} mm"
+        over.count, over.number = stack.count, stack.shown() + 1
+        over.at = f"{_side(normal, stack.middle()[normal])} mm"
         over.geometry = [float(value) for value in (*to_xy.ravel(), width, height)]
 
     # Wheel and keys

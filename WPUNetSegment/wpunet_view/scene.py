@@ -22,6 +22,8 @@ from wpunet.errors import OutputError
 from wpunet.labels import BY_SIDE, KIDNEY_LABEL
 from wpunet.volume import Volume
 
+from .slices import Point, Stack
+
 WINDOWS = {  # HU: width and centre
     "Soft tissue": (400, 40),
     "Kidney": (300, 120),
@@ -162,7 +164,7 @@ class Scene:
         display = self._ct.GetDisplayNode()
         self._windowed(round(display.GetWindow()), round(display.GetLevel()))
 
-    def cross(self, ras: tuple[float, float, float]) -> None:
+    def cross(self, ras: Point) -> None:
         """Put the crosshair on a place, RAS mm."""
         self._app.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode").SetCrosshairRAS(*ras)
 
@@ -171,8 +173,15 @@ class Scene:
         kind = slicer.vtkMRMLCrosshairNode
         crosshair.SetCrosshairMode(kind.ShowBasic if visible else kind.NoCrosshair)
 
-    def go_to(self, ras: tuple[float, float, float], extent_mm: Sequence[float]) -> None:
+    def show_slice_at(self, view: SliceView, ras: Point) -> None:
+        """The slice of the CT that is nearest to a place; what the view is centred on stays."""
+        node = view.get_view_node()
+        node.JumpSliceByOffsetting(*Stack(self._volume, node).snapped(ras))
+
+    def go_to(self, ras: Point, extent_mm: Sequence[float]) -> None:
         """Centre every slice view on a place, RAS mm, so that what is ``extent_mm`` large there fills half of it.
+
+        Along its normal each view stands on the nearest slice of the CT.
 
         extent_mm: right to left, front to back, head to feet
         """
@@ -188,7 +197,7 @@ class Scene:
             pixel_mm = max(wide / columns, high / rows)
             node.SetFieldOfView(columns * pixel_mm, rows * pixel_mm, node.GetFieldOfView()[2])
             node.SetXYZOrigin(0, 0, 0)
-            node.JumpSliceByCentering(*ras)
+            node.JumpSliceByCentering(*Stack(self._volume, node).snapped(ras))
 
     def step(self, view: SliceView, slices: int) -> None:
         """Move a slice view by ``slices``."""

@@ -25,15 +25,14 @@ from trame_slicer.views import (
 )
 
 from .drawing import Adapter, Painter, Picture, Turn, Window
+from .slices import AXIAL, CORONAL, SAGITTAL
 from .state import PageState, ViewState
 
 if TYPE_CHECKING:
     from trame_server import Server
 
-AXIAL, CORONAL, SAGITTAL, SPACE = "Axial", "Coronal", "Sagittal", "ThreeD"
-SLICES = (AXIAL, CORONAL, SAGITTAL)
+SPACE = "ThreeD"
 EDGES = {AXIAL: "ALPR", CORONAL: "SLIR", SAGITTAL: "SPIA"}  # what lies at the top, right, bottom, left
-ALONG = {AXIAL: 0, CORONAL: 1, SAGITTAL: 2}  # the engine's axis that the view's slices lie along
 FOUR = "four views"
 
 Handle = Callable[[str, dict], bool]  # view, event -> whether Slicer is not to hear of it
