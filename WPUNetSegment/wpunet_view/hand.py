@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation import SegmentationEffectNoTool
+from trame_slicer.segmentation.segmentation_paint_pipeline import SegmentationPaintPipeline3D
 from trame_slicer.views import SliceView, ThreeDView
 from wpunet.volume import Volume
 
@@ -181,6 +182,10 @@ class Hand:
 
     def _on_effect(self, name: str) -> None:
         correcting = name not in ("", NO_TOOL)
+        effect = self._app.segmentation_editor.active_effect
+        for there in effect.pipelines if effect else ():
+            if isinstance(pipeline := there(), SegmentationPaintPipeline3D):
+                pipeline.SetActive(False)  # in 3D a brush would paint in a depth that is not seen
         self.views.painter.exact = correcting
         if correcting:
             self.data.tool = ""
