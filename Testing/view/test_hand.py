@@ -119,6 +119,36 @@ def test_what_lies_under_the_pointer_is_told(visitor, small_ct):
         assert f"of {ct.hu.shape[axis]}" in visitor.over(view)
 
 
+def test_what_is_told_of_the_pointer_follows_the_slice_and_goes_with_the_pointer(visitor, small_ct):
+    page, ct = visitor.page, files.read(small_ct)
+    to_index = np.linalg.inv(ct.affine)
+    page.mouse.move(*visitor.place("Axial", 0.4, 0.4))
+    page.mouse.move(*visitor.place("Axial", 0.45, 0.55), steps=3)
+    until(lambda: "HU" in visitor.over("Axial"), "HU under the pointer")
+    for step in (lambda: page.mouse.wheel(0, 300), lambda: page.keyboard.press("PageUp")):
+        before = visitor.slice()
+        step()
+        until(lambda before=before: visitor.slice() != before, "another slice")
+        visitor.rest()
+        hu, ras = visitor.under_the_pointer()
+        index = np.floor(to_index[:3, :3] @ ras + to_index[:3, 3] + 0.5).astype(int)
+        assert index[0] + 1 == visitor.slice()
+        assert hu == ct.hu[tuple(index)]
+    page.mouse.move(*visitor.place("Coronal"), steps=3)
+    until(lambda: "HU" in visitor.over("Coronal"), "HU in another view")
+    assert "HU" not in visitor.over("Axial")
+    page.mouse.move(100, 400)
+    until(lambda: "HU" not in visitor.over("Coronal"), "nothing to be told any more", 20)
+
+
+def test_nothing_is_told_of_the_pointer_in_the_ct_before(visitor, small_ct):
+    visitor.page.mouse.move(*visitor.place("Axial", 0.4, 0.4))
+    visitor.page.mouse.move(*visitor.place("Axial", 0.45, 0.55), steps=3)
+    until(lambda: "HU" in visitor.over("Axial"), "HU under the pointer")
+    visitor.drop(small_ct)
+    until(lambda: "HU" not in visitor.over("Axial"), "nothing to be told any more", 20)
+
+
 def test_crosshair_links_the_views(visitor, small_ct):
     page = visitor.page
     page.keyboard.press("c")

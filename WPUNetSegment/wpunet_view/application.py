@@ -76,7 +76,8 @@ class Application(TrameApp):
         )
         self._slicer.segmentation_editor.segmentation_modified.connect(self._edited)
         hand = self.hand
-        of_hand = (hand.roll, hand.enlarge, hand.reset, hand.use, hand.mark, hand.unmark, hand.views.painter.seen)
+        of_views = (hand.roll, hand.leave, hand.enlarge, hand.reset)
+        of_hand = (*of_views, hand.use, hand.mark, hand.unmark, hand.views.painter.seen)
         of_reception = (self.reception.refuse, self.reception.upload_broke)
         for does in (self.key, *of_reception, *of_hand):  # by their names, in page.js and marks.js
             self.server.trigger(does.__name__)(does)

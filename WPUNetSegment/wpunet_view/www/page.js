@@ -103,7 +103,20 @@
     }
   }
 
-  const viewOf = (target) => target.closest?.("[data-view]")?.dataset.view;
+  const viewOf = (target) => target?.closest?.("[data-view]")?.dataset.view;
+
+  // The pointer leaves the views: said a little later, since its last move in them is held back that long, too
+
+  let over = null;
+  window.addEventListener("mouseover", (event) => {
+    const before = over;
+    over = viewOf(event.target) ?? null;
+    if (before && !over) setTimeout(() => over || ask("leave"), 100);
+  });
+  document.documentElement.addEventListener("mouseleave", () => {
+    over = null;
+    setTimeout(() => over || ask("leave"), 100);
+  });
 
   window.addEventListener(
     "wheel",
