@@ -62,3 +62,42 @@ def test_the_left_button_turns_3d_whatever_tool_is_on(visitor, tool):
     assert visitor.pixels("ThreeD") != seen
     assert visitor.rows() == before
     assert not visitor.page.get_by_text("corrected by hand").is_visible()
+
+
+def test_paint_leaves_other_segments_alone_where_it_is_told_to(visitor):
+    page = visitor.page
+    page.locator("tr.jump", has_text="right kidney").click()
+    page.locator(".segment", has_text="kidney tumor").click()
+    before = visitor.volume("right kidney")
+    with limits(visitor) as part:
+        part.get_by_label("Paint over other segments").uncheck()
+        visitor.button("Paint").click()
+        visitor.rest()
+        visitor.stroke((0.2, 0.5), (250, 0))
+        measured(visitor)
+        assert visitor.volume("right kidney") == before
+        part.get_by_label("Paint over other segments").check()
+        visitor.stroke((0.2, 0.5), (250, 0))
+        visitor.volume_becomes("right kidney", lambda ml: ml < before - 0.5)
+
+
+def test_a_range_of_hu_limits_the_brush(visitor):
+    page = visitor.page
+    page.locator("tr.jump", has_text="right kidney").click()
+    page.locator(".segment", has_text="right kidney").click()
+    before = visitor.volume("right kidney")
+    with limits(visitor) as part:
+        part.get_by_label("Only in a range of HU").check()
+        low = part.get_by_label("From", exact=True)
+        until(lambda: low.is_visible() and float(low.input_value()) > 0, "the kidney's own range")
+        visitor.button("Paint").click()
+        page.wait_for_timeout(800)  # the views never rest: the range blinks
+        visitor.stroke(FAT, (60, 0))
+        page.wait_for_timeout(2500)
+        in_fat = visitor.volume("right kidney")
+        assert in_fat < before + 0.5
+        low.fill("-200")
+        low.press("Tab")
+        page.wait_for_timeout(500)
+        visitor.stroke(FAT, (60, 0))
+        visitor.volume_becomes("right kidney", lambda ml: ml > in_fat + 0.5)

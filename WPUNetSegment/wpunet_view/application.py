@@ -21,6 +21,7 @@ from wpunet.volume import Volume
 
 from . import notices, saving
 from .hand import Hand
+from .limits import Limits
 from .page import Page
 from .reception import Reception, sentence
 from .run import Run
@@ -64,6 +65,7 @@ class Application(TrameApp):
         )
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
         self.hand = Hand(self.server, self._slicer, self._scene, self.data)
+        self._limits = Limits(self.server, self._slicer, self._scene)
         self._editor_logic.set_ui(Page(self.server, self, self.hand.views.manager).tools)
         self._typed.bind_changes(
             {
@@ -107,6 +109,7 @@ class Application(TrameApp):
         self._volume, self._base_warnings = replace(volume, name=volume.name or NO_NAME), warnings
         self.hand.show(self._volume)
         self._scene.show_ct(self._volume)
+        self._limits.reset()
         self._called_now()
         data.dicom = bool(volume.grid.slices)
         data.size = (

@@ -33,6 +33,8 @@ WINDOWS = {  # HU: width and centre
 LEAST_FIELD_MM = 120.0  # of a view that goes to a structure: enough to see what it lies in
 KIDNEY_OPACITY = 0.45  # in 3D
 BRUSH_PERCENT = 2  # of the screen: some 15 mm on the whole of an abdomen
+SOFT_TISSUE = (0, 200)  # HU: kidneys and tumors with and without contrast, neither fat nor bone
+VALUES = {label.key: label.value for label in BY_SIDE}
 SHOWN_UNCERTAINTY = (11, 120)  # of 255: below, the network is as good as sure; above, all is the brightest blue
 
 
@@ -96,16 +98,18 @@ class Scene:
             image = segment.GetRepresentation("Binary labelmap")
             if image is None or image.IsEmpty():
                 continue
-            extent = image.GetExtent()
-            stored = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-            theirs, ours = [], []
-            for axis in range(3):
-                first, last = extent[4 - 2 * axis : 6 - 2 * axis]
-                low, high = max(first, 0), min(last, labels.shape[axis] - 1) + 1
-                theirs.append(slice(low - first, high - first))
-                ours.append(slice(low, high))
-            labels[tuple(ours)][stored[tuple(theirs)] == segment.GetLabelValue()] = label.value
+            whole = (0, labels.shape[2] - 1, 0, labels.shape[1] - 1, 0, labels.shape[0] - 1)
+            ours, theirs = common(whole, image.GetExtent())
+            labels[ours][voxels(image)[theirs] == segment.GetLabelValue()] = label.value
         return labels
+
+    def usual_hu(self, key: str) -> tuple[int, int]:
+        """The range of a segment's HU: mean and two standard deviations; of soft tissue while it is empty."""
+        values = self._volume.hu[self.labels() == VALUES.get(key)]
+        if values.size == 0:
+            return SOFT_TISSUE
+        mean, sd = float(values.mean()), float(values.std())
+        return round(mean - 2 * sd), round(mean + 2 * sd)
 
     def show_uncertainty(self, uncertainty: np.ndarray) -> None:
         """Keep ``uncertainty`` (uint8, 0 to 255) as an overlay in shades of blue, hidden for now."""
@@ -247,6 +251,23 @@ class Scene:
                 matrix.SetElement(row, column, float(self._volume.affine[row, axis]))
         node.SetIJKToRASMatrix(matrix)
         return node
+
+
+def voxels(image: Any) -> np.ndarray:
+    """What a VTK image holds, (slice, row, column); to be changed in place."""
+    values: np.ndarray = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    return values
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What two of VTK's extents have in common: its place in the voxels of the first, and in those of the second."""
+    in_one, in_other = [], []
+    for axis in (4, 2, 0):
+        low, high = max(one[axis], other[axis]), min(one[axis + 1], other[axis + 1]) + 1
+        high = max(low, high)
+        in_one.append(slice(low - one[axis], high - one[axis]))
+        in_other.append(slice(low - other[axis], high - other[axis]))
+    return tuple(in_one), tuple(in_other)
 
 
 def circle(volume: Volume, centre: np.ndarray, radius: float, normal: int) -> np.ndarray:

@@ -14,7 +14,6 @@ from trame_slicer.app.ui import (
     PaintEffectUI,
     ScissorsEffectUI,
     SegmentDisplayUI,
-    SegmentEditAreaUI,
     SegmentEditorUI,
     SmoothingEffectUI,
     ThresholdEffectUI,
@@ -31,6 +30,8 @@ from trame_slicer.segmentation import (
     SegmentationEffectThreshold,
     SegmentationIslandsMode,
 )
+
+from . import options
 
 TOOLS = (
     ("Look", "mdi-cursor-default-outline", SegmentationEffectNoTool),
@@ -78,12 +79,10 @@ class CorrectionTools(SegmentEditorUI):
                 for text, icon, effect in TOOLS:
                     self._tool(text, icon, effect)
             with html.Div(classes="px-2 pt-2 tool-options"):
-                for effect, options in OPTIONS.items():
-                    self._register_effect_ui(effect, options)
+                for effect, panel in OPTIONS.items():
+                    self._register_effect_ui(effect, panel)
             SegmentDisplayUI(typed_state=self.sub_state(name.segment_display), variant="flat", density="compact")
-            SegmentEditAreaUI(
-                segment_edit_area_typed_state=self.sub_state(name.segment_edit_area), variant="flat", density="compact"
-            )
+            options.limits(self.state)
 
     def _undo(self) -> None:
         name = self._typed_state.name
