@@ -81,6 +81,27 @@ def test_paint_leaves_other_segments_alone_where_it_is_told_to(visitor):
         visitor.volume_becomes("right kidney", lambda ml: ml < before - 0.5)
 
 
+def test_the_threshold_starts_from_the_segment_and_spares_the_others(visitor):
+    page = visitor.page
+    page.locator(".segment", has_text="right kidney").click()
+    visitor.button("Threshold").click()
+    low, high = (page.locator(".tool-options").get_by_label(name, exact=True) for name in ("From", "To"))
+    before = visitor.rows()
+    mean = float(before["right kidney"][2])
+    until(lambda: low.input_value() and high.input_value(), "the range")
+    until(lambda: abs(float(low.input_value()) + float(high.input_value()) - 2 * mean) <= 3, "the kidney's own range")
+    assert "10 mm" in panel(visitor)
+    visitor.button("Apply").click()
+    measured(visitor)
+    after = visitor.rows()
+    assert {name for name in after if "right kidney" not in name} == {name for name in before if name != "right kidney"}
+    for name in ("left kidney", "right tumor"):
+        assert after[name][0] == before[name][0]
+    visitor.button("Undo").click()
+    until(lambda: not visitor.page.get_by_text("corrected by hand").is_visible(), "all to be as before", 20)
+    until(lambda: visitor.rows() == before, "the numbers before", 20)
+
+
 def test_a_range_of_hu_limits_the_brush(visitor):
     page = visitor.page
     page.locator("tr.jump", has_text="right kidney").click()

@@ -125,3 +125,19 @@ def test_a_range_of_hu_starts_from_the_segment_and_holds(at_work, made, labels):
     at_work.mark("tumor", np.ones(labels.shape), "Remove")
     at_work.scene.show_labels(np.where(labels == TUMOR, 0, labels))
     assert at_work.scene.usual_hu("tumor") == SOFT_TISSUE
+
+
+def test_the_threshold_takes_nothing_far_from_the_segment(at_work, made, labels):
+    everything = (float(made.hu.min()), float(made.hu.max()))
+    spacing = np.array(geometry.from_array(made.hu, made.affine, "x").spacing)
+    kidney = np.argwhere(labels == LEFT_KIDNEY) * spacing
+    near = at_work.scene.in_range(*everything, "kidney_left", 10)
+    away = np.full(labels.shape, np.inf)
+    for index in np.ndindex(labels.shape):
+        away[index] = np.linalg.norm(kidney - index * spacing, axis=1).min()
+    assert np.array_equal(near, away <= 10)
+    at_work.scene.show_labels(np.where(labels == LEFT_KIDNEY, 0, labels))
+    of_all = at_work.scene.in_range(*everything, "kidney_left", 10)  # it is empty
+    assert of_all[labels == TUMOR].all()
+    assert of_all.mean() < 0.2
+    assert at_work.scene.in_range(*everything, "tumor", None).all()

@@ -20,6 +20,7 @@ from wpunet.pace import Pace
 from wpunet.volume import Volume
 
 from . import notices, saving
+from .corrections import Corrections, Threshold
 from .hand import Hand
 from .limits import Limits
 from .page import Page
@@ -66,7 +67,12 @@ class Application(TrameApp):
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
         self.hand = Hand(self.server, self._slicer, self._scene, self.data)
         self._limits = Limits(self.server, self._slicer, self._scene)
-        self._editor_logic.set_ui(Page(self.server, self, self.hand.views.manager).tools)
+        self._corrections = Corrections(self.server, self._slicer, self._scene, self._limits)
+        tools = Page(self.server, self, self.hand.views.manager).tools
+        self._editor_logic.set_ui(tools)
+        threshold: Any = tools.get_effect_ui(Threshold)
+        threshold.apply_clicked.connect(self._corrections.apply_threshold)
+        threshold.limit_clicked.connect(self._corrections.limit_to_threshold)
         self._typed.bind_changes(
             {
                 self._typed.name.window: self._on_preset,

@@ -46,6 +46,7 @@ html { overflow: hidden; }
 .tool-grid { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2px; padding: 4px 8px; }
 .tool-grid .v-btn { height: 48px !important; font-size: .7rem; }
 .tool-options .text-subtitle-2 { font-size: .75rem !important; }
+.say { font-size: .75rem; line-height: 1.35; color: #a9b4c0; padding: 2px 0; }
 .tool-options .v-selection-control { --v-selection-control-size: 28px; min-height: 28px; }
 .save .v-list-item-subtitle { display: block; white-space: nowrap; }
 .choices .v-list-item-title { white-space: normal; overflow-wrap: anywhere; }

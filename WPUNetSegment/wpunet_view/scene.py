@@ -22,6 +22,7 @@ from wpunet.errors import OutputError
 from wpunet.labels import BY_SIDE, KIDNEY_LABEL
 from wpunet.volume import Volume
 
+from .near import near
 from .slices import Point, Stack
 
 WINDOWS = {  # HU: width and centre
@@ -110,6 +111,18 @@ class Scene:
             return SOFT_TISSUE
         mean, sd = float(values.mean()), float(values.std())
         return round(mean - 2 * sd), round(mean + 2 * sd)
+
+    def in_range(self, low: float, high: float, key: str, mm: float | None) -> np.ndarray:
+        """Voxels from ``low`` to ``high`` HU within ``mm`` of a segment, or of all of them while it is empty.
+
+        mm: None: in the whole CT
+        """
+        found: np.ndarray = (self._volume.hu >= low) & (self._volume.hu <= high)
+        if mm is not None:
+            labels = self.labels()
+            own = labels == VALUES.get(key)
+            found &= near(own if own.any() else labels > 0, mm, self._volume.spacing)
+        return found
 
     def show_uncertainty(self, uncertainty: np.ndarray) -> None:
         """Keep ``uncertainty`` (uint8, 0 to 255) as an overlay in shades of blue, hidden for now."""

@@ -16,7 +16,6 @@ from trame_slicer.app.ui import (
     SegmentDisplayUI,
     SegmentEditorUI,
     SmoothingEffectUI,
-    ThresholdEffectUI,
 )
 from trame_slicer.segmentation import (
     SegmentationEffectDraw,
@@ -32,6 +31,7 @@ from trame_slicer.segmentation import (
 )
 
 from . import options
+from .corrections import Threshold
 
 TOOLS = (
     ("Look", "mdi-cursor-default-outline", SegmentationEffectNoTool),
@@ -39,7 +39,7 @@ TOOLS = (
     ("Erase", "mdi-eraser", SegmentationEffectErase),
     ("Draw", "mdi-draw", SegmentationEffectDraw),
     ("Scissors", "mdi-content-cut", SegmentationEffectScissors),
-    ("Threshold", "mdi-auto-fix", SegmentationEffectThreshold),
+    ("Threshold", "mdi-auto-fix", Threshold),
     ("Islands", "mdi-scatter-plot", SegmentationEffectIslands),
     ("Smooth", "mdi-blur", SegmentationEffectSmoothing),
 )
@@ -58,7 +58,8 @@ OPTIONS = {
     SegmentationEffectErase: PaintEffectUI,
     SegmentationEffectDraw: DrawEffectUI,
     SegmentationEffectScissors: ScissorsEffectUI,
-    SegmentationEffectThreshold: ThresholdEffectUI,
+    Threshold: options.Threshold,
+    SegmentationEffectThreshold: options.NoOptions,  # as the last one
     SegmentationEffectIslands: Islands,
     SegmentationEffectSmoothing: SmoothingEffectUI,
     SegmentationEffectLogicalOperators: LogicalOperatorsEffectUI,  # has no button here; its logic asks for its panel
