@@ -122,3 +122,21 @@ def test_a_range_of_hu_limits_the_brush(visitor):
         page.wait_for_timeout(500)
         visitor.stroke(FAT, (60, 0))
         visitor.volume_becomes("right kidney", lambda ml: ml > in_fat + 0.5)
+
+
+def test_warnings_that_a_stroke_rewrites_stay_folded(visitor):
+    page = visitor.page
+    page.locator("tr.jump", has_text="right kidney").click()
+    page.locator(".segment", has_text="kidney tumor").click()
+    visitor.button("Paint").click()
+    page.wait_for_timeout(500)
+    visitor.stroke(FAT, (8, 0))
+    fold = page.locator(".messages .heading", has_text="Fold")
+    until(fold.count, "a warning of a tumor in fat")
+    fold.click()
+    texts = "window.trame.state.state.PageState__warnings"
+    before = page.evaluate(texts)
+    visitor.stroke((FAT[0], FAT[1] + 0.03), (8, 0))  # the same tumor becomes larger
+    until(lambda: page.evaluate(texts) != before, "other warnings")
+    page.wait_for_timeout(300)
+    assert page.locator(".messages .heading", has_text="Show").count() == 1

@@ -95,6 +95,7 @@ class Application(TrameApp):
         self._findings: Findings | None = None
         self._aside: Findings | None = None  # of a run, while the user is asked whether it may replace corrections
         self._base_warnings: tuple[str, ...] = ()
+        self._warned: set[str] = set()  # the kinds of warnings that the page shows
         self._edited_at: float | None = None
         self._tasks: set[asyncio.Task] = set()
 
@@ -121,7 +122,7 @@ class Application(TrameApp):
         data.size = (
             f"{' × '.join(map(str, volume.hu.shape))} voxels of {' × '.join(f'{mm:.2f}' for mm in volume.spacing)} mm"
         )
-        data.warnings, data.heeded = list(warnings), False
+        data.warnings, data.heeded, self._warned = list(warnings), False, set()
 
     def name_case(self, name: str) -> None:
         """What the user calls a CT whose file does not say."""
@@ -267,14 +268,15 @@ class Application(TrameApp):
         from .findings import row
 
         structures, warnings = result.report.structures, list(map(str, result.report.warnings))
+        kinds = {caution.code for caution in result.report.warnings}
         with self.state:
             data = self.data
             data.rows = [row(one) for one in structures]
             data.tumors = sum(one.kind == "tumor" for one in structures)
             data.tumor = min(data.tumor, data.tumors)
             data.corrected = findings.corrected or self._edited_at is not None
-            if warnings != data.warnings:
-                data.warnings, data.heeded = warnings, False
+            data.warnings, data.heeded = warnings, data.heeded and kinds <= self._warned
+        self._warned = kinds
 
     def jump(self, to: Any) -> None:
         """Show a row of the table in the slice views, or a line of it as the page holds it."""

@@ -98,7 +98,7 @@ class CorrectionTools(SegmentEditorUI):
         """A row a segment: which one is edited, its colour and name, and whether it is shown."""
         segments = self._typed_state.name.segment_list
         with (
-            VList(density="compact", classes="py-0", raw_attrs=['aria-label="Segments"']),
+            VList(density="compact", classes="segments py-0", raw_attrs=['aria-label="Segments"']),
             VListItem(
                 v_for=f"item in {segments.segments}",
                 key="item.segment_id",

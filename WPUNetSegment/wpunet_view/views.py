@@ -132,11 +132,11 @@ def _over_slices(server: Server, tag: str, view: SliceView) -> None:
     over: Any = view_state(server, tag).name
     with html.Div(classes="over-view"):
         html.Div(raw_attrs=[f'data-marks="{tag}"'], classes="marks")
-        with html.Div(style="top: 6px; left: 8px"):
-            html.Span(f"{tag} {{{{ {over.number} }}}} of {{{{ {over.count} }}}}", classes="mr-2")
-            html.Span(f"{{{{ {over.at} }}}}")
-        with html.Div(classes="window-level"):
-            html.Span(f"W {{{{ {page.width} }}}}  L {{{{ {page.level} }}}}")
+        with html.Div(classes="top"):
+            with html.Div(classes="which"):
+                html.Span(f"{tag} {{{{ {over.number} }}}} of {{{{ {over.count} }}}}", classes="mr-2")
+                html.Span(f"{{{{ {over.at} }}}}")
+            html.Div(f"W {{{{ {page.width} }}}}  L {{{{ {page.level} }}}}", classes="window-level")
         html.Div(f"{{{{ {over.pointer} }}}}", classes="pointer", v_if=(over.pointer,))
         for edge, letter in enumerate(EDGES[tag]):
             html.Span(letter, classes=f"edge-{edge}")
