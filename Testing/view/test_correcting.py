@@ -64,6 +64,19 @@ def test_the_left_button_turns_3d_whatever_tool_is_on(visitor, tool):
     assert not visitor.page.get_by_text("corrected by hand").is_visible()
 
 
+def test_old_numbers_are_marked_until_the_new_ones_are_there(visitor):
+    before = visitor.volume("right kidney")
+    visitor.page.locator("tr.jump", has_text="right kidney").click()
+    visitor.button("Paint").click()
+    visitor.page.wait_for_timeout(500)
+    visitor.stroke(FAT, (80, 0))
+    visitor.sees("measuring")
+    assert visitor.page.locator("tbody.old").count() == 1
+    visitor.volume_becomes("right kidney", lambda ml: ml > before + 0.5)
+    measured(visitor)
+    assert visitor.page.locator("tbody.old").count() == 0
+
+
 def test_paint_leaves_other_segments_alone_where_it_is_told_to(visitor):
     page = visitor.page
     page.locator("tr.jump", has_text="right kidney").click()

@@ -110,7 +110,7 @@ class Application(TrameApp):
     def _show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
         data = self.data
         self._findings = None
-        data.segmented = data.corrected = data.uncertainty = data.hidden = False
+        data.segmented = data.corrected = data.measuring = data.uncertainty = data.hidden = False
         data.rows, data.tumors, data.tumor, data.places, data.place = [], 0, 0, 0, 0
         data.unnamed, data.name, data.ask = not volume.name, "", False
         self._volume, self._base_warnings = replace(volume, name=volume.name or NO_NAME), warnings
@@ -246,7 +246,7 @@ class Application(TrameApp):
         waiting = self._edited_at is not None
         self._edited_at = asyncio.get_running_loop().time()
         with self.state:
-            self.data.corrected = True  # until it is measured: it may have been undone
+            self.data.corrected = self.data.measuring = True  # until it is measured: it may have been undone
         if not waiting:
             self._later(self._measure_at_rest())
 
@@ -274,7 +274,8 @@ class Application(TrameApp):
             data.rows = [row(one) for one in structures]
             data.tumors = sum(one.kind == "tumor" for one in structures)
             data.tumor = min(data.tumor, data.tumors)
-            data.corrected = findings.corrected or self._edited_at is not None
+            data.measuring = self._edited_at is not None
+            data.corrected = findings.corrected or data.measuring
             data.warnings, data.heeded = warnings, data.heeded and kinds <= self._warned
         self._warned = kinds
 

@@ -35,6 +35,7 @@ html { overflow: hidden; }
 .panel .v-expansion-panel-title { min-height: 32px !important; padding: 4px 14px; font-size: .8rem; color: #a9b4c0; }
 .panel .v-label { font-size: .82rem; }
 .panel .review, .panel .review .v-label { white-space: nowrap; }
+.panel tbody.old .number { opacity: .35; }
 .panel tr.jump { cursor: pointer; }
 .panel tr.jump:hover, .panel tr.jump:focus-visible { background: #232932; outline: none; }
 .messages { position: sticky; top: 0; z-index: 3; background: #181c22; max-height: 40vh; overflow-y: auto; }
