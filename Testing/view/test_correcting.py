@@ -2,9 +2,12 @@
 
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
+from Testing import phantom
 from Testing.view.conftest import until
+from Testing.view.test_findings import green
 
 EMPTY = {"seed": 3, "shape": (26, 116, 144), "spacing": (8.0, 2.8, 2.8)}  # nothing is found in it
 FAT = (0.1, 0.2)  # a place in the axial view, in shares of it, beside the kidney that fills its middle
@@ -153,3 +156,24 @@ def test_warnings_that_a_stroke_rewrites_stay_folded(visitor):
     until(lambda: page.evaluate(texts) != before, "other warnings")
     page.wait_for_timeout(300)
     assert page.locator(".messages .heading", has_text="Show").count() == 1
+
+
+def test_what_is_painted_into_an_empty_result_is_seen_in_3d(call, truth, tmp_path):
+    made = phantom.make(**EMPTY)
+    made.affine[:3, 3] += (400, -500, 900)  # far from where 3D looks at first
+    phantom.save_nifti(made.hu, made.affine, tmp_path / "empty.nii.gz")
+    for what in ("labels", "uncertainty"):
+        np.save(truth / f"26x116x144_{what}.npy", np.zeros(EMPTY["shape"], np.uint8))
+    visitor = call()
+    visitor.upload(tmp_path / "empty.nii.gz")
+    visitor.sees("26 × 116 × 144 voxels")
+    visitor.button("Segment").click()
+    visitor.sees("Nothing is marked")
+    visitor.page.locator(".segment", has_text="kidney tumor").click()
+    visitor.button("Paint").click()
+    visitor.rest()
+    visitor.stroke((0.3, 0.3), (20, 0))
+    visitor.page.locator("tr.jump").first.wait_for()
+    visitor.button("Look").click()
+    visitor.rest(3)
+    assert green(visitor, "ThreeD") > 100

@@ -271,6 +271,8 @@ class Application(TrameApp):
         kinds = {caution.code for caution in result.report.warnings}
         with self.state:
             data = self.data
+            if structures and not data.rows:  # 3D has shown nothing so far
+                self._scene.reset_3d_view()
             data.rows = [row(one) for one in structures]
             data.tumors = sum(one.kind == "tumor" for one in structures)
             data.tumor = min(data.tumor, data.tumors)
