@@ -80,6 +80,14 @@ def test_old_numbers_are_marked_until_the_new_ones_are_there(visitor):
     assert visitor.page.locator("tbody.old").count() == 0
 
 
+def test_the_row_of_the_segment_that_is_edited_tells_so(visitor):
+    page = visitor.page
+    for name in ("kidney tumor", "right kidney"):
+        page.locator(".segment", has_text=name).click()
+        current = page.locator(".segment[aria-current=true]")
+        until(lambda name=name, current=current: current.all_inner_texts() == [name], f"{name} to be current")
+
+
 def test_paint_leaves_other_segments_alone_where_it_is_told_to(visitor):
     page = visitor.page
     page.locator("tr.jump", has_text="right kidney").click()

@@ -107,6 +107,7 @@ class CorrectionTools(SegmentEditorUI):
                 min_height=34,
                 title=("item.name",),
                 classes="segment",
+                raw_attrs=[f':aria-current="item.segment_id === {segments.active_segment_id}"'],
             ),
         ):
             with Template(v_slot_prepend=True):
