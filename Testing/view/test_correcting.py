@@ -1,5 +1,6 @@
 """The correction tools under a hand: what they change, what they leave alone, and in which words they are offered."""
 
+import re
 from contextlib import contextmanager
 
 import numpy as np
@@ -86,6 +87,27 @@ def test_the_row_of_the_segment_that_is_edited_tells_so(visitor):
         page.locator(".segment", has_text=name).click()
         current = page.locator(".segment[aria-current=true]")
         until(lambda name=name, current=current: current.all_inner_texts() == [name], f"{name} to be current")
+
+
+def test_tools_speak_plain_words(visitor):
+    page = visitor.page
+    jargon = re.compile(r"kernel|interaction|cut mode|positive|negative|editable|sphere brush|overlap|overwrite", re.I)
+    for tool, says in (
+        ("Paint", r"Brush size.*\d+ mm"),
+        ("Draw", "Outline"),
+        ("Scissors", "What is cut"),
+        ("Threshold", "HU"),
+        ("Islands", "other tumors.*other kidney"),
+        ("Smooth", r"mm"),
+    ):
+        visitor.button(tool).click()
+        until(lambda says=says: re.search(says, panel(visitor), re.S), f"the words of {tool}", 20)
+        assert not jargon.search(panel(visitor)), panel(visitor)
+    visitor.button("Islands").click()
+    page.get_by_text("Remove small pieces").click()
+    until(lambda: re.search(r"smaller than", panel(visitor)), "the size of small pieces", 20)
+    with limits(visitor) as part:
+        assert not jargon.search(part.inner_text())
 
 
 def test_paint_leaves_other_segments_alone_where_it_is_told_to(visitor):

@@ -1,4 +1,4 @@
-"""What this page adds to trame-slicer's tools: a threshold near the segments."""
+"""What this page adds to trame-slicer's tools: a threshold near the segments, sizes in ml and mm."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trame_server.utils.typed_state import TypedState
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation import (
+    SegmentationEffectIslands,
     SegmentationEffectPaint,
     SegmentationEffectThreshold,
 )
@@ -33,12 +34,14 @@ class CorrectionState:
     low, high: of the threshold, HU
     near:      the threshold adds only what lies within NEAR_MM of the segment, or of all while that is empty
     over:      it takes voxels of other segments, too
+    small:     ml; smaller pieces than this are removed
     """
 
     low: float | None = 0
     high: float | None = 0
     near: bool = True
     over: bool = False
+    small: float | None = 1.0
 
 
 class Corrections:
@@ -49,7 +52,7 @@ class Corrections:
         typed = TypedState(server.state, CorrectionState)
         self.data: CorrectionState = typed.data
         name: Any = typed.name
-        typed.bind_changes({(name.low, name.high): self._on_range})
+        typed.bind_changes({(name.low, name.high): self._on_range, name.small: self._on_small})
         self._editor.register_effect_type(Threshold)
         self._editor.active_effect_name_changed.connect(self._on_tool)
         self._editor.active_segment_id_changed.connect(lambda *_: self._on_tool())
@@ -86,8 +89,14 @@ class Corrections:
         if self._is(Threshold):
             self.data.low, self.data.high = self._scene.usual_hu(self._editor.active_segment_id)
             self._on_range()
+        self._on_small()
 
     def _on_range(self, *_: Any) -> None:
         effect: Any = self._editor.active_effect
         if self._is(Threshold) and self._range is not None:
             effect.set_threshold_min_max_values(self._range)
+
+    def _on_small(self, *_: Any) -> None:
+        if self._is(SegmentationEffectIslands) and self.data.small is not None:
+            effect: Any = self._editor.active_effect
+            effect.set_minimum_island_size(max(1, round(self.data.small / self._scene.voxel_ml)))

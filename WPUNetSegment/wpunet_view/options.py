@@ -15,16 +15,62 @@ from trame.widgets.vuetify3 import (
     VRadio,
     VRadioGroup,
     VSelect,
+    VSlider,
 )
 from trame_server.utils.typed_state import TypedState
 from trame_slicer.app.ui import (
+    DrawEffectState,
     FlexContainer,
+    IslandsState,
+    PaintEffectState,
+    ScissorsEffectState,
+    Slider,
+    SliderState,
+    SmoothingEffectMode,
+    SmoothingState,
+)
+from trame_slicer.segmentation import (
+    BrushDiameterMode,
+    BrushInteractionMode,
+    ScissorsEffectFillMode,
+    ScissorsEffectRangeMode,
+    SegmentationIslandsMode,
 )
 from undo_stack import Signal
 from wpunet.labels import BY_SIDE
 
 from .corrections import NEAR_MM, CorrectionState
 from .limits import SEGMENTS, LimitsState
+from .scene import BRUSH_MM
+
+BRUSH = {"min_value": 1, "max_value": 60, "step": 1, "value": BRUSH_MM}
+OUTLINES = (
+    (BrushInteractionMode.CONTINUOUS, "Drawn in one go"),
+    (BrushInteractionMode.POINT_BY_POINT, "Corner by corner; the right button closes it, X takes the last corner back"),
+)
+CUTS = (
+    (ScissorsEffectFillMode.ERASE_INSIDE, "Cut away what is inside"),
+    (ScissorsEffectFillMode.ERASE_OUTSIDE, "Cut away what is outside"),
+    (ScissorsEffectFillMode.FILL_INSIDE, "Fill the inside"),
+)
+DEPTHS = (
+    (ScissorsEffectRangeMode.UNLIMITED, "Through all slices"),
+    (ScissorsEffectRangeMode.SYMMETRIC, "In this slice, and as thick as:"),
+)
+PIECES = (
+    (SegmentationIslandsMode.KEEP_LARGEST_ISLAND, "Keep the largest piece"),
+    (SegmentationIslandsMode.REMOVE_SMALL_ISLANDS, "Remove small pieces"),
+    (SegmentationIslandsMode.KEEP_SELECTED, "Keep the piece that is clicked"),
+    (SegmentationIslandsMode.REMOVE_SELECTED, "Remove the piece that is clicked"),
+    (SegmentationIslandsMode.ADD_SELECTED, "Take the clicked piece of another segment over"),
+)
+SMOOTHINGS = (
+    (SmoothingEffectMode.MEDIAN, "Even out (median)"),
+    (SmoothingEffectMode.OPENING, "Take thin parts away (opening)"),
+    (SmoothingEffectMode.CLOSING, "Fill gaps (closing)"),
+    (SmoothingEffectMode.GAUSSIAN, "Round off (Gaussian)"),
+    (SmoothingEffectMode.JOINT, "All segments together"),
+)
 
 
 class Options(FlexContainer):
@@ -50,6 +96,37 @@ class Options(FlexContainer):
         return f"{self.typed.encode(list(values))}.includes({model})"
 
 
+class Brush(Options):
+    """Size and shape of the brush."""
+
+    state_type = PaintEffectState
+
+    def build(self, _name: Any) -> None:
+        brush(self.typed)
+
+
+class Draw(Options):
+    """An outline that is filled."""
+
+    state_type = DrawEffectState
+
+    def build(self, name: Any) -> None:
+        self.choice(name.brush_interaction_mode, "Outline", OUTLINES)
+
+
+class Scissors(Options):
+    """Filling the outside is not offered: it is the rest of the CT."""
+
+    state_type = ScissorsEffectState
+
+    def build(self, name: Any) -> None:
+        self.choice(name.brush_interaction_mode, "Outline", OUTLINES)
+        self.choice(name.fill_mode, "What is cut, of the chosen segment", CUTS, classes="mt-2")
+        self.choice(name.range_mode, "How deep, in a slice view", DEPTHS, classes="mt-2")
+        shallow = self.chosen(name.range_mode, ScissorsEffectRangeMode.SYMMETRIC)
+        number(name.symmetric_distance, "mm", disabled=(f"!{shallow}",), min=0, max=999)
+
+
 class Threshold(Options):
     """A range of HU, added to the segment."""
 
@@ -66,6 +143,46 @@ class Threshold(Options):
         with html.Div(classes="d-flex flex-wrap mt-2", style="gap: 6px"):
             button("Apply", self.apply_clicked)
             button("Paint in this range only", self.limit_clicked)
+
+
+class Islands(Options):
+    """Pieces of a segment. Splitting is not offered: there are kidneys and tumors, no other segments."""
+
+    apply_clicked = Signal()
+    state_type = IslandsState
+
+    def build(self, name: Any) -> None:
+        say(
+            "Works on all of the chosen segment in the whole CT. For the tumor that means other tumors, too, and those "
+            "of the other kidney."
+        )
+        self.choice(name.mode, "Pieces", PIECES)
+        small: Any = TypedState(self.state, CorrectionState).name.small
+        with html.Div(v_if=(self.chosen(name.mode, SegmentationIslandsMode.REMOVE_SMALL_ISLANDS),)):
+            number(small, "smaller than, ml", min=0, max=1000, precision=2, step=0.1)
+        by_click = self.chosen(name.mode, *SegmentationIslandsMode.get_interactive_modes())
+        button("Apply", self.apply_clicked, v_if=(f"!{by_click}",))
+        html.Div("Click on it in a slice.", classes="text-caption", v_if=(by_click,))
+
+
+class Smooth(Options):
+    """The whole segment, or where the brush goes."""
+
+    apply_clicked = Signal()
+    state_type = SmoothingState
+
+    def build(self, name: Any) -> None:
+        items = [{"title": text, "value": self.typed.encode(mode)} for mode, text in SMOOTHINGS]
+        select(name.mode, "How", items)
+        with html.Div(v_if=(self.chosen(name.mode, *(mode for mode, _ in SMOOTHINGS[:3])),), classes="mt-2"):
+            number(name.kernel_size, "Over so many mm", min=0, max=50, precision=1, step=0.5)
+        with html.Div(v_if=(self.chosen(name.mode, SmoothingEffectMode.GAUSSIAN),), classes="mt-2"):
+            number(name.standard_deviation, "Over so many mm", min=0, max=50, precision=1, step=0.5)
+        with html.Div(v_if=(self.chosen(name.mode, SmoothingEffectMode.JOINT),), classes="mt-2"):
+            VSlider(v_model=name.smoothing_factor, label="How much", min=0, max=1, step=0.01, hide_details=True)
+        button("Apply to the whole segment", self.apply_clicked, classes="my-2")
+        say("Or go with the brush over what is to be smoothed.")
+        brush(self.typed.get_sub_state(name.brush))
 
 
 class NoOptions(Options):
@@ -97,6 +214,16 @@ def limits(state: Any) -> None:
         check(name.ranged, "Only in a range of HU")
         with html.Div(v_if=(name.ranged,)):
             hu_range(name)
+
+
+def brush(typed: Any) -> None:
+    """Its size in mm, and whether it reaches into other slices."""
+    TypedState.from_dataclass(typed.data.brush_diameter_slider, SliderState(**BRUSH))
+    typed.data.brush_diameter_mode = BrushDiameterMode.Absolute
+    slider = typed.get_sub_state(typed.name.brush_diameter_slider)
+    html.Div(f"Brush size: {{{{ Math.round({slider.name.value}) }}}} mm <small>(keys [ and ])</small>", classes="say")
+    Slider(typed_state=slider, density="compact", color="primary", raw_attrs=['aria-label="Brush size in mm"'])
+    check(typed.name.use_sphere_brush, "A ball: reaches into the slices beside, too")
 
 
 def hu_range(name: Any) -> None:

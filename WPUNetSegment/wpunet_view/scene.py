@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 import slicer
 from trame_slicer.core import SlicerApp
-from trame_slicer.segmentation import SegmentationEffectErase, SegmentationEffectPaint
+from trame_slicer.segmentation import (
+    BrushDiameterMode,
+    SegmentationEffectErase,
+    SegmentationEffectPaint,
+    SegmentationEffectSmoothing,
+)
 from trame_slicer.views import SliceView
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkCommand, vtkStringArray
@@ -33,7 +38,7 @@ WINDOWS = {  # HU: width and centre
 }
 LEAST_FIELD_MM = 120.0  # of a view that goes to a structure: enough to see what it lies in
 KIDNEY_OPACITY = 0.45  # in 3D
-BRUSH_PERCENT = 2  # of the screen: some 15 mm on the whole of an abdomen
+BRUSH_MM = 15
 SOFT_TISSUE = (0, 200)  # HU: kidneys and tumors with and without contrast, neither fat nor bone
 VALUES = {label.key: label.value for label in BY_SIDE}
 SHOWN_UNCERTAINTY = (11, 120)  # of 255: below, the network is as good as sure; above, all is the brightest blue
@@ -88,8 +93,8 @@ class Scene:
         # One side of each surface: the wall of a tumor's bed coincides with the tumor, and the two came out as patches.
         # The engine's grids are left-handed, which turns Slicer's surfaces inside out: what is culled faces inwards.
         self._segments.GetDisplayNode().SetFrontfaceCulling(True)
-        for brush in (SegmentationEffectPaint, SegmentationEffectErase):
-            editor.get_effect(brush).set_brush_diameter(BRUSH_PERCENT)
+        for brush in (SegmentationEffectPaint, SegmentationEffectErase, SegmentationEffectSmoothing):
+            editor.get_effect(brush).set_brush_diameter(BRUSH_MM, BrushDiameterMode.Absolute)
 
     def labels(self) -> np.ndarray:
         """The segments as they are now: uint8 (slice, row, column), values of labels.BY_SIDE."""
@@ -242,6 +247,10 @@ class Scene:
     def voxels(self) -> int:
         """Of the CT."""
         return int(self._volume.hu.size)
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(np.prod(self._volume.spacing)) / 1000
 
     def write_ct(self, path: Path) -> None:
         """The CT as NRRD, not compressed: how the engine gets it, checked and upright as it is shown."""

@@ -7,16 +7,7 @@ from typing import Any
 from trame.widgets import html
 from trame.widgets.vuetify3 import VBtn, VIcon, VList, VListItem
 from trame_client.widgets.core import Template
-from trame_slicer.app.ui import (
-    DrawEffectUI,
-    IslandsEffectUI,
-    LogicalOperatorsEffectUI,
-    PaintEffectUI,
-    ScissorsEffectUI,
-    SegmentDisplayUI,
-    SegmentEditorUI,
-    SmoothingEffectUI,
-)
+from trame_slicer.app.ui import LogicalOperatorsEffectUI, SegmentDisplayUI, SegmentEditorUI
 from trame_slicer.segmentation import (
     SegmentationEffectDraw,
     SegmentationEffectErase,
@@ -27,7 +18,6 @@ from trame_slicer.segmentation import (
     SegmentationEffectScissors,
     SegmentationEffectSmoothing,
     SegmentationEffectThreshold,
-    SegmentationIslandsMode,
 )
 
 from . import options
@@ -45,24 +35,17 @@ TOOLS = (
 )
 
 
-class Islands(IslandsEffectUI):
-    """Without splitting: there are kidneys and tumors, no other segments."""
-
-    def _create_mode_button(self, mode: SegmentationIslandsMode) -> None:
-        if mode is not SegmentationIslandsMode.SPLIT_TO_SEGMENTS:
-            super()._create_mode_button(mode)
-
-
 OPTIONS = {
-    SegmentationEffectPaint: PaintEffectUI,
-    SegmentationEffectErase: PaintEffectUI,
-    SegmentationEffectDraw: DrawEffectUI,
-    SegmentationEffectScissors: ScissorsEffectUI,
+    SegmentationEffectPaint: options.Brush,
+    SegmentationEffectErase: options.Brush,
+    SegmentationEffectDraw: options.Draw,
+    SegmentationEffectScissors: options.Scissors,
     Threshold: options.Threshold,
-    SegmentationEffectThreshold: options.NoOptions,  # as the last one
-    SegmentationEffectIslands: Islands,
-    SegmentationEffectSmoothing: SmoothingEffectUI,
-    SegmentationEffectLogicalOperators: LogicalOperatorsEffectUI,  # has no button here; its logic asks for its panel
+    SegmentationEffectIslands: options.Islands,
+    SegmentationEffectSmoothing: options.Smooth,
+    # these have no button here; trame-slicer's logic asks for their panels
+    SegmentationEffectThreshold: options.NoOptions,
+    SegmentationEffectLogicalOperators: LogicalOperatorsEffectUI,
 }
 
 
