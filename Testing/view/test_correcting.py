@@ -89,6 +89,26 @@ def test_the_row_of_the_segment_that_is_edited_tells_so(visitor):
         until(lambda name=name, current=current: current.all_inner_texts() == [name], f"{name} to be current")
 
 
+def test_brackets_change_the_brush_and_its_size_is_told_in_mm(visitor):
+    page = visitor.page
+    visitor.button("Paint").click()
+
+    def size():
+        return float(re.search(r"([\d.]+) mm", panel(visitor)).group(1))
+
+    first = until(lambda: "mm" in panel(visitor) and size(), "the brush's size")
+    page.keyboard.press("]")
+    larger = until(lambda: size() > first and size(), "a larger brush")
+    page.keyboard.press("[")
+    until(lambda: size() == first, "the brush before")
+    page.mouse.move(*visitor.place("Axial"))
+    page.keyboard.down("Shift")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Shift")
+    until(lambda: size() == larger, "a larger brush by the wheel")
+    page.keyboard.press("[")
+
+
 def test_tools_speak_plain_words(visitor):
     page = visitor.page
     jargon = re.compile(r"kernel|interaction|cut mode|positive|negative|editable|sphere brush|overlap|overwrite", re.I)

@@ -141,3 +141,12 @@ def test_the_threshold_takes_nothing_far_from_the_segment(at_work, made, labels)
     assert of_all[labels == TUMOR].all()
     assert of_all.mean() < 0.2
     assert at_work.scene.in_range(*everything, "tumor", None).all()
+
+
+def test_a_brush_that_grew_shrinks_back():
+    from wpunet_view.corrections import resized
+
+    assert resized(15, 1) == 18
+    for size in range(1, 60):
+        assert resized(resized(size, 3), -3) == size
+    assert resized(1, -1) == 1

@@ -305,7 +305,9 @@ class Application(TrameApp):
         """A key of the page."""
         if self.hand.key(name, value) or not self.data.segmented:
             return
-        if name in ("n", "p"):
+        if name in ("[", "]"):
+            self._corrections.resize_brush(1 if name == "]" else -1)
+        elif name in ("n", "p"):
             self.next_tumor(1 if name == "n" else -1)
         elif name == "d":
             self.next_place(1)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from trame_server.utils.typed_state import TypedState
+from trame_slicer.app.ui import PaintEffectState, SmoothingState
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation import (
+    SegmentationEffectErase,
     SegmentationEffectIslands,
     SegmentationEffectPaint,
+    SegmentationEffectSmoothing,
     SegmentationEffectThreshold,
 )
 from trame_slicer.segmentation.segment_modifier import ModificationMode
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from trame_server import Server
 
 NEAR_MM = 10
+BRUSH_STEP = 0.2  # of its size, at least 1 mm
 
 
 class Threshold(SegmentationEffectThreshold):
@@ -81,6 +86,18 @@ class Corrections:
             self._limits.only(*self._range)
             self._editor.set_active_effect_type(SegmentationEffectPaint)
 
+    def resize_brush(self, steps: int) -> None:
+        """Make the brush larger, or smaller, where a tool with a brush is on."""
+        if self._is(SegmentationEffectSmoothing):
+            smoothing: Any = TypedState(self._server.state, SmoothingState)
+            slider = smoothing.data.brush.brush_diameter_slider
+        elif self._is(SegmentationEffectPaint) or self._is(SegmentationEffectErase):
+            slider = TypedState(self._server.state, PaintEffectState).data.brush_diameter_slider
+        else:
+            return
+        size = float(slider.value)
+        slider.value = float(np.clip(resized(size, steps), slider.min_value, slider.max_value))
+
     def _is(self, effect: type) -> bool:
         return type(self._editor.active_effect) is effect
 
@@ -100,3 +117,13 @@ class Corrections:
         if self._is(SegmentationEffectIslands) and self.data.small is not None:
             effect: Any = self._editor.active_effect
             effect.set_minimum_island_size(max(1, round(self.data.small / self._scene.voxel_ml)))
+
+
+def resized(size: float, steps: int) -> float:
+    """A size ``steps`` steps larger; as many back give it again."""
+    for _ in range(abs(steps)):
+        if steps > 0:
+            size += max(1, round(size * BRUSH_STEP))
+        else:
+            size = next((one for one in range(1, int(size)) if one + max(1, round(one * BRUSH_STEP)) >= size), 1)
+    return size

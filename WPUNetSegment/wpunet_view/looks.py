@@ -110,5 +110,6 @@ KEYS = (
     ("H, U", "hide the segments; uncertainty on or off"),
     ("N, P, D", "next tumor, previous tumor, next uncertain place"),
     ("Delete", "take away the ruler or region under the pointer, or the last one"),
+    ("[ and ]; Shift and wheel", "a smaller, a larger brush"),
     ("Ctrl+Z, Ctrl+Y", "undo and redo a correction"),
 )
