@@ -142,7 +142,7 @@ def all_states(visitor: Visitor, server: Server, ct: Path | None, take: Callable
     correct(visitor)
     take("9-correcting")
     page.get_by_text("Rendering", exact=True).click()
-    page.get_by_text("Masking options", exact=False).click()
+    page.get_by_text("Where the tools work", exact=True).click()
     take("10-correcting-all")
     visitor.button("Segment again").click()
     visitor.button("Keep my corrections").wait_for()

@@ -8,9 +8,10 @@ from wpunet import files
 
 from Testing import phantom
 from Testing.view.conftest import HEALTHY, UPLOAD_MB, until
-from Testing.view.test_hand import scale
+from Testing.view.test_hand import on_slices, scale
 
 SIZES = ((1280, 800), (1920, 1080), (1024, 768))
+SIDES = (("x", "width"), ("y", "height"))
 # What is cut, lies over its right neighbour, or outside of its line
 OUTSIDE = """(lines) => lines.flatMap((line) => {
   const parts = [...line.querySelectorAll("button, span.text-caption, .v-selection-control__wrapper, .v-label")];
@@ -59,6 +60,20 @@ def test_a_click_on_a_row_centres_and_fits(visitor):
             box = page.locator(f"[data-view={view}]").bounding_box()
             seen = min(box["width"], box["height"]) / scale(visitor, view)
             assert max(120, 2 * mm) - 1 <= seen <= 1.5 * max(120, 2 * mm), (name, view)
+
+
+def test_every_jump_lands_on_a_slice_of_the_ct(visitor, small_ct):
+    page, ct = visitor.page, files.read(small_ct)
+    jumps = [row.click for row in page.locator("tr.jump").all()]
+    for jump in (*jumps, *[visitor.button("Next uncertain place").click] * 3):
+        jump()
+        visitor.rest()
+        on_slices(visitor, ct)
+    page.mouse.move(*visitor.place("Axial"))
+    first = visitor.slice()
+    for by in range(1, 5):
+        page.mouse.wheel(0, 100)
+        until(lambda by=by: visitor.slice() == first + by, "the next slice", 20)
 
 
 def test_a_run_without_a_tumor_goes_to_the_larger_kidney(call, tmp_path):
@@ -190,6 +205,37 @@ def test_nothing_is_cut_at_any_size(visitor, size):
         box = page.locator(f"[data-view={view}]").bounding_box()
         assert box["width"] > 250, view
         assert box["height"] > 200, view
+
+
+def test_a_page_at_twice_its_size_can_be_used(visitor):
+    page = visitor.page
+    page.set_viewport_size({"width": 683, "height": 384})  # 1366 x 768 at 200 %
+    visitor.rest()
+    for name in ("Window", "Region", "Fit", "Reset", "Hide", "Help"):
+        box = page.get_by_role("button", name=name, exact=True).bounding_box()
+        assert box["x"] >= 0, name
+        assert box["x"] + box["width"] <= 683, name
+        assert box["y"] + box["height"] <= 384, name
+    for view in ("Axial", "Coronal", "Sagittal"):
+        over = page.locator(f"[data-view={view}] .over-view")
+        parts = [over.locator(part) for part in (".which", ".window-level", ".view-buttons")]
+        boxes = [part.bounding_box() for part in parts if part.is_visible()]
+        for k, one in enumerate(boxes):
+            for other in boxes[:k]:
+                apart = [one[s] + one[size] <= other[s] or other[s] + other[size] <= one[s] for s, size in SIDES]
+                assert any(apart), (view, one, other)
+    for name in ("Paint", "Smooth"):
+        visitor.button(name).scroll_into_view_if_needed()
+        visitor.button(name).click(timeout=10_000)
+    visitor.button("Look").click()
+
+
+def test_with_a_result_the_tools_are_seen_on_a_small_screen(visitor):
+    page = visitor.page
+    page.set_viewport_size({"width": 1024, "height": 768})
+    visitor.rest()
+    box = visitor.button("Smooth").bounding_box()
+    assert box["y"] + box["height"] <= 768
 
 
 def test_everything_has_a_name_and_room_for_a_finger(visitor):

@@ -115,11 +115,41 @@ def test_what_lies_under_the_pointer_is_told(visitor, small_ct):
         if np.abs(index - np.floor(index) - 0.5).min() > step:
             assert hu in near
         axis = {"Axial": 0, "Coronal": 1, "Sagittal": 2}[view]
-        assert visitor.slice(view) == round(index[axis]) + 1
+        assert visitor.slice(view) == np.floor(index[axis] + 0.5) + 1
         assert f"of {ct.hu.shape[axis]}" in visitor.over(view)
 
 
-def test_crosshair_links_the_views(visitor):
+def test_what_is_told_of_the_pointer_follows_the_slice_and_goes_with_the_pointer(visitor, small_ct):
+    page, ct = visitor.page, files.read(small_ct)
+    to_index = np.linalg.inv(ct.affine)
+    page.mouse.move(*visitor.place("Axial", 0.4, 0.4))
+    page.mouse.move(*visitor.place("Axial", 0.45, 0.55), steps=3)
+    until(lambda: "HU" in visitor.over("Axial"), "HU under the pointer")
+    for step in (lambda: page.mouse.wheel(0, 300), lambda: page.keyboard.press("PageUp")):
+        before = visitor.slice()
+        step()
+        until(lambda before=before: visitor.slice() != before, "another slice")
+        visitor.rest()
+        hu, ras = visitor.under_the_pointer()
+        index = np.floor(to_index[:3, :3] @ ras + to_index[:3, 3] + 0.5).astype(int)
+        assert index[0] + 1 == visitor.slice()
+        assert hu == ct.hu[tuple(index)]
+    page.mouse.move(*visitor.place("Coronal"), steps=3)
+    until(lambda: "HU" in visitor.over("Coronal"), "HU in another view")
+    assert "HU" not in visitor.over("Axial")
+    page.mouse.move(100, 400)
+    until(lambda: "HU" not in visitor.over("Coronal"), "nothing to be told any more", 20)
+
+
+def test_nothing_is_told_of_the_pointer_in_the_ct_before(visitor, small_ct):
+    visitor.page.mouse.move(*visitor.place("Axial", 0.4, 0.4))
+    visitor.page.mouse.move(*visitor.place("Axial", 0.45, 0.55), steps=3)
+    until(lambda: "HU" in visitor.over("Axial"), "HU under the pointer")
+    visitor.drop(small_ct)
+    until(lambda: "HU" not in visitor.over("Axial"), "nothing to be told any more", 20)
+
+
+def test_crosshair_links_the_views(visitor, small_ct):
     page = visitor.page
     page.keyboard.press("c")
     until(lambda: visitor.button("Crosshair").get_attribute("aria-pressed") == "true", "the crosshair")
@@ -128,6 +158,7 @@ def test_crosshair_links_the_views(visitor):
     _, (right, front, _) = visitor.under_the_pointer()
     until(lambda: abs(visitor.position("Sagittal") - right) < 2.9, "the sagittal view to follow")
     until(lambda: abs(visitor.position("Coronal") - front) < 2.9, "the coronal view to follow")
+    on_slices(visitor, files.read(small_ct), ("Sagittal", "Coronal"))
     page.keyboard.press("c")
     until(lambda: visitor.button("Window").get_attribute("aria-pressed") == "true", "window and level again")
 
@@ -192,6 +223,18 @@ def test_a_mark_stays_until_the_session_has_measured_it(visitor):
     page.evaluate("window.wpunet.ask = window.really; window.really(...window.asked)")
     until(lambda: page.evaluate("window.trame.state.state.PageState__marks.length") == 1, "the answer")
     until(lambda: len(marks(visitor)) == 1, "one ruler, not two", 10)
+
+
+def on_slices(visitor, ct, views=("Axial", "Coronal", "Sagittal")):
+    """The views show slices of the CT, not blends of two; their numbers are right."""
+    given = visitor.page.evaluate("window.trame.state.state")
+    for view in views:
+        axis, normal = {"Axial": (0, 2), "Coronal": (1, 1), "Sagittal": (2, 0)}[view]
+        geometry = given[f"over_{view}__ViewState__geometry"]
+        ras = np.linalg.inv(np.array(geometry[:16]).reshape(4, 4))[:3, 3]
+        place = (ras[normal] - ct.affine[normal, 3]) / ct.affine[normal, axis]
+        assert abs(place - round(place)) < 1e-3, (view, place)
+        assert visitor.slice(view) == round(place) + 1
 
 
 def marks(visitor):

@@ -120,6 +120,28 @@ def test_the_side_of_a_surface_that_is_not_drawn_faces_inwards(app, scene, made,
     assert np.linalg.det(points - points.mean((0, 1))).sum() < 0  # six times the volume, were its front outside
 
 
+@pytest.mark.parametrize("degrees", [0, 5])
+def test_slices_are_counted_one_by_one_and_a_place_snaps_onto_one(made, degrees):
+    from slicer import vtkMRMLSliceNode
+    from wpunet_view.slices import Stack, nearest
+
+    volume = geometry.from_array(made.hu, oblique(degrees) @ made.affine, "x")
+    middle = (np.array(made.hu.shape) - 1) / 2
+    centre = volume.affine[:3, :3] @ middle + volume.affine[:3, 3]
+    for normal in range(3):
+        axis, node, seen = 2 - normal, vtkMRMLSliceNode(), []
+        across, up = (np.eye(3)[one] for one in range(3) if one != normal)
+        step = np.eye(3)[normal] / np.linalg.inv(volume.affine)[axis, normal]  # to the next slice
+        for k in range(made.hu.shape[axis]):
+            ras = centre + (k - middle[axis]) * step
+            node.SetSliceToRASByNTP(*np.eye(3)[normal], *across, *ras, 0)
+            seen.append(Stack(volume, node).shown())
+            beside = ras + 9 * across - 5 * up
+            assert np.allclose(Stack(volume, node).snapped(tuple(beside + 0.4 * step)), beside, atol=1e-6)
+        assert seen == list(range(made.hu.shape[axis]))
+    assert list(nearest([0.5, 1.5, 2.5, -0.5])) == [1, 2, 3, 0]
+
+
 @pytest.mark.parametrize(("normal", "axis"), [(2, 0), (1, 1), (0, 2)])  # RAS axis, the engine's axis
 def test_a_round_region_holds_the_voxels_of_its_slice(scene, normal, axis):
     from wpunet_view.scene import circle

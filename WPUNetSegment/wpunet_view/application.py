@@ -20,7 +20,9 @@ from wpunet.pace import Pace
 from wpunet.volume import Volume
 
 from . import notices, saving
+from .corrections import Corrections, Threshold
 from .hand import Hand
+from .limits import Limits
 from .page import Page
 from .reception import Reception, sentence
 from .run import Run
@@ -64,7 +66,13 @@ class Application(TrameApp):
         )
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
         self.hand = Hand(self.server, self._slicer, self._scene, self.data)
-        self._editor_logic.set_ui(Page(self.server, self, self.hand.views.manager).tools)
+        self._limits = Limits(self.server, self._slicer, self._scene)
+        self._corrections = Corrections(self.server, self._slicer, self._scene, self._limits)
+        tools = Page(self.server, self, self.hand.views.manager).tools
+        self._editor_logic.set_ui(tools)
+        threshold: Any = tools.get_effect_ui(Threshold)
+        threshold.apply_clicked.connect(self._corrections.apply_threshold)
+        threshold.limit_clicked.connect(self._corrections.limit_to_threshold)
         self._typed.bind_changes(
             {
                 self._typed.name.window: self._on_preset,
@@ -76,7 +84,8 @@ class Application(TrameApp):
         )
         self._slicer.segmentation_editor.segmentation_modified.connect(self._edited)
         hand = self.hand
-        of_hand = (hand.roll, hand.enlarge, hand.reset, hand.use, hand.mark, hand.unmark, hand.views.painter.seen)
+        of_views = (hand.roll, hand.leave, hand.enlarge, hand.reset)
+        of_hand = (*of_views, hand.use, hand.mark, hand.unmark, hand.views.painter.seen)
         of_reception = (self.reception.refuse, self.reception.upload_broke)
         for does in (self.key, *of_reception, *of_hand):  # by their names, in page.js and marks.js
             self.server.trigger(does.__name__)(does)
@@ -86,6 +95,7 @@ class Application(TrameApp):
         self._findings: Findings | None = None
         self._aside: Findings | None = None  # of a run, while the user is asked whether it may replace corrections
         self._base_warnings: tuple[str, ...] = ()
+        self._warned: set[str] = set()  # the kinds of warnings that the page shows
         self._edited_at: float | None = None
         self._tasks: set[asyncio.Task] = set()
 
@@ -100,18 +110,19 @@ class Application(TrameApp):
     def _show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
         data = self.data
         self._findings = None
-        data.segmented = data.corrected = data.uncertainty = data.hidden = False
+        data.segmented = data.corrected = data.measuring = data.uncertainty = data.hidden = False
         data.rows, data.tumors, data.tumor, data.places, data.place = [], 0, 0, 0, 0
         data.unnamed, data.name, data.ask = not volume.name, "", False
         self._volume, self._base_warnings = replace(volume, name=volume.name or NO_NAME), warnings
         self.hand.show(self._volume)
         self._scene.show_ct(self._volume)
+        self._limits.reset()
         self._called_now()
         data.dicom = bool(volume.grid.slices)
         data.size = (
             f"{' × '.join(map(str, volume.hu.shape))} voxels of {' × '.join(f'{mm:.2f}' for mm in volume.spacing)} mm"
         )
-        data.warnings, data.heeded = list(warnings), False
+        data.warnings, data.heeded, self._warned = list(warnings), False, set()
 
     def name_case(self, name: str) -> None:
         """What the user calls a CT whose file does not say."""
@@ -235,7 +246,7 @@ class Application(TrameApp):
         waiting = self._edited_at is not None
         self._edited_at = asyncio.get_running_loop().time()
         with self.state:
-            self.data.corrected = True  # until it is measured: it may have been undone
+            self.data.corrected = self.data.measuring = True  # until it is measured: it may have been undone
         if not waiting:
             self._later(self._measure_at_rest())
 
@@ -257,14 +268,18 @@ class Application(TrameApp):
         from .findings import row
 
         structures, warnings = result.report.structures, list(map(str, result.report.warnings))
+        kinds = {caution.code for caution in result.report.warnings}
         with self.state:
             data = self.data
+            if structures and not data.rows:  # 3D has shown nothing so far
+                self._scene.reset_3d_view()
             data.rows = [row(one) for one in structures]
             data.tumors = sum(one.kind == "tumor" for one in structures)
             data.tumor = min(data.tumor, data.tumors)
-            data.corrected = findings.corrected or self._edited_at is not None
-            if warnings != data.warnings:
-                data.warnings, data.heeded = warnings, False
+            data.measuring = self._edited_at is not None
+            data.corrected = findings.corrected or data.measuring
+            data.warnings, data.heeded = warnings, data.heeded and kinds <= self._warned
+        self._warned = kinds
 
     def jump(self, to: Any) -> None:
         """Show a row of the table in the slice views, or a line of it as the page holds it."""
@@ -290,7 +305,9 @@ class Application(TrameApp):
         """A key of the page."""
         if self.hand.key(name, value) or not self.data.segmented:
             return
-        if name in ("n", "p"):
+        if name in ("[", "]"):
+            self._corrections.resize_brush(1 if name == "]" else -1)
+        elif name in ("n", "p"):
             self.next_tumor(1 if name == "n" else -1)
         elif name == "d":
             self.next_place(1)

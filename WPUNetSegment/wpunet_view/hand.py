@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from trame_slicer.core import SlicerApp
 from trame_slicer.segmentation import SegmentationEffectNoTool
+from trame_slicer.segmentation.segmentation_paint_pipeline import SegmentationPaintPipeline3D
 from trame_slicer.views import SliceView, ThreeDView
 from wpunet.volume import Volume
 
 from .scene import WINDOWS, Scene
+from .slices import AXIAL, CORONAL, SAGITTAL, SLICES, Point, Stack, nearest
 from .state import Mark, ViewState
-from .views import ALONG, AXIAL, CORONAL, SAGITTAL, SLICES, SPACE, Views, view_state
+from .views import SPACE, Views, view_state
 
 if TYPE_CHECKING:
     from trame_server import Server
@@ -38,11 +40,13 @@ class Hand:
         self._to_index = np.eye(4)
         self._over = {tag: view_state(server, tag) for tag in SLICES}
         self._drag: tuple[float, float, int, int] | None = None  # where it began, and the window then
+        self._pointer: tuple[str, float, float] | None = None  # a slice view, and shares of its width and height
         app.segmentation_editor.active_effect_name_changed.connect(self._on_effect)
 
     def show(self, volume: Volume) -> None:
         """Follow in another CT; its views are there from now on."""
         self._volume, self._to_index = volume, np.linalg.inv(volume.affine)
+        self.leave()
         if not self.views.made:
             self.views.show()
             for tag in SLICES:
@@ -60,11 +64,15 @@ class Hand:
             return False
         if kind in ("MouseMove", "LeftButtonPress", "RightButtonPress", "MiddleButtonPress"):
             self.view = tag
+            if tag == SPACE and self._pointer is not None:
+                self.leave()
         if tag == SPACE or "x" not in event:
             return False
         at = (float(event["x"]), float(event["y"]))
         if kind == "MouseMove":
-            self._tell(tag, at)
+            width, height, _ = self.views[tag].get_view_node().GetDimensions()
+            self._pointer = (tag, at[0] / width, at[1] / height)
+            self._tell()
         if self.data.tool not in ("window", "crosshair") or event.get("shiftKey"):
             return False
         if kind == "LeftButtonPress":
@@ -98,23 +106,34 @@ class Hand:
         self._scene.cross(ras)
         for other in SLICES:
             if other != tag:
-                self.views[other].get_view_node().JumpSliceByOffsetting(*ras)
+                self._scene.show_slice_at(self.views[other], ras)
 
-    def _ras(self, tag: str, at: tuple[float, float]) -> tuple[float, float, float]:
+    def _ras(self, tag: str, at: tuple[float, float]) -> Point:
         x, y, z, _ = self.views[tag].get_view_node().GetXYToRAS().MultiplyPoint((*at, 0.0, 1.0))
         return x, y, z
 
-    def _tell(self, tag: str, at: tuple[float, float]) -> None:
+    def leave(self) -> None:
+        """The pointer is over no view any more."""
+        self._pointer = None
+        self._tell()
+
+    def _tell(self) -> None:
         """HU and place under the pointer."""
-        assert self._volume is not None
-        ras = self._ras(tag, at)
-        index = np.rint(self._to_index[:3, :3] @ ras + self._to_index[:3, 3]).astype(int)
-        inside = all(0 <= one < size for one, size in zip(index, self._volume.hu.shape, strict=True))
-        hu = f"{self._volume.hu[tuple(index)]} HU" if inside else "outside"
-        text = f"{hu}  " + "  ".join(_side(axis, mm) for axis, mm in enumerate(ras)) + " mm"
+        tag, text = "", ""
+        if self._pointer is not None:
+            tag, right, up = self._pointer
+            width, height, _ = self.views[tag].get_view_node().GetDimensions()
+            text = self._told(self._ras(tag, (right * width, up * height)))
         with self._server.state:
             for other, over in self._over.items():
                 over.data.pointer = text if other == tag else ""
+
+    def _told(self, ras: Point) -> str:
+        assert self._volume is not None
+        index = nearest(self._to_index[:3, :3] @ ras + self._to_index[:3, 3])
+        inside = all(0 <= one < size for one, size in zip(index, self._volume.hu.shape, strict=True))
+        hu = f"{self._volume.hu[tuple(index)]} HU" if inside else "outside"
+        return f"{hu}  " + "  ".join(_side(axis, mm) for axis, mm in enumerate(ras)) + " mm"
 
     def _on_slice(self, tag: str) -> None:
         """A slice view shows another place: its number, and where its pixels lie."""
@@ -122,17 +141,15 @@ class Hand:
             return
         node = self.views[tag].get_view_node()
         width, height, _ = node.GetDimensions()
-        axis, normal = ALONG[tag], NORMAL[tag]
-        place = self._volume.affine[:3, :3] @ ((np.array(self._volume.hu.shape) - 1) / 2.0) + self._volume.affine[:3, 3]
-        place[normal] = self._ras(tag, (width / 2, height / 2))[normal]
-        index = self._to_index[:3, :3] @ place + self._to_index[:3, 3]
+        stack, normal = Stack(self._volume, node), NORMAL[tag]
         matrix = node.GetXYToRAS()
         to_xy = np.linalg.inv([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
         over: ViewState = self._over[tag].data
-        over.count = self._volume.hu.shape[axis]
-        over.number = int(np.clip(round(index[axis]), 0, over.count - 1)) + 1
-        over.at = f"{_side(normal, place[normal])} mm"
+        over.count, over.number = stack.count, stack.shown() + 1
+        over.at = f"{_side(normal, stack.middle()[normal])} mm"
         over.geometry = [float(value) for value in (*to_xy.ravel(), width, height)]
+        if self._pointer is not None and self._pointer[0] == tag:
+            self._tell()
 
     # Wheel and keys
 
@@ -184,6 +201,10 @@ class Hand:
 
     def _on_effect(self, name: str) -> None:
         correcting = name not in ("", NO_TOOL)
+        effect = self._app.segmentation_editor.active_effect
+        for there in effect.pipelines if effect else ():
+            if isinstance(pipeline := there(), SegmentationPaintPipeline3D):
+                pipeline.SetActive(False)  # in 3D a brush would paint in a depth that is not seen
         self.views.painter.exact = correcting
         if correcting:
             self.data.tool = ""

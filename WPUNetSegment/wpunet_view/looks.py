@@ -35,6 +35,7 @@ html { overflow: hidden; }
 .panel .v-expansion-panel-title { min-height: 32px !important; padding: 4px 14px; font-size: .8rem; color: #a9b4c0; }
 .panel .v-label { font-size: .82rem; }
 .panel .review, .panel .review .v-label { white-space: nowrap; }
+.panel tbody.old .number { opacity: .35; }
 .panel tr.jump { cursor: pointer; }
 .panel tr.jump:hover, .panel tr.jump:focus-visible { background: #232932; outline: none; }
 .messages { position: sticky; top: 0; z-index: 3; background: #181c22; max-height: 40vh; overflow-y: auto; }
@@ -45,23 +46,27 @@ html { overflow: hidden; }
 .legend i { flex: 1; height: 8px; border-radius: 4px; }
 .tool-grid { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2px; padding: 4px 8px; }
 .tool-grid .v-btn { height: 48px !important; font-size: .7rem; }
-.tool-options .text-subtitle-2 { font-size: .75rem !important; }
+.say { font-size: .75rem; line-height: 1.35; color: #a9b4c0; padding: 2px 0; }
 .tool-options .v-selection-control { --v-selection-control-size: 28px; min-height: 28px; }
 .save .v-list-item-subtitle { display: block; white-space: nowrap; }
 .choices .v-list-item-title { white-space: normal; overflow-wrap: anywhere; }
-.segment { min-height: 32px !important; }
+.panel .segments { display: grid; grid-template-columns: 1fr 1fr; }
+.segment { min-height: 32px !important; padding-inline: 12px 4px !important; }
 .segment .v-list-item-title { font-size: .85rem; }
 .segment .v-list-item__prepend .v-icon { opacity: 1; }
 .mark { display: inline-block; width: 10px; height: 10px; border-radius: 2px; margin-right: 6px; }
 .views { position: relative; height: 100%; display: flex; flex-direction: column; }
 .views .grid { flex: 1; min-height: 0; position: relative; }
-.hand { display: flex; align-items: center; gap: 2px; height: 38px; padding: 0 6px; background: #181c22;
-  border-bottom: 1px solid #2a3038; white-space: nowrap; overflow: hidden; }
+.hand { display: flex; flex-wrap: wrap; align-items: center; gap: 2px; min-height: 38px; padding: 0 6px;
+  background: #181c22; border-bottom: 1px solid #2a3038; white-space: nowrap; }
 .image-display-area { display: block; width: 100%; height: 100%; }
 .over-view { position: absolute; inset: 0; pointer-events: none; color: #c9d3dd; font-size: .75rem;
   text-shadow: 0 0 3px #000, 0 0 3px #000; }
 .over-view { container-type: inline-size; }
-.over-view > * { position: absolute; padding: 0 4px; border-radius: 3px; background: #0008; white-space: nowrap; }
+.over-view > * { position: absolute; white-space: nowrap; }
+.over-view > *, .over-view .top > * { padding: 0 4px; border-radius: 3px; background: #0008; }
+.over-view .top { top: 6px; left: 8px; right: 66px; padding: 0; background: none; display: flex; flex-wrap: wrap;
+  justify-content: space-between; }
 .over-view .edge-0 { top: 4px; left: 50%; }
 .over-view .edge-1 { top: 46%; right: 6px; }
 .over-view .edge-2 { bottom: 34px; left: 50%; }
@@ -70,7 +75,11 @@ html { overflow: hidden; }
   .over-view .edge-0 { top: 30px; }
   .over-view .edge-2 { bottom: 54px; }
 }
-.over-view .window-level { top: 6px; right: 64px; }
+@container (max-width: 260px) {
+  .over-view .window-level { display: none; } /* it stands above the views, too */
+  .over-view .which, .over-view .pointer { white-space: normal; max-width: calc(100% - 8px); line-height: 1.2; }
+  .over-view .edge-0 { top: 40px; }
+}
 .over-view .pointer { bottom: 32px; left: 8px; font-variant-numeric: tabular-nums; }
 .over-view .view-buttons { top: 4px; right: 4px; pointer-events: auto; padding: 0; }
 .over-view .view-buttons button { width: 26px; height: 24px; font-size: 16px; border-radius: 4px; color: #c9d3dd; }
@@ -101,5 +110,6 @@ KEYS = (
     ("H, U", "hide the segments; uncertainty on or off"),
     ("N, P, D", "next tumor, previous tumor, next uncertain place"),
     ("Delete", "take away the ruler or region under the pointer, or the last one"),
+    ("[ and ]; Shift and wheel", "a smaller, a larger brush"),
     ("Ctrl+Z, Ctrl+Y", "undo and redo a correction"),
 )

@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 import slicer
 from trame_slicer.core import SlicerApp
-from trame_slicer.segmentation import SegmentationEffectErase, SegmentationEffectPaint
+from trame_slicer.segmentation import (
+    BrushDiameterMode,
+    SegmentationEffectErase,
+    SegmentationEffectPaint,
+    SegmentationEffectSmoothing,
+)
 from trame_slicer.views import SliceView
 from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkCommand, vtkStringArray
@@ -22,6 +27,9 @@ from wpunet.errors import OutputError
 from wpunet.labels import BY_SIDE, KIDNEY_LABEL
 from wpunet.volume import Volume
 
+from .near import near
+from .slices import Point, Stack
+
 WINDOWS = {  # HU: width and centre
     "Soft tissue": (400, 40),
     "Kidney": (300, 120),
@@ -30,7 +38,9 @@ WINDOWS = {  # HU: width and centre
 }
 LEAST_FIELD_MM = 120.0  # of a view that goes to a structure: enough to see what it lies in
 KIDNEY_OPACITY = 0.45  # in 3D
-BRUSH_PERCENT = 2  # of the screen: some 15 mm on the whole of an abdomen
+BRUSH_MM = 15
+SOFT_TISSUE = (0, 200)  # HU: kidneys and tumors with and without contrast, neither fat nor bone
+VALUES = {label.key: label.value for label in BY_SIDE}
 SHOWN_UNCERTAINTY = (11, 120)  # of 255: below, the network is as good as sure; above, all is the brightest blue
 
 
@@ -83,8 +93,8 @@ class Scene:
         # One side of each surface: the wall of a tumor's bed coincides with the tumor, and the two came out as patches.
         # The engine's grids are left-handed, which turns Slicer's surfaces inside out: what is culled faces inwards.
         self._segments.GetDisplayNode().SetFrontfaceCulling(True)
-        for brush in (SegmentationEffectPaint, SegmentationEffectErase):
-            editor.get_effect(brush).set_brush_diameter(BRUSH_PERCENT)
+        for brush in (SegmentationEffectPaint, SegmentationEffectErase, SegmentationEffectSmoothing):
+            editor.get_effect(brush).set_brush_diameter(BRUSH_MM, BrushDiameterMode.Absolute)
 
     def labels(self) -> np.ndarray:
         """The segments as they are now: uint8 (slice, row, column), values of labels.BY_SIDE."""
@@ -94,16 +104,30 @@ class Scene:
             image = segment.GetRepresentation("Binary labelmap")
             if image is None or image.IsEmpty():
                 continue
-            extent = image.GetExtent()
-            stored = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-            theirs, ours = [], []
-            for axis in range(3):
-                first, last = extent[4 - 2 * axis : 6 - 2 * axis]
-                low, high = max(first, 0), min(last, labels.shape[axis] - 1) + 1
-                theirs.append(slice(low - first, high - first))
-                ours.append(slice(low, high))
-            labels[tuple(ours)][stored[tuple(theirs)] == segment.GetLabelValue()] = label.value
+            whole = (0, labels.shape[2] - 1, 0, labels.shape[1] - 1, 0, labels.shape[0] - 1)
+            ours, theirs = common(whole, image.GetExtent())
+            labels[ours][voxels(image)[theirs] == segment.GetLabelValue()] = label.value
         return labels
+
+    def usual_hu(self, key: str) -> tuple[int, int]:
+        """The range of a segment's HU: mean and two standard deviations; of soft tissue while it is empty."""
+        values = self._volume.hu[self.labels() == VALUES.get(key)]
+        if values.size == 0:
+            return SOFT_TISSUE
+        mean, sd = float(values.mean()), float(values.std())
+        return round(mean - 2 * sd), round(mean + 2 * sd)
+
+    def in_range(self, low: float, high: float, key: str, mm: float | None) -> np.ndarray:
+        """Voxels from ``low`` to ``high`` HU within ``mm`` of a segment, or of all of them while it is empty.
+
+        mm: None: in the whole CT
+        """
+        found: np.ndarray = (self._volume.hu >= low) & (self._volume.hu <= high)
+        if mm is not None:
+            labels = self.labels()
+            own = labels == VALUES.get(key)
+            found &= near(own if own.any() else labels > 0, mm, self._volume.spacing)
+        return found
 
     def show_uncertainty(self, uncertainty: np.ndarray) -> None:
         """Keep ``uncertainty`` (uint8, 0 to 255) as an overlay in shades of blue, hidden for now."""
@@ -162,7 +186,7 @@ class Scene:
         display = self._ct.GetDisplayNode()
         self._windowed(round(display.GetWindow()), round(display.GetLevel()))
 
-    def cross(self, ras: tuple[float, float, float]) -> None:
+    def cross(self, ras: Point) -> None:
         """Put the crosshair on a place, RAS mm."""
         self._app.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode").SetCrosshairRAS(*ras)
 
@@ -171,8 +195,15 @@ class Scene:
         kind = slicer.vtkMRMLCrosshairNode
         crosshair.SetCrosshairMode(kind.ShowBasic if visible else kind.NoCrosshair)
 
-    def go_to(self, ras: tuple[float, float, float], extent_mm: Sequence[float]) -> None:
+    def show_slice_at(self, view: SliceView, ras: Point) -> None:
+        """The slice of the CT that is nearest to a place; what the view is centred on stays."""
+        node = view.get_view_node()
+        node.JumpSliceByOffsetting(*Stack(self._volume, node).snapped(ras))
+
+    def go_to(self, ras: Point, extent_mm: Sequence[float]) -> None:
         """Centre every slice view on a place, RAS mm, so that what is ``extent_mm`` large there fills half of it.
+
+        Along its normal each view stands on the nearest slice of the CT.
 
         extent_mm: right to left, front to back, head to feet
         """
@@ -188,7 +219,7 @@ class Scene:
             pixel_mm = max(wide / columns, high / rows)
             node.SetFieldOfView(columns * pixel_mm, rows * pixel_mm, node.GetFieldOfView()[2])
             node.SetXYZOrigin(0, 0, 0)
-            node.JumpSliceByCentering(*ras)
+            node.JumpSliceByCentering(*Stack(self._volume, node).snapped(ras))
 
     def step(self, view: SliceView, slices: int) -> None:
         """Move a slice view by ``slices``."""
@@ -217,6 +248,10 @@ class Scene:
         """Of the CT."""
         return int(self._volume.hu.size)
 
+    @property
+    def voxel_ml(self) -> float:
+        return float(np.prod(self._volume.spacing)) / 1000
+
     def write_ct(self, path: Path) -> None:
         """The CT as NRRD, not compressed: how the engine gets it, checked and upright as it is shown."""
         storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
@@ -238,6 +273,23 @@ class Scene:
                 matrix.SetElement(row, column, float(self._volume.affine[row, axis]))
         node.SetIJKToRASMatrix(matrix)
         return node
+
+
+def voxels(image: Any) -> np.ndarray:
+    """What a VTK image holds, (slice, row, column); to be changed in place."""
+    values: np.ndarray = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    return values
+
+
+def common(one: Sequence[int], other: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What two of VTK's extents have in common: its place in the voxels of the first, and in those of the second."""
+    in_one, in_other = [], []
+    for axis in (4, 2, 0):
+        low, high = max(one[axis], other[axis]), min(one[axis + 1], other[axis + 1]) + 1
+        high = max(low, high)
+        in_one.append(slice(low - one[axis], high - one[axis]))
+        in_other.append(slice(low - other[axis], high - other[axis]))
+    return tuple(in_one), tuple(in_other)
 
 
 def circle(volume: Volume, centre: np.ndarray, radius: float, normal: int) -> np.ndarray:

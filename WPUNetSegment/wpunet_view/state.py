@@ -66,6 +66,7 @@ class PageState:
     error:      one sentence to act on
     heeded:     the warnings were read and are folded away
     segmented:  whether there are segments; ``corrected``: whether they differ from the engine's answer
+    measuring:  the rows are those of segments that have changed since
     tumor:      which of the tumors the review stands at, from 1; 0 before it has begun; ``place``: of ``places``
     window:     the name of the preset, empty where the hand has left it; ``width`` and ``level`` in HU
     tool:       what the left button does in a slice; empty while a correction tool has it
@@ -90,6 +91,7 @@ class PageState:
     heeded: bool = False
     segmented: bool = False
     corrected: bool = False
+    measuring: bool = False
     rows: list[Row] = field(default_factory=list)
     tumors: int = 0
     tumor: int = 0

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 def results(page: Any, do: Actions) -> None:
     columns = (("", ""), ("Volume", "ml"), ("Length", "mm"), ("Mean", "HU"), ("Certain", "%"))
-    html.H2(f"Results<span id='corrected' v-if='{page.corrected}'>, corrected by hand</span>")
+    html.H2(
+        f"Results<span id='corrected' v-if='{page.corrected}'>, corrected by hand</span>"
+        f"<span v-if='{page.measuring}'>, measuring…</span>"
+    )
     with VTable(density="compact", raw_attrs=['aria-label="Measurements"']):
         with html.Thead(), html.Tr():
             for name, unit in columns:
                 html.Th(f"{name}<small>{unit}</small>" if name else "", classes="number" if name else "")
-        with html.Tbody():
+        with html.Tbody(classes=(f"{{old: {page.measuring}}}",), raw_attrs=[f':aria-busy="{page.measuring}"']):
             with html.Tr(
                 v_for=f"(row, i) in {page.rows}",
                 key="i",

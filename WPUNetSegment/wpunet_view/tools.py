@@ -7,18 +7,7 @@ from typing import Any
 from trame.widgets import html
 from trame.widgets.vuetify3 import VBtn, VIcon, VList, VListItem
 from trame_client.widgets.core import Template
-from trame_slicer.app.ui import (
-    DrawEffectUI,
-    IslandsEffectUI,
-    LogicalOperatorsEffectUI,
-    PaintEffectUI,
-    ScissorsEffectUI,
-    SegmentDisplayUI,
-    SegmentEditAreaUI,
-    SegmentEditorUI,
-    SmoothingEffectUI,
-    ThresholdEffectUI,
-)
+from trame_slicer.app.ui import LogicalOperatorsEffectUI, SegmentDisplayUI, SegmentEditorUI
 from trame_slicer.segmentation import (
     SegmentationEffectDraw,
     SegmentationEffectErase,
@@ -29,8 +18,10 @@ from trame_slicer.segmentation import (
     SegmentationEffectScissors,
     SegmentationEffectSmoothing,
     SegmentationEffectThreshold,
-    SegmentationIslandsMode,
 )
+
+from . import options
+from .corrections import Threshold
 
 TOOLS = (
     ("Look", "mdi-cursor-default-outline", SegmentationEffectNoTool),
@@ -38,29 +29,23 @@ TOOLS = (
     ("Erase", "mdi-eraser", SegmentationEffectErase),
     ("Draw", "mdi-draw", SegmentationEffectDraw),
     ("Scissors", "mdi-content-cut", SegmentationEffectScissors),
-    ("Threshold", "mdi-auto-fix", SegmentationEffectThreshold),
+    ("Threshold", "mdi-auto-fix", Threshold),
     ("Islands", "mdi-scatter-plot", SegmentationEffectIslands),
     ("Smooth", "mdi-blur", SegmentationEffectSmoothing),
 )
 
 
-class Islands(IslandsEffectUI):
-    """Without splitting: there are kidneys and tumors, no other segments."""
-
-    def _create_mode_button(self, mode: SegmentationIslandsMode) -> None:
-        if mode is not SegmentationIslandsMode.SPLIT_TO_SEGMENTS:
-            super()._create_mode_button(mode)
-
-
 OPTIONS = {
-    SegmentationEffectPaint: PaintEffectUI,
-    SegmentationEffectErase: PaintEffectUI,
-    SegmentationEffectDraw: DrawEffectUI,
-    SegmentationEffectScissors: ScissorsEffectUI,
-    SegmentationEffectThreshold: ThresholdEffectUI,
-    SegmentationEffectIslands: Islands,
-    SegmentationEffectSmoothing: SmoothingEffectUI,
-    SegmentationEffectLogicalOperators: LogicalOperatorsEffectUI,  # has no button here; its logic asks for its panel
+    SegmentationEffectPaint: options.Brush,
+    SegmentationEffectErase: options.Brush,
+    SegmentationEffectDraw: options.Draw,
+    SegmentationEffectScissors: options.Scissors,
+    Threshold: options.Threshold,
+    SegmentationEffectIslands: options.Islands,
+    SegmentationEffectSmoothing: options.Smooth,
+    # these have no button here; trame-slicer's logic asks for their panels
+    SegmentationEffectThreshold: options.NoOptions,
+    SegmentationEffectLogicalOperators: LogicalOperatorsEffectUI,
 }
 
 
@@ -78,12 +63,10 @@ class CorrectionTools(SegmentEditorUI):
                 for text, icon, effect in TOOLS:
                     self._tool(text, icon, effect)
             with html.Div(classes="px-2 pt-2 tool-options"):
-                for effect, options in OPTIONS.items():
-                    self._register_effect_ui(effect, options)
+                for effect, panel in OPTIONS.items():
+                    self._register_effect_ui(effect, panel)
             SegmentDisplayUI(typed_state=self.sub_state(name.segment_display), variant="flat", density="compact")
-            SegmentEditAreaUI(
-                segment_edit_area_typed_state=self.sub_state(name.segment_edit_area), variant="flat", density="compact"
-            )
+            options.limits(self.state)
 
     def _undo(self) -> None:
         name = self._typed_state.name
@@ -98,7 +81,7 @@ class CorrectionTools(SegmentEditorUI):
         """A row a segment: which one is edited, its colour and name, and whether it is shown."""
         segments = self._typed_state.name.segment_list
         with (
-            VList(density="compact", classes="py-0", raw_attrs=['aria-label="Segments"']),
+            VList(density="compact", classes="segments py-0", raw_attrs=['aria-label="Segments"']),
             VListItem(
                 v_for=f"item in {segments.segments}",
                 key="item.segment_id",
@@ -107,6 +90,7 @@ class CorrectionTools(SegmentEditorUI):
                 min_height=34,
                 title=("item.name",),
                 classes="segment",
+                raw_attrs=[f':aria-current="item.segment_id === {segments.active_segment_id}"'],
             ),
         ):
             with Template(v_slot_prepend=True):

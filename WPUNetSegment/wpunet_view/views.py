@@ -25,15 +25,14 @@ from trame_slicer.views import (
 )
 
 from .drawing import Adapter, Painter, Picture, Turn, Window
+from .slices import AXIAL, CORONAL, SAGITTAL
 from .state import PageState, ViewState
 
 if TYPE_CHECKING:
     from trame_server import Server
 
-AXIAL, CORONAL, SAGITTAL, SPACE = "Axial", "Coronal", "Sagittal", "ThreeD"
-SLICES = (AXIAL, CORONAL, SAGITTAL)
+SPACE = "ThreeD"
 EDGES = {AXIAL: "ALPR", CORONAL: "SLIR", SAGITTAL: "SPIA"}  # what lies at the top, right, bottom, left
-ALONG = {AXIAL: 0, CORONAL: 1, SAGITTAL: 2}  # the engine's axis that the view's slices lie along
 FOUR = "four views"
 
 Handle = Callable[[str, dict], bool]  # view, event -> whether Slicer is not to hear of it
@@ -133,11 +132,11 @@ def _over_slices(server: Server, tag: str, view: SliceView) -> None:
     over: Any = view_state(server, tag).name
     with html.Div(classes="over-view"):
         html.Div(raw_attrs=[f'data-marks="{tag}"'], classes="marks")
-        with html.Div(style="top: 6px; left: 8px"):
-            html.Span(f"{tag} {{{{ {over.number} }}}} of {{{{ {over.count} }}}}", classes="mr-2")
-            html.Span(f"{{{{ {over.at} }}}}")
-        with html.Div(classes="window-level"):
-            html.Span(f"W {{{{ {page.width} }}}}  L {{{{ {page.level} }}}}")
+        with html.Div(classes="top"):
+            with html.Div(classes="which"):
+                html.Span(f"{tag} {{{{ {over.number} }}}} of {{{{ {over.count} }}}}", classes="mr-2")
+                html.Span(f"{{{{ {over.at} }}}}")
+            html.Div(f"W {{{{ {page.width} }}}}  L {{{{ {page.level} }}}}", classes="window-level")
         html.Div(f"{{{{ {over.pointer} }}}}", classes="pointer", v_if=(over.pointer,))
         for edge, letter in enumerate(EDGES[tag]):
             html.Span(letter, classes=f"edge-{edge}")

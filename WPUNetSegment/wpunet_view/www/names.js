@@ -1,8 +1,6 @@
 // Names for screen readers, where the controls of trame-slicer have none: from what stands beside them.
 (function () {
   const ICONS = {
-    "mdi-sphere": "Brush as a ball",
-    "mdi-refresh-auto": "Range found automatically",
     "mdi-video-3d": "3D on or off",
     "mdi-chevron-down": "Fold or unfold",
     "mdi-chevron-up": "Fold or unfold",

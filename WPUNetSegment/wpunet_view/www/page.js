@@ -1,7 +1,7 @@
 // What a template cannot do: sending files, keys and the wheel, and a word before corrections are lost.
 (function () {
   const SLICES = { ArrowUp: -1, ArrowDown: 1, PageUp: -5, PageDown: 5 };
-  const KEYS = ["Home", "End", "Escape", "n", "p", "u", "d", "h", "r", "f", "c", "1", "2", "3", "4"];
+  const KEYS = ["Home", "End", "Escape", "n", "p", "u", "d", "h", "r", "f", "c", "[", "]", "1", "2", "3", "4"];
   const CLICK = 100; // what browsers call one click of the wheel; 3 where they count lines
   const TYPING = "input:not([type=checkbox]):not([type=radio]), textarea, select, [role=slider], [role=listbox], [role=dialog]";
 
@@ -103,7 +103,21 @@
     }
   }
 
-  const viewOf = (target) => target.closest?.("[data-view]")?.dataset.view;
+  const brushing = () => /Paint|Erase|Smoothing/.test(window.trame.state.get("SegmentEditorState__active_effect_name"));
+  const viewOf = (target) => target?.closest?.("[data-view]")?.dataset.view;
+
+  // The pointer leaves the views: said a little later, since its last move in them is held back that long, too
+
+  let over = null;
+  window.addEventListener("mouseover", (event) => {
+    const before = over;
+    over = viewOf(event.target) ?? null;
+    if (before && !over) setTimeout(() => over || ask("leave"), 100);
+  });
+  document.documentElement.addEventListener("mouseleave", () => {
+    over = null;
+    setTimeout(() => over || ask("leave"), 100);
+  });
 
   window.addEventListener(
     "wheel",
@@ -112,6 +126,7 @@
       if (!view) return;
       event.preventDefault();
       event.stopPropagation();
+      if (event.shiftKey && brushing()) return void ask("key", (event.deltaY || event.deltaX) < 0 ? "]" : "[");
       const size = event.deltaMode === 0 ? CLICK : 3;
       const clicks = event.deltaY / size;
       // a mouse clicks, however far its driver says; a touchpad moves in small steps, which add up
@@ -130,7 +145,8 @@
     if (event.target.closest(TYPING)) return;
     const command = event.ctrlKey || event.metaKey;
     let key = null;
-    if (!command && !event.altKey && (event.key in SLICES || KEYS.includes(event.key))) key = event.key;
+    const plain = (!command && !event.altKey) || event.getModifierState("AltGraph"); // many keyboards have [ there
+    if (plain && (event.key in SLICES || KEYS.includes(event.key))) key = event.key;
     if (command && event.key.toLowerCase() === "z") key = event.shiftKey ? "redo" : "undo";
     if (command && event.key.toLowerCase() === "y") key = "redo";
     if (key === null) return;
