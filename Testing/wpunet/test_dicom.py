@@ -7,6 +7,8 @@ import SimpleITK as sitk
 from wpunet import dicom_files, files, folders
 from wpunet.errors import InputError
 
+from Testing.wpunet import ct_series
+
 SPACING = (4.0, 2.5, 2.5)
 POSITION, ORIENTATION = "0020|0032", "0020|0037"
 
@@ -166,3 +168,12 @@ def test_a_real_series(data):
     assert -1100 < volume.hu.min() < -900
     tissue = volume.hu[(volume.hu > 0) & (volume.hu < 150)]
     assert 30 < np.median(tissue) < 70  # soft tissue without contrast
+
+
+def test_files_whose_numbers_have_another_scale_are_named(tmp_path):
+    hu = np.random.default_rng(3).integers(-100, 200, (20, 30, 40)).astype(np.int16)
+    hu[10:13] += 1024
+    warnings = files.read(ct_series.write(tmp_path, hu, (3.0, 2.0, 2.0))).warnings
+    names = {path.name for path in tmp_path.iterdir() if path.stem.endswith(("_10", "_11", "_12"))}
+    (told,) = [one for one in warnings if "their scale may be wrong" in one]
+    assert any(told.startswith(f"The numbers of {name} and 2 more differ") for name in names)
