@@ -272,6 +272,8 @@ def _single(arguments: Namespace, ct: Found) -> Job:
 def _require_safe(made: Plan, arguments: Namespace) -> None:
     """Raises InputError or OutputError where a file would be lost, or could not be written."""
     read = [*(job.ct for job in made.jobs), *(path for path in (arguments.weights,) if path)]
+    if made.folder is None:  # else the names are ours, and _require_own sees to them
+        read += [one for given in arguments.ct for one in (given, folders.meant(given))]
     inputs = outputs.Inputs(read)
     wanted = [path for job in made.jobs for path in job.outputs]
     wanted += [made.folder / SUMMARY] if made.folder else []
@@ -292,10 +294,10 @@ def _require_safe(made: Plan, arguments: Namespace) -> None:
 
 def _require_own(job: Job) -> None:
     """Raises InputError where a file with the name of a result, which nobody gave, is somebody else's."""
-    there = [path for path in (job.labels, job.report, job.table, job.preview) if path and path.exists()]
-    strange = [path for path in there if not outputs.is_ours(path)]
-    old = job.report in there and job.report not in strange  # results of 0.5.0, whose label maps bear no mark
-    if strange and not old:
+    strange = [path for path in job.outputs if path.exists() and not outputs.is_ours(path)]
+    if job.report and job.report.exists() and job.report not in strange and job.labels != job.segmentation_object:
+        strange = [path for path in strange if path != job.labels]  # those of 0.5.0 bear no mark
+    if strange:
         raise InputError(f"{strange[0]} is there and is no result of this program; choose another name or folder.")
 
 

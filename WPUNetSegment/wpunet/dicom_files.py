@@ -6,7 +6,7 @@ import logging
 import os
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,17 @@ OTHERS = (
 )
 NO_DICOM = frozenset(f".{ending}" for ending in OTHERS.split(" "))
 UNREADABLE = "not readable"
+
+
+def walk(top: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As ``os.walk``: a folder and all below it, sorted; links are followed once, hidden folders not entered."""
+    seen = set()
+    for name, below, files in os.walk(top, onerror=onerror, followlinks=True):
+        real = os.path.realpath(name)
+        below[:] = sorted(one for one in below if not one.startswith(".") and real not in seen)
+        if real not in seen:
+            seen.add(real)
+            yield Path(name), below, files
 
 
 def visible_files(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import outputs
-from .dicom_files import UNREADABLE, glance, is_dicom, visible_files
+from .dicom_files import UNREADABLE, glance, is_dicom, visible_files, walk
 from .dicom_slices import read_slices
 from .errors import InputError
 from .files import ENDINGS, NIFTI, ending_of
@@ -49,11 +49,14 @@ class Survey:
     left_out: tuple[LeftOut, ...] = ()
 
 
+def meant(path: Path) -> Path:
+    """What a path stands for: the DICOMDIR of a disc for its folder, any other for itself."""
+    return path.parent if path.name.upper() == "DICOMDIR" and path.is_file() else path
+
+
 def survey(path: Path) -> Survey:
     """The CTs that a path stands for, and what beside them is left out; raises InputError when a folder holds none."""
-    path = Path(path)
-    if path.name.upper() == "DICOMDIR" and path.is_file():
-        path = path.parent
+    path = meant(Path(path))
     if not path.is_dir():
         return Survey((Found(path),))
     cts: list[Found] = []
@@ -76,22 +79,14 @@ def survey(path: Path) -> Survey:
 
 
 def _folders(top: Path, left: list[LeftOut]) -> Iterator[Path]:
-    """The folder and all below it, links followed once; hidden ones and those of KiTS19's cases are not entered."""
-    seen = set()
+    """The folder and all below it; hidden ones and those of KiTS19's cases are not entered."""
 
     def closed(error: OSError) -> None:
         left.append(LeftOut(Path(error.filename), f"cannot be opened ({error.strerror})", lost=True))
 
-    for name, below, files in os.walk(top, onerror=closed, followlinks=True):
-        real = os.path.realpath(name)
-        if real in seen:
-            below.clear()
-            continue
-        seen.add(real)
-        below[:] = sorted(one for one in below if not one.startswith(".") and one not in NOT_ENTERED)
-        if any(one in KITS_CT for one in files):
-            below.clear()
-        yield Path(name)
+    for folder, below, files in walk(top, closed):
+        below[:] = [one for one in below if one not in NOT_ENTERED and not any(name in KITS_CT for name in files)]
+        yield folder
 
 
 def _take_images(names: Sequence[Path], cts: list[Found], left: list[LeftOut]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError, reason
-from .headers import NRRD, Header, data_files, read_header
+from .headers import NRRD, Header, read_header, voxel_files
 
 MM = {"mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "microns": 1e-3}
 MM |= {"micrometer": 1e-3, "micrometers": 1e-3, "cm": 10.0, "m": 1000.0, "meter": 1000.0, "meters": 1000.0}
@@ -36,7 +36,7 @@ _one_at_a_time = threading.Lock()
 def read(path: Path) -> tuple[Any, float, tuple[str, ...]]:
     """A SimpleITK image, mm in one unit of its lengths, warnings; raises InputError with what is wrong."""
     header = read_header(path)
-    for file in data_files(path):
+    for file in voxel_files(header, path):
         if not file.is_file():
             raise InputError(f"{path} has its voxels in {file.name}, which is not there; copy it beside the header.")
     _require_voxels(header, path)

@@ -14,10 +14,12 @@ import tempfile
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .dicom_files import walk
 from .errors import InputError, OutputError
+from .headers import data_files
 from .labels import PARENCHYMA, SIDES
 
 HEADING = "case,structure,kind,side,volume_ml,"  # how a table of structures begins (table.py)
@@ -167,7 +169,7 @@ class Inputs:
         self._names: set[str] = set()
         self._folders: set[Path] = set()
         for path in paths:
-            for one in (path, *_data_files(path)):
+            for one in (path, *data_files(path)):
                 self._add(one)
 
     def _add(self, path: Path) -> None:
@@ -187,13 +189,28 @@ class Inputs:
             found = output.stat()
         except OSError:
             return
-        within = any(folder in output.resolve().parents for folder in self._folders)
         if (
             (found.st_dev, found.st_ino) in self._files
             or _same_name(output) in self._names
-            or (within and stat.S_ISREG(found.st_mode) and not is_ours(output))
+            or (stat.S_ISREG(found.st_mode) and self._is_within(output) and not is_ours(output))
         ):
             raise InputError(f"{output} would overwrite what is read (the CT or a file of it); give another name.")
+
+    def _is_within(self, output: Path) -> bool:
+        """Whether a folder holds this file, or a link to it."""
+        above = output.resolve().parents
+        return any(folder in above or _leads_to(folder, output) for folder in self._folders)
+
+
+def _leads_to(folder: Path, file: Path) -> bool:
+    """Whether one of the names in a folder, or in a folder below it, is this file's."""
+    target = file.stat()
+    for one, _, names in walk(folder):
+        for name in names:
+            with suppress(OSError):
+                if os.path.samestat((one / name).stat(), target):
+                    return True
+    return False
 
 
 def require_apart(outputs: Iterable[Path]) -> None:
@@ -212,12 +229,3 @@ def _same_name(path: Path) -> str:
     """A text that is equal for two names of one file, on systems that do not tell A from a, too."""
     name = str(Path(path).resolve())
     return unicodedata.normalize("NFC", name).casefold() if sys.platform in ("win32", "darwin") else name
-
-
-def _data_files(path: Path) -> tuple[Path, ...]:
-    """The files in which the voxels of a detached header (nhdr, mhd) lie."""
-    if path.suffix.lower() not in (".nhdr", ".mhd"):
-        return ()
-    from .headers import data_files
-
-    return tuple(data_files(path))
