@@ -77,6 +77,7 @@ def steps(path):
         {"space_directions": "(2,0,0) (0,3,0) none", "kinds": "domain domain list"},
         {"space_directions": "(2,0,0) (0,3,0) none", "kinds": "space space space"},
         {"space_directions": "(2,0,0) (0,3,0) none", "drop": ("kinds",)},
+        {"space_directions": "(2,0,0) (0,3,0) none", "spacings": "nan nan 5"},
         {"spacings": "nan nan nan", "drop": PLACE},
         {"spacings": "2 nan 5", "drop": PLACE},
         {"spacings": "2 3 nan", "drop": PLACE},

@@ -192,7 +192,7 @@ def _survey(arguments: Namespace) -> tuple[list[Found], tuple[LeftOut, ...]]:
             if key in cts:
                 left.append(LeftOut(ct.path, "given twice"))
             elif len(arguments.ct) > 1 and ct.path.is_file() and outputs.is_ours(ct.path):
-                left.append(LeftOut(ct.path, "a result of this program"))
+                left.append(LeftOut(ct.path, folders.OURS))
             else:
                 cts[key] = ct
     if not cts:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .dicom_files import numbers, silent, text
+from .dicom_files import is_dicom, numbers, silent, text
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -89,6 +89,13 @@ class Slice:
 
 def read_slices(path: Path) -> list[Slice] | str:
     """The slices of a DICOM file, none where it holds no picture; a text says why a broken one cannot be read."""
+    found = _tried(path)
+    if found in ([], DAMAGED) and path.suffix.lower() == ".dcm" and not is_dicom(path):
+        return "it is no DICOM"
+    return found
+
+
+def _tried(path: Path) -> list[Slice] | str:
     with silent():
         try:
             return _read(path)

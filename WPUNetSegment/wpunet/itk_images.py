@@ -149,20 +149,22 @@ def _nrrd_geometry(header: Header, path: Path) -> tuple[float, tuple[str, ...]]:
 
 
 def _require_spacing(header: Header, path: Path) -> bool:
-    """Whether every axis in space has a direction; raises InputError where one has no spacing either.
+    """Whether every axis in space has a direction, not a spacing alone; raises InputError where one has neither.
 
     ITK takes 1 mm for an axis whose direction is "none" and whose spacing is not stated.
     """
     count, kinds = len(header.get("sizes").split()), header.get("kinds").lower().split()
     vectors = [_vector(word) for word in re.findall(r"none|\([^)]*\)", header.get("space directions").lower())]
-    directed = {k for k, vector in enumerate(vectors) if np.isfinite(vector).all() and np.any(vector)}
-    spaced = {k for k, step in enumerate(_floats(header.get("spacings"))) if np.isfinite(step) and step > 0}
+    if vectors:
+        stated = {k for k, vector in enumerate(vectors) if np.isfinite(vector).all() and np.any(vector)}
+    else:
+        stated = {k for k, step in enumerate(_floats(header.get("spacings"))) if np.isfinite(step) and step > 0}
     wanted = {k for k, kind in enumerate(kinds) if kind in ("domain", "space")} or set(range(count if count < 4 else 0))
-    if not wanted <= directed | spaced or len(directed | spaced) < min(count, 3):
+    if not wanted <= stated or len(stated) < min(count, 3):
         raise InputError(
             f"{path} states no spacing, or not of every axis (space directions, spacings); export it again with it."
         )
-    return (wanted or directed | spaced) <= directed
+    return bool(vectors)
 
 
 def _vector(text: str) -> list[float]:
