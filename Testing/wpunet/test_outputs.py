@@ -277,3 +277,51 @@ def test_a_folder_is_tried_and_not_asked_whether_it_may_be_written(tmp_path, mon
     monkeypatch.setattr(outputs.tempfile, "TemporaryFile", refused)
     with pytest.raises(OutputError, match="no right to write into"):
         outputs.require_writable(tmp_path / "kidneys.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["", "n" * 300, "n" * 300 + ".nii.gz", "ä" * 140 + ".dcm", "x\0y"])
+@pytest.mark.parametrize("also", [False, True])
+def test_a_ct_of_no_name_or_of_one_that_cannot_be_is_refused(segment, ct, tmp_path, capsys, monkeypatch, name, also):
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    line = refused(segment, capsys, name, *([ct] if also else []), "-o", "r")
+    assert ("an empty name" if not name else "a name that no file can have") in line
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("option", ["-o", "--report", "--table", "--preview", "--uncertainty", "--weights"])
+def test_an_option_of_no_name_is_refused(segment, ct, tmp_path, capsys, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    outs = () if option == "-o" else ("-o", "k.nii.gz")
+    assert f"argument {option}" in refused(segment, capsys, ct, *outs, option, "").replace("-o/--output", "-o")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("length", [230, 250, 300])
+def test_a_result_of_a_name_too_long_for_its_place_is_refused_before_the_work(ct, tmp_path, capsys, segment, length):
+    before = contents(tmp_path)
+    for path in (tmp_path / ("n" * length + ".nii.gz"), tmp_path / "x\0y.nii.gz"):
+        if length == 230:  # fits, with the temporary file that it is first
+            outputs.require_writable(tmp_path / ("n" * length))
+            continue
+        for asked in (("-o", path), ("-o", tmp_path / "k.nii.gz", "--report", path)):
+            assert "no file can have" in refused(segment, capsys, ct, *asked)
+    assert contents(tmp_path) == before
+
+
+def test_results_of_a_folder_have_names_that_can_be(segment, cts, tmp_path, capsys):
+    (cts / "a.nii.gz").rename(cts / ("n" * 247 + ".nii.gz"))
+    assert "no file can have this name; give a shorter one" in refused(segment, capsys, cts, "-o", tmp_path / "r")
+
+
+def test_reading_a_name_that_cannot_be_ends_in_one_sentence():
+    from wpunet import files, folders
+    from wpunet.errors import InputError
+
+    for name in ("n" * 300, "n" * 300 + ".nii.gz", "x\0y.nii"):
+        with pytest.raises(InputError, match="does not exist; check the name"):
+            files.read(name)
+        with pytest.raises(InputError, match="does not exist; check the name"):
+            folders.survey(Path(name))

@@ -277,6 +277,8 @@ def _require_safe(made: Plan, arguments: Namespace) -> None:
     inputs = outputs.Inputs(read)
     wanted = [path for job in made.jobs for path in job.outputs]
     wanted += [made.folder / SUMMARY] if made.folder else []
+    for path in wanted:
+        outputs.require_name(path)
     outputs.require_apart(wanted)
     for path in wanted:
         inputs.require_kept(path)

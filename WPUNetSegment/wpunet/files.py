@@ -15,7 +15,7 @@ from .boxes import Box
 from .dicom_files import is_dicom
 from .errors import InputError
 from .labels import BY_SIDE, PARENCHYMA, SIDES, Label, named_as_parenchyma
-from .outputs import MARK, replacing
+from .outputs import MARK, can_be, replacing
 from .volume import Volume
 
 NIFTI = (".nii.gz", ".nii")
@@ -30,7 +30,7 @@ def read(path: Path | str, series: str | None = None) -> Volume:
     Raises InputError with the file's name, what is wrong and what to do.
     """
     path = Path(path)
-    if not path.exists():
+    if not can_be(path) or not path.exists():
         raise InputError(f"{path} does not exist; check the name.")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")

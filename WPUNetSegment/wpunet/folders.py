@@ -63,6 +63,8 @@ def meant(path: Path) -> Path:
 
 def survey(path: Path) -> Survey:
     """The CTs that a path stands for, and what beside them is left out; raises InputError when a folder holds none."""
+    if not outputs.can_be(Path(path)):
+        raise InputError(f"{path} does not exist; check the name.")
     path = meant(Path(path))
     if not path.is_dir():
         return Survey((Found(path),))

@@ -81,9 +81,27 @@ def _is_stream(path: Path) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or (opened and stat.S_ISREG(mode))
 
 
+def can_be(path: Path) -> bool:
+    """Whether a file may have this name: it is not too long, and no zero is in it."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno != errno.ENAMETOOLONG
+    except ValueError:
+        return False
+    return True
+
+
+def require_name(path: Path) -> None:
+    """Raises OutputError when no file may have this name, or that of the temporary one it is to be at first."""
+    if not can_be(path.parent / f"{TEMPORARY}{'x' * TEMPORARY_LETTERS}_{path.name}"):
+        raise OutputError(f"{path} cannot be written: no file can have this name; give a shorter one.")
+
+
 def require_writable(path: Path) -> None:
     """Raises OutputError when ``path`` cannot be written: better before a run than after it."""
     path = Path(path)
+    require_name(path)
     try:
         mode = path.stat().st_mode
     except OSError:
