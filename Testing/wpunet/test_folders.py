@@ -263,6 +263,16 @@ def test_a_link_that_leads_nowhere_may_have_led_to_a_ct(packed, tmp_path):
     assert all(lost and "cannot be opened" in reason for reason, lost in told.values())
 
 
+def test_slices_that_may_not_be_opened_are_told(as_nobody):
+    top, nobody = as_nobody
+    folder = write_series(top / "series", name="IM{:04d}")
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0)
+    with nobody(), pytest.raises(InputError, match=r"IM0000, cannot be opened \(Permission denied\).* and 41 more"):
+        folders.survey(folder)
+
+
 def test_a_slice_behind_a_link_that_leads_nowhere_is_told_by_its_series(tmp_path):
     from wpunet import files
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import struct
@@ -144,12 +145,13 @@ def _odd(path: Path, sliced: bool) -> tuple[str, bool] | None:
 
 
 def _closed(path: Path) -> str:
-    """Why a link, which may have led to a CT, leads nowhere."""
+    """Why a file that may be a CT cannot be opened, as a link that leads nowhere; reading an image tells it itself."""
     try:
         path.stat()
     except OSError as error:
         return error.strerror or type(error).__name__
-    return ""
+    may = os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
+    return "" if may or ending_of(path) else os.strerror(errno.EACCES)
 
 
 def _by_name(path: Path, lower: str) -> tuple[str, bool]:
