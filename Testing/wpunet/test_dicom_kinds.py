@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.uid import RLELossless
 
 from Testing.wpunet import patient
@@ -180,6 +182,103 @@ def test_an_enhanced_ct_that_cannot_be_honoured_is_refused(told, tmp_path):
         folder.mkdir()
         ds.save_as(folder / "multi.dcm", enforce_file_format=True)
         assert says in told(folder), says
+
+
+def in_frame(sequence, keyword, values):
+    """Frames of which each states something in a sequence of its own, the first half ``values[0]``."""
+
+    def change(frame, k):
+        item = Dataset()
+        first = not getattr(change, "seen", set()) & {k}
+        change.seen = getattr(change, "seen", set()) | {k}
+        setattr(item, keyword, values[0 if first else 1])
+        setattr(frame, sequence, Sequence([item]))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("sequence", "keyword", "values", "says"),
+    [
+        ("FrameContentSequence", "TemporalPositionIndex", (1, 2), "2 time points: 1 (44 slices), 2 (44 slices)"),
+        ("FrameContentSequence", "FrameAcquisitionNumber", (1, 2), "2 acquisitions: 1 (44 slices), 2 (44 slices)"),
+        ("FrameContentSequence", "StackID", ("A", "B"), "2 stacks: A (44 slices), B (44 slices)"),
+        ("CTReconstructionSequence", "ConvolutionKernel", ("B30f", "B70f"), "2 reconstructions: B30f (44 slices)"),
+        (
+            "CTImageFrameTypeSequence",
+            "FrameType",
+            (["DERIVED", "PRIMARY", "VOLUME", "ADD"], ["DERIVED", "PRIMARY", "VOLUME", "SUBTRACT"]),
+            "2 kinds of picture",
+        ),
+        (
+            "FrameContentSequence",
+            "FrameComments",
+            ("x", "y"),
+            "frame 1 and multi.dcm, frame 45 lie at the same position",
+        ),
+    ],
+)
+def test_frames_of_two_pictures_are_named_by_what_tells_them_apart(told, tmp_path, sequence, keyword, values, says):
+    ds = enhanced(order=[*range(len(HU))] * 2, change=in_frame(sequence, keyword, values))
+    pixels = np.frombuffer(ds.PixelData, "<i2").reshape(2, -1) + np.array([[0], [7]], "<i2")
+    ds.PixelData = pixels.astype("<i2").tobytes()
+    save(ds, tmp_path / "multi.dcm")
+    line = told(tmp_path)
+    assert says in line
+    assert "remove one" not in line
+
+
+@pytest.mark.parametrize("stated", [30, 1, 60])
+@pytest.mark.parametrize("packed", [False, True])
+def test_frames_that_are_not_as_many_as_stated_are_refused(told, tmp_path, stated, packed):
+    ds = enhanced()
+    if packed:
+        ds.compress(RLELossless, encoding_plugin="pydicom")
+    ds.NumberOfFrames = stated
+    ds.save_as(tmp_path / "multi.dcm", enforce_file_format=True)
+    assert f"it states {stated} frames and describes 44" in told(tmp_path / "multi.dcm")
+
+
+def test_slices_at_one_place_are_counted_once(told, tmp_path):
+    folder = write_series(tmp_path / "series")
+    for number in range(1, 4):
+        ds = one_slice(HU[20] + number, 20)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{UID}.1.{5000 + number}"
+        save(ds, folder / f"other{number}.dcm")
+    assert "(4 slices do); remove all but one of each" in told(folder)
+
+
+def test_all_slices_at_one_place_are_told_so(told, tmp_path):
+    def change(ds, k):
+        ds.ImagePositionPatient, ds.AcquisitionNumber = [0, 0, 0], k % 3
+
+    assert "all 44 slices lie at the same position" in told(write_series(tmp_path / "series", change))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda ds: delattr(ds, "ImagePositionPatient"), "Left out: IM0020.dcm, without a valid Image Position"),
+        (lambda ds: setattr(ds, "PixelSpacing", ["1", "1"]), "Left out: IM0020.dcm, of other pixel spacings"),
+        (lambda ds: setattr(ds, "PhotometricInterpretation", "RGB"), "Left out: IM0020.dcm, in colours"),
+    ],
+)
+def test_a_gap_is_told_with_what_was_left_out(told, tmp_path, change, says):
+    line = told(write_series(tmp_path / "series", lambda ds, k: change(ds) if k == 20 else None))
+    assert "slices are missing" in line
+    assert says in line
+
+
+def test_a_packed_slice_that_is_cut_short_is_refused_in_our_words(told, tmp_path):
+    def change(ds, k):
+        ds.compress(RLELossless, encoding_plugin="pydicom")
+
+    folder = write_series(tmp_path / "series", change)
+    path = folder / "IM0020.dcm"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    line = told(folder)
+    assert "IM0020.dcm cannot be read" in line
+    assert "sitk" not in line
 
 
 def save(ds, path):

@@ -1,7 +1,9 @@
 """Reading and writing real files; every bad one is refused in one sentence that names it."""
 
 import gzip
+import logging
 import os
+import struct
 
 import nibabel as nib
 import numpy as np
@@ -209,6 +211,46 @@ def test_bad_files_are_refused(kind, hu, tmp_path):
     with pytest.raises(InputError, match=says) as refused:
         check(files.read(path))
     assert "bad" in str(refused.value)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("kind", "offset"),
+    [("Nifti1Image", value) for value in (0, 1, 348, 351, -352, np.nan, np.inf, 352, 368)]
+    + [("Nifti2Image", value) for value in (0, 540, 543, -544, 2**62, 544, 560)],
+)
+def test_voxels_that_begin_within_the_header_are_refused(hu, tmp_path, kind, offset, order):
+    """nibabel and ITK begin at other places of such a file."""
+    one, path = getattr(nib, kind), tmp_path / "ct.nii"
+    image = one(hu, AFFINE, one.header_class(endianness=order))
+    content, first = bytearray(image.to_bytes()), (352 if kind == "Nifti1Image" else 544)
+    layout, at = ("f", 108) if kind == "Nifti1Image" else ("q", 168)
+    struct.pack_into(order + layout, content, at, offset)
+    path.write_bytes(bytes(content[:first]) + bytes(16 * (offset == first + 16)) + bytes(content[first:]))
+    if offset in (first, first + 16):
+        assert np.array_equal(as_ras(files.read(path)), hu[::-1, ::-1])
+        return
+    with pytest.raises(InputError, match=r"ct\.nii .*(no place behind its header \(vox_offset|cut short)"):
+        files.read(path)
+
+
+def test_a_type_of_numbers_that_is_not_known_is_refused_in_one_line(hu, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a program that sets up no logging
+    content = bytearray(nib.Nifti1Image(hu, AFFINE).to_bytes())
+    struct.pack_into("<h", content, 70, 0)
+    (tmp_path / "ct.nii").write_bytes(content)
+    with pytest.raises(InputError, match="not a NIfTI image"):
+        files.read(tmp_path / "ct.nii")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("unit", "says"), [("micron", "units of 0.001 mm"), ("meter", "units of 1000 mm")])
+def test_a_unit_that_makes_a_grain_of_a_patient_is_told(hu, tmp_path, unit, says):
+    image = nib.Nifti1Image(hu, AFFINE)
+    image.header.set_xyzt_units(unit)
+    nib.save(image, tmp_path / "ct.nii")
+    with pytest.raises(InputError, match=rf"ct\.nii states its lengths in {says}"):
+        files.read(tmp_path / "ct.nii")
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.99])

@@ -242,3 +242,146 @@ def test_one_slice_files_are_read_as_their_folder_says(tmp_path):
     )
     with pytest.raises(InputError, match=r"a series of 1 slice"):
         folders.survey(tmp_path)
+
+
+def left_out(folder):
+    """What a survey leaves out, by name: its reason, and whether it may be a CT."""
+    return {one.path.name: (one.reason, one.lost) for one in folders.survey(folder).left_out}
+
+
+def test_a_link_that_leads_nowhere_may_have_led_to_a_ct(packed, tmp_path):
+    for name in ("b.nii.gz", "c.NRRD", "I0001", "d.dcm", "notes.txt", "e.json"):
+        (tmp_path / name).symlink_to(tmp_path / ".git" / "annex" / name)
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"holds no CT: .* Left out: I0001, cannot be opened \(No such file"):
+        folders.survey(tmp_path)
+    put(tmp_path / "a.nii.gz", packed)
+    assert names(tmp_path) == ["a.nii.gz"]
+    told = left_out(tmp_path)
+    assert told.keys() == {"b.nii.gz", "c.NRRD", "I0001", "d.dcm", "round"}
+    assert all(lost and "cannot be opened" in reason for reason, lost in told.values())
+
+
+def test_slices_that_may_not_be_opened_are_told(as_nobody):
+    top, nobody = as_nobody
+    folder = write_series(top / "series", name="IM{:04d}")
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0)
+    with nobody(), pytest.raises(InputError, match=r"IM0000, cannot be opened \(Permission denied\).* and 41 more"):
+        folders.survey(folder)
+
+
+def test_a_slice_behind_a_link_that_leads_nowhere_is_told_by_its_series(tmp_path):
+    from wpunet import files
+
+    folder = write_series(tmp_path / "cts" / "p1", name="IM{:04d}")
+    for k in (42, 43):  # at an end, where they leave no gap
+        path = folder / f"IM{k:04d}"
+        path.unlink()
+        path.symlink_to(tmp_path / "gone" / path.name)
+    assert [one.path for one in folders.survey(tmp_path / "cts").cts] == [folder]
+    warnings = files.read(folder).warnings
+    assert "2 DICOM file(s) could not be read and were left out (IM0042: it cannot be opened (No such" in warnings[0]
+    path = folder / "IM0020"
+    path.unlink()
+    path.symlink_to(tmp_path / "gone" / path.name)
+    with pytest.raises(
+        InputError, match=r"missing or unevenly.*3 DICOM file\(s\) could not be read: IM0020: it cannot"
+    ):
+        files.read(folder)
+
+
+def test_a_series_of_links_that_lead_nowhere_is_named(tmp_path):
+    for k in range(30):
+        (tmp_path / f"IM{k:04d}").symlink_to(tmp_path / "gone" / f"{k}")
+    with pytest.raises(InputError, match=r"Left out: IM0000, cannot be opened .* and 27 more"):
+        folders.survey(tmp_path)
+
+
+def test_what_looks_like_an_image_by_its_name_is_not_left_out_in_silence(packed, tmp_path):
+    put(tmp_path / "a.nii.gz", packed)
+    lost = (
+        *(
+            "b.nii (1).gz",
+            "c.nii.gz.part",
+            "d.nii.gz~",
+            "e.dcm.gz",
+            "f.gz",
+            "g.gipl",
+            "h.vtk",
+            "i.mnc",
+            "j.tif",
+            "k.dcm",
+        ),
+        *("l.nrrd.bak", "m.mha.1", "o.TIFF", "p.tar.gz", "q.mif.gz", "r.img", "s.nii.gz.crdownload", "t.nii_old"),
+    )
+    silent = (
+        "1.png",
+        "2.jpg",
+        "3.csv",
+        "4.json",
+        "5.pdf",
+        "6.txt",
+        "7.nii.gz.json",
+        "8.nii.md5",
+        "9.csv.gz",
+        "0.dcm.txt",
+    )
+    for name in (*lost, *silent, "README"):
+        put(tmp_path / name, b"something else, which is no image at all; " * 9)
+    told = left_out(tmp_path)
+    assert told.keys() == set(lost)
+    assert all(lost and reason for reason, lost in told.values())
+    assert "rename it" in told["b.nii (1).gz"][0]
+    assert "unpack it" in told["e.dcm.gz"][0]
+    assert "no DICOM" in told["k.dcm"][0]
+
+
+def test_files_that_a_header_names_are_its_own(packed, tmp_path):
+    from Testing.wpunet.test_headers import RAW, nrrd
+
+    put(tmp_path / "a.nii.gz", packed)
+    put(tmp_path / "voxels.raw.gz", gzip.compress(RAW))
+    nrrd(tmp_path / "b.nhdr", b"", encoding="gzip", data_file="voxels.raw.gz")
+    assert names(tmp_path) == ["a.nii.gz", "b.nhdr"]
+    assert left_out(tmp_path) == {}
+
+
+def test_results_and_masks_of_odd_names_are_no_cts(segment, packed, tmp_path):
+    ct = put(tmp_path / "cts" / "a.nii.gz", packed)
+    assert segment(ct, "-o", tmp_path / "k.nii.gz") == 0
+    put(tmp_path / "cts" / "k.nii (1).gz", (tmp_path / "k.nii.gz").read_bytes())
+    assert left_out(tmp_path / "cts") == {"k.nii (1).gz": ("a result of this program", False)}
+
+
+@pytest.mark.parametrize("kind", ["Nifti1Image", "Nifti2Image"])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", ["u1", "i1"])
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_a_mask_of_eight_bits_is_no_ct(packed, tmp_path, kind, order, dtype, ending):
+    import nibabel as nib
+    import numpy as np
+
+    put(tmp_path / "a.nii.gz", packed)
+    one = getattr(nib, kind)
+    header = one.header_class(endianness=order)
+    header.set_data_dtype(dtype)
+    nib.save(one(np.ones((9, 8, 7), dtype), np.diag([2.0, 3, 4, 1]), header), tmp_path / f"mask.{ending}")
+    scaled = one(np.ones((9, 8, 7), dtype), np.diag([2.0, 3, 4, 1]), header)
+    scaled.header.set_slope_inter(8.0, -1000.0)
+    nib.save(scaled, tmp_path / f"scaled.{ending}")
+    assert names(tmp_path) == ["a.nii.gz", f"scaled.{ending}"]
+    assert left_out(tmp_path) == {f"mask.{ending}": (folders.NO_HU, False)}
+
+
+@pytest.mark.parametrize("name", ["k.dcm", "IM0044.dcm"])
+def test_a_file_named_dcm_among_slices_that_is_no_dicom_is_told(tmp_path, name):
+    from wpunet import files
+
+    folder = write_series(tmp_path / "p1")
+    put(folder / name, b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n" * 3)
+    assert (
+        f"1 DICOM file(s) could not be read and were left out ({name}: it is no DICOM" in files.read(folder).warnings[0]
+    )

@@ -230,6 +230,7 @@ def test_a_unit_sform_beside_the_true_spacing(told, truth, tmp_path, qform):
     report = told(unit_sform(tmp_path / "ct.nii", qform))
     assert patient.same_patient(report, truth)
     assert "voxels of 1 x 1 x 1 in its sform but of 3 x 3 x 5" in report["warnings"][0]
+    assert ("right and left, head and feet may be swapped" in report["warnings"][0]) == (qform == 0)
 
 
 def test_a_sform_that_contradicts_the_spacing_is_refused(told, tmp_path):

@@ -78,6 +78,22 @@ def test_what_somebody_else_has_made_is_no_result(segment, cts, tmp_path, capsys
     assert "summary.csv is there" in refused(segment, capsys, cts, "-o", backup, *overwrite)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.png", "a.dcm", "a_measures.dcm"])
+def test_each_file_of_a_result_is_ours_or_new(segment, tmp_path, capsys, name):
+    from Testing.wpunet.slices import write_series
+
+    out = tmp_path / "out"
+    for case in "ab":
+        write_series(tmp_path / "cts" / case, series=f".{ord(case)}")
+    out.mkdir()
+    (out / "a.json").write_text('{"intended_use": "ours"}')
+    (out / name).write_bytes(b"\0" * 128 + b"DICM of somebody else")
+    before = contents(out)
+    line = refused(segment, capsys, tmp_path / "cts", "-o", out, "--format", "dcm", "--overwrite")
+    assert f"{name} is there and is no result of this program" in line
+    assert contents(out) == before
+
+
 def test_two_outputs_are_two_files(segment, ct, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "Two results" in refused(segment, capsys, ct, "-o", "k.nii.gz", "--uncertainty", tmp_path / "k.nii.gz")
@@ -93,6 +109,91 @@ def test_the_voxels_of_a_detached_header_are_an_input(segment, ct, tmp_path, cap
     line = refused(segment, capsys, tmp_path / "d.mhd", "-o", tmp_path / "k.nii.gz", "--report", tmp_path / "d.raw")
     assert "would overwrite" in line
     assert (tmp_path / "d.raw").read_bytes() == before
+
+
+NAMES = [f"s{k:02}.raw" for k in range(44)]
+TO_PIECES = {  # how a header names its files: its name, the line, what follows
+    "mhd list": ("d.mhd", "ElementDataFile = LIST", NAMES),
+    "mhd pattern": ("d.mhd", "ElementDataFile = s%02d.raw 0 43 1", []),
+    "mhd pattern, first file": ("d.mhd", "ElementDataFile = s%02d.raw 0", []),
+    "mha": ("d.mha", "ElementDataFile = LIST 2", NAMES),
+    "nhdr list": ("d.nhdr", "data file: LIST 2", NAMES),
+    "nhdr pattern": ("d.nhdr", "data file: s%02d.raw 0 43 1 2", []),
+    "nhdr pattern, backwards": ("d.nhdr", "data file: s%02d.raw 43 0 -1 2", []),
+    "nrrd": ("d.nrrd", "data file: LIST", NAMES),
+}
+
+
+def in_pieces(folder, how):
+    """The patient as a header and a file for each slice."""
+    from Testing.wpunet.test_geometry import write_mha, write_nrrd
+
+    name, line, names = TO_PIECES[how]
+    nrrd = name.startswith(("d.n",))
+    whole = (write_nrrd if nrrd else write_mha)(folder / name, patient.affine_lps())
+    content = whole.read_bytes()
+    head = content[: content.index(b"\n\n") + 1] if nrrd else content[: content.index(b"ElementDataFile")]
+    whole.write_bytes(head + "\n".join([line, *names, ""]).encode())
+    for k, pixels in enumerate(patient.hu()):
+        (folder / NAMES[43 - k if "backwards" in how else k]).write_bytes(pixels.astype("<i2").tobytes())
+    return whole
+
+
+@pytest.mark.parametrize("how", TO_PIECES)
+def test_every_file_that_a_header_names_is_an_input(segment, told, truth, tmp_path, capsys, how):
+    header = in_pieces(tmp_path, how)
+    before = contents(tmp_path)
+    for name in (NAMES[0], NAMES[20], NAMES[-1]):
+        line = refused(segment, capsys, header, "-o", tmp_path / "k.nii.gz", "--report", tmp_path / name)
+        assert "would overwrite what is read" in line
+    assert contents(tmp_path) == before
+    assert patient.same_patient(told(header), truth)
+    (tmp_path / NAMES[20]).unlink()
+    assert f"{header} has its voxels in {NAMES[20]}, which is not there" in told(header)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("s%02d.raw 0 43", "has no step"),
+        ("s%02d.raw 0 43 0", "has no step"),
+        ("s%02d.raw 43 0 1", "names 0 files for 44 slices"),
+        ("s%02d.raw 0 20 1", "names 21 files for 44 slices"),
+        ("s%s%n.raw 0 43 1", "with a %"),
+        ("100%.raw", "with a %"),
+        ("LIST", "names 0 files for 44 slices"),
+    ],
+)
+def test_names_of_files_that_lead_nowhere_are_refused(told, tmp_path, line, says):
+    """Some of them end ITK's process."""
+    header = in_pieces(tmp_path, "mhd list")
+    (tmp_path / "100%.raw").write_bytes(b"")
+    content = header.read_text()
+    header.write_text(content[: content.index("LIST")] + line + "\n")
+    assert says in told(header)
+
+
+def test_what_is_given_is_kept_whole(segment, tmp_path, capsys):
+    """The CTs found in it lie deeper."""
+    from Testing.wpunet.slices import write_series
+
+    disc, outside = tmp_path / "disc", tmp_path / "outside"
+    series = write_series(disc / "DICOM" / "SE0")
+    outside.mkdir()
+    (series / "IM0003.dcm").rename(outside / "three")
+    (series / "IM0003.dcm").symlink_to(outside / "three")
+    os.link(series / "IM0005.dcm", outside / "five")
+    (disc / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    (disc / "README").write_text("of the hospital")
+    before = contents(disc) | contents(outside)
+    kept = (disc / "DICOMDIR", disc / "README", series / "IM0000.dcm", outside / "three", outside / "five")
+    for given in (disc, disc / "DICOMDIR"):
+        for path in kept:
+            line = refused(segment, capsys, given, "-o", tmp_path / "k.nii.gz", "--report", path)
+            assert "would overwrite what is read" in line
+    assert contents(disc) | contents(outside) == before
+    for _ in range(2):  # a new name is nobody's, and ours the second time
+        assert segment(disc / "DICOMDIR", "-o", disc / "k.nii.gz", "--report", disc / "k.json") == 0
 
 
 def test_a_slice_of_the_series_is_an_input(segment, tmp_path, capsys):
@@ -176,3 +277,51 @@ def test_a_folder_is_tried_and_not_asked_whether_it_may_be_written(tmp_path, mon
     monkeypatch.setattr(outputs.tempfile, "TemporaryFile", refused)
     with pytest.raises(OutputError, match="no right to write into"):
         outputs.require_writable(tmp_path / "kidneys.nii.gz")
+
+
+@pytest.mark.parametrize("name", ["", "n" * 300, "n" * 300 + ".nii.gz", "ä" * 140 + ".dcm", "x\0y"])
+@pytest.mark.parametrize("also", [False, True])
+def test_a_ct_of_no_name_or_of_one_that_cannot_be_is_refused(segment, ct, tmp_path, capsys, monkeypatch, name, also):
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    line = refused(segment, capsys, name, *([ct] if also else []), "-o", "r")
+    assert ("an empty name" if not name else "a name that no file can have") in line
+    assert contents(tmp_path) == before
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("option", ["-o", "--report", "--table", "--preview", "--uncertainty", "--weights"])
+def test_an_option_of_no_name_is_refused(segment, ct, tmp_path, capsys, monkeypatch, option):
+    monkeypatch.chdir(tmp_path)
+    before = contents(tmp_path)
+    outs = () if option == "-o" else ("-o", "k.nii.gz")
+    assert f"argument {option}" in refused(segment, capsys, ct, *outs, option, "").replace("-o/--output", "-o")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("length", [230, 250, 300])
+def test_a_result_of_a_name_too_long_for_its_place_is_refused_before_the_work(ct, tmp_path, capsys, segment, length):
+    before = contents(tmp_path)
+    for path in (tmp_path / ("n" * length + ".nii.gz"), tmp_path / "x\0y.nii.gz"):
+        if length == 230:  # fits, with the temporary file that it is first
+            outputs.require_writable(tmp_path / ("n" * length))
+            continue
+        for asked in (("-o", path), ("-o", tmp_path / "k.nii.gz", "--report", path)):
+            assert "no file can have" in refused(segment, capsys, ct, *asked)
+    assert contents(tmp_path) == before
+
+
+def test_results_of_a_folder_have_names_that_can_be(segment, cts, tmp_path, capsys):
+    (cts / "a.nii.gz").rename(cts / ("n" * 247 + ".nii.gz"))
+    assert "no file can have this name; give a shorter one" in refused(segment, capsys, cts, "-o", tmp_path / "r")
+
+
+def test_reading_a_name_that_cannot_be_ends_in_one_sentence():
+    from wpunet import files, folders
+    from wpunet.errors import InputError
+
+    for name in ("n" * 300, "n" * 300 + ".nii.gz", "x\0y.nii"):
+        with pytest.raises(InputError, match="does not exist; check the name"):
+            files.read(name)
+        with pytest.raises(InputError, match="does not exist; check the name"):
+            folders.survey(Path(name))

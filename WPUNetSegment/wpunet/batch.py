@@ -192,7 +192,7 @@ def _survey(arguments: Namespace) -> tuple[list[Found], tuple[LeftOut, ...]]:
             if key in cts:
                 left.append(LeftOut(ct.path, "given twice"))
             elif len(arguments.ct) > 1 and ct.path.is_file() and outputs.is_ours(ct.path):
-                left.append(LeftOut(ct.path, "a result of this program"))
+                left.append(LeftOut(ct.path, folders.OURS))
             else:
                 cts[key] = ct
     if not cts:
@@ -272,9 +272,13 @@ def _single(arguments: Namespace, ct: Found) -> Job:
 def _require_safe(made: Plan, arguments: Namespace) -> None:
     """Raises InputError or OutputError where a file would be lost, or could not be written."""
     read = [*(job.ct for job in made.jobs), *(path for path in (arguments.weights,) if path)]
+    if made.folder is None:  # else the names are ours, and _require_own sees to them
+        read += [one for given in arguments.ct for one in (given, folders.meant(given))]
     inputs = outputs.Inputs(read)
     wanted = [path for job in made.jobs for path in job.outputs]
     wanted += [made.folder / SUMMARY] if made.folder else []
+    for path in wanted:
+        outputs.require_name(path)
     outputs.require_apart(wanted)
     for path in wanted:
         inputs.require_kept(path)
@@ -292,10 +296,10 @@ def _require_safe(made: Plan, arguments: Namespace) -> None:
 
 def _require_own(job: Job) -> None:
     """Raises InputError where a file with the name of a result, which nobody gave, is somebody else's."""
-    there = [path for path in (job.labels, job.report, job.table, job.preview) if path and path.exists()]
-    strange = [path for path in there if not outputs.is_ours(path)]
-    old = job.report in there and job.report not in strange  # results of 0.5.0, whose label maps bear no mark
-    if strange and not old:
+    strange = [path for path in job.outputs if path.exists() and not outputs.is_ours(path)]
+    if job.report and job.report.exists() and job.report not in strange and job.labels != job.segmentation_object:
+        strange = [path for path in strange if path != job.labels]  # those of 0.5.0 bear no mark
+    if strange:
         raise InputError(f"{strange[0]} is there and is no result of this program; choose another name or folder.")
 
 

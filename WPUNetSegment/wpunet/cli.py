@@ -72,25 +72,42 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _path(text: str) -> Path:
+    """A name of a file; an empty one, which ``Path`` takes for the current folder, is a variable that is not set."""
+    from .outputs import can_be
+
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name; give the name of a file or folder")
+    if not can_be(Path(text)):
+        raise argparse.ArgumentTypeError("a name that no file can have; give a shorter one")
+    return Path(text)
+
+
 def _weights_argument(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--weights", type=Path, metavar="FILE", help="use these weights, not those of the package")
+    command.add_argument("--weights", type=_path, metavar="FILE", help="use these weights, not those of the package")
 
 
 def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add(
-        "ct", nargs="+", type=Path, metavar="CT", help="a NIfTI, NRRD or MHA file, a DICOM folder, or a folder of these"
+        "ct",
+        nargs="+",
+        type=_path,
+        metavar="CT",
+        help="a NIfTI, NRRD or MHA file, a DICOM folder, or a folder of these",
     )
-    add("-o", "--output", type=Path, metavar="OUT", help="file to write; for several CTs a folder")
+    add("-o", "--output", type=_path, metavar="OUT", help="file to write; for several CTs a folder")
     add("--format", choices=FORMATS, help="format of the segmentation (default: that of OUT's name, else nii.gz)")
-    add("--report", type=Path, metavar="FILE", help="write measurements and warnings as JSON")
-    add("--table", type=Path, metavar="FILE", help="write measurements as CSV, one row for each kidney, tumor and cyst")
-    add("--preview", type=Path, metavar="FILE", help="write a PNG page of the slices that matter")
-    add("--uncertainty", type=Path, metavar="FILE", help="write for each voxel the chance that the network is wrong")
-    add("--dicom-seg", type=Path, metavar="FILE", help="write a DICOM segmentation too; the CT must be DICOM")
+    add("--report", type=_path, metavar="FILE", help="write measurements and warnings as JSON")
+    add(
+        "--table", type=_path, metavar="FILE", help="write measurements as CSV, one row for each kidney, tumor and cyst"
+    )
+    add("--preview", type=_path, metavar="FILE", help="write a PNG page of the slices that matter")
+    add("--uncertainty", type=_path, metavar="FILE", help="write for each voxel the chance that the network is wrong")
+    add("--dicom-seg", type=_path, metavar="FILE", help="write a DICOM segmentation too; the CT must be DICOM")
     add(
         "--dicom-sr",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="write measurements as a DICOM report (TID 1500); the CT must be DICOM",
     )
@@ -207,7 +224,7 @@ def _info(arguments: argparse.Namespace, talk: Reporter, _cancel: Cancel) -> int
 
 def _view_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
-    add("ct", nargs="?", type=Path, metavar="CT", help="CT to open; without it the page asks for one")
+    add("ct", nargs="?", type=_path, metavar="CT", help="CT to open; without it the page asks for one")
     add("--segment", action="store_true", help="segment the CT at once")
     add("--port", type=int, default=0, help="port to listen on (default: any that is free)")
     add(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .dicom_files import dicom_among, visible_files
+from .dicom_files import dicom_among, visible_files, walk
 from .dicom_slices import Slice, Stored, read_slices, require_hu, stored_frames
 from .dicom_stack import ordered
 from .errors import InputError
@@ -62,11 +61,7 @@ def files_of(path: Path, *, below_too: bool = False) -> list[Path]:
     here = [] if below_too else dicom_among(visible_files(path))
     if here:
         return here
-    below = []
-    for name, folders, _ in os.walk(path, followlinks=True):
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-        below += dicom_among(visible_files(Path(name)))
-    return below
+    return [file for folder, _, _ in walk(path) for file in dicom_among(visible_files(folder))]
 
 
 def list_series(path: Path, series: str | None = None) -> list[Series]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import struct
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +17,42 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 # Endings of files that lie beside slices and are none; all others are looked into
-OTHERS = (
-    "jpg jpeg png gif bmp tif tiff txt csv json xml html htm pdf doc docx xls xlsx exe dll inf ini js css gz nii nrrd"
-    " nhdr mha mhd raw zip 7z rar tar bz2 py md log mp4 avi jar bat sh h5 npy npz mat stl obj vtk ico cfg yaml yml"
+TEXTS = (
+    "jpg jpeg png gif bmp ico txt csv tsv json xml html htm pdf doc docx xls xlsx exe dll inf ini js css py md log mp4"
+    " avi jar bat sh cfg yaml yml stl obj md5 sha1 sha256 sha512 bval bvec"
 )
-NO_DICOM = frozenset(f".{ending}" for ending in OTHERS.split(" "))
+IMAGES = "tif tiff gz nii nrrd nhdr mha mhd raw zip 7z rar tar bz2 h5 npy npz mat vtk"  # and what they are packed in
+DOCUMENTS = frozenset(f".{ending}" for ending in TEXTS.split(" "))
+NO_DICOM = DOCUMENTS | {f".{ending}" for ending in IMAGES.split(" ")}
 UNREADABLE = "not readable"
 
 
+def walk(top: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As ``os.walk``: a folder and all below it, sorted; links are followed once, hidden folders not entered."""
+    seen = set()
+    for name, below, files in os.walk(top, onerror=onerror, followlinks=True):
+        real = os.path.realpath(name)
+        below[:] = sorted(one for one in below if not one.startswith(".") and real not in seen)
+        if real not in seen:
+            seen.add(real)
+            yield Path(name), below, files
+
+
 def visible_files(folder: Path) -> list[Path]:
-    """The files of a folder, sorted, without hidden ones (macOS leaves "._" files beside each) and DICOMDIR."""
+    """The files of a folder, sorted, without hidden ones (macOS leaves "._" files beside each) and DICOMDIR.
+
+    A link that leads nowhere counts: what it led to is missed.
+    """
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and _may_be_file(entry)]
     return [folder / name for name in sorted(names) if name.upper() != "DICOMDIR"]
+
+
+def _may_be_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return stat.S_ISREG(entry.stat().st_mode)
+    except OSError:
+        return True
 
 
 def is_dicom(path: Path) -> bool:
@@ -41,13 +65,15 @@ def is_dicom(path: Path) -> bool:
 
 
 def dicom_among(files: Sequence[Path]) -> list[Path]:
-    """The DICOM files; beside such, what cannot be opened or holds nothing was one, too: a copy that broke off."""
+    """The DICOM files; beside such, what cannot be opened or holds nothing, or is named so, was one, too."""
     found = {file for file in files if is_dicom(file)}
-    return [file for file in files if file in found or (found and _is_blank(file))]
+    return [file for file in files if file in found or (found and _was_dicom(file))]
 
 
-def _is_blank(path: Path) -> bool:
-    return path.suffix.lower() not in NO_DICOM and not any(_start(path))
+def _was_dicom(path: Path) -> bool:
+    """Whether a file that is no DICOM was one by its name, or has lost its content: a copy that broke off."""
+    suffix = path.suffix.lower()
+    return suffix == ".dcm" or (suffix not in NO_DICOM and not any(_start(path)))
 
 
 def _start(path: Path) -> bytes:

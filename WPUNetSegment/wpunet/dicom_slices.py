@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .dicom_files import numbers, silent, text
+from .dicom_files import is_dicom, numbers, silent, text
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class Slice:
     """A slice as its file or frame states it; what is None is not stated.
 
     frame:       0 in a file of one slice, else from 1
+    others:      what else tells pictures of one place apart: time point, kind, kernel, stack
     position:    LPS mm of the first pixel
     orientation: unit vectors along a row and down a column
     spacing:     mm between rows, between columns
@@ -89,6 +90,13 @@ class Slice:
 
 def read_slices(path: Path) -> list[Slice] | str:
     """The slices of a DICOM file, none where it holds no picture; a text says why a broken one cannot be read."""
+    found = _tried(path)
+    if found in ([], DAMAGED) and path.suffix.lower() == ".dcm" and not is_dicom(path):
+        return "it is no DICOM"
+    return found
+
+
+def _tried(path: Path) -> list[Slice] | str:
     with silent():
         try:
             return _read(path)
@@ -111,6 +119,9 @@ def _read(path: Path) -> list[Slice] | str:
     frames = int((numbers(data, "NumberOfFrames") or (1,))[0])
     if not rows or not columns or not 1 <= frames <= MOST_FRAMES:
         return "its size is no size"
+    described = len(_items(data, "PerFrameFunctionalGroupsSequence"))
+    if described not in (0, frames):
+        return f"it states {frames} frames and describes {described}"
     bits = [numbers(data, name) for name in ("BitsAllocated", "BitsStored", "HighBit")]
     if None in bits:
         return "it does not say how its pixels are stored"
@@ -165,8 +176,13 @@ def _slice(data: Dataset, groups: Sequence[Dataset | None], kept: Stored, frame:
         of("PixelValueTransformationSequence", "RescaleSlope"),
         of("PixelValueTransformationSequence", "RescaleIntercept"),
     )
-    types = [text(item, "RescaleType") for g in groups if (item := _item(g, "PixelValueTransformationSequence"))]
-    kinds = [text(item, "FrameType") for g in groups if (item := _item(g, "CTImageFrameTypeSequence"))]
+
+    def words(sequence: str, name: str, of_file: str = "") -> str:
+        """An element of the frame's own group or of the shared one, else one of the file."""
+        found = (text(item, name) for group in groups if (item := _item(group, sequence)) is not None)
+        return next(filter(None, found), "") or text(data, of_file or name)
+
+    kind = words("CTImageFrameTypeSequence", "FrameType", "ImageType")
     return Slice(
         stored=kept,
         frame=frame,
@@ -174,16 +190,21 @@ def _slice(data: Dataset, groups: Sequence[Dataset | None], kept: Stored, frame:
         series=text(data, "SeriesInstanceUID"),
         modality=text(data, "Modality").upper(),
         description=text(data, "SeriesDescription"),
-        kind=next(iter(kinds), "") or text(data, "ImageType"),
-        acquisition=text(data, "AcquisitionNumber"),
-        others=(text(data, "TemporalPositionIdentifier"), text(data, "ImageType"), text(data, "ConvolutionKernel")),
+        kind=kind,
+        acquisition=words("FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber"),
+        others=(
+            words("FrameContentSequence", "TemporalPositionIndex", "TemporalPositionIdentifier"),
+            kind,
+            words("CTReconstructionSequence", "ConvolutionKernel"),
+            words("FrameContentSequence", "StackID"),
+        ),
         position=_finite(of("PlanePositionSequence", "ImagePositionPatient"), 3),
         orientation=_unit_vectors(of("PlaneOrientationSequence", "ImageOrientationPatient")),
         spacing=_spacing(of("PixelMeasuresSequence", "PixelSpacing")),
         rescale=_rescale(*rescale) if "ModalityLUTSequence" not in data else None,
         rescale_type="a lookup table"
         if "ModalityLUTSequence" in data
-        else next(iter(types), text(data, "RescaleType")),
+        else words("PixelValueTransformationSequence", "RescaleType"),
         padding=_padding(data, kept),
         photometric=text(data, "PhotometricInterpretation").upper() or "MONOCHROME2",
         samples=samples,

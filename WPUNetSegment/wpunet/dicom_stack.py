@@ -13,6 +13,7 @@ from .dicom_slices import Slice, stored_frames
 from .errors import InputError
 
 CLEAR = 0.9  # share of the slices that makes it clear which ones are the CT
+APART_MM = 1e-3  # less is a rounding of one place
 SAME_PLACE = 0.01  # of the usual distance of slices; nearer is the same place
 UNEVEN = 0.1  # of the usual distance
 STRAIGHT_MM = 1.0  # how far a slice may lie beside the line through the first and the last
@@ -22,9 +23,17 @@ TILT_DEGREES = 1.0
 def ordered(slices: Sequence[Slice], path: Path) -> tuple[list[Slice], np.ndarray, list[str]]:
     """The CT's slices along their normal, the affine (column, row, slice, 1) -> LPS mm, and warnings.
 
-    Raises InputError where they make no even stack, or it is not clear which ones are the CT.
+    Raises InputError where they make no even stack, or it is not clear which ones are the CT; what was left out before
+    may be why.
     """
     warnings: list[str] = []
+    try:
+        return (*_stack(slices, path, warnings), warnings)
+    except InputError as error:
+        raise InputError(f"{error} ({' '.join(warnings)})" if warnings else str(error)) from error
+
+
+def _stack(slices: Sequence[Slice], path: Path, warnings: list[str]) -> tuple[list[Slice], np.ndarray]:
     kept = _without(slices, lambda one: "LOCALIZER" in one.kind.upper(), "a localizer", warnings)
     kept = _without(kept, lambda one: one.is_colour, "in colours", warnings)
     if not kept:
@@ -43,7 +52,8 @@ def ordered(slices: Sequence[Slice], path: Path) -> tuple[list[Slice], np.ndarra
     kept, along, places = [kept[k] for k in order], along[order], places[order]
     _require_even(kept, along, places, path)
     lps = _affine(kept, places)
-    return kept, lps, [*warnings, *_tilt(kept, lps)]
+    warnings += _tilt(kept, lps)
+    return kept, lps
 
 
 def _without(slices: Sequence[Slice], unwanted: Callable[[Slice], bool], what: str, warnings: list[str]) -> list[Slice]:
@@ -105,21 +115,32 @@ def _along(slices: Sequence[Slice]) -> tuple[np.ndarray, np.ndarray]:
 def _once(slices: list[Slice], path: Path, warnings: list[str]) -> list[Slice]:
     """Each place once: copies go, of several acquisitions the one that is clearly the CT stays."""
     slices = _without_copies(slices, warnings)
-    if not _same_place(slices):
+    pairs = _same_place(slices)
+    if not pairs:
         return slices
+    _require_apart(slices, path)
     for what, key in (
         ("acquisitions", _acquisition),
         ("time points", lambda one: one.others[0] or "without number"),
         ("kinds of picture", lambda one: one.others[1] or "not stated"),
         ("reconstructions", lambda one: one.others[2] or "not stated"),
+        ("stacks", lambda one: one.others[3] or "not stated"),
     ):
         if len({key(one) for one in slices}) > 1:
             return _alike(slices, key, what, path, warnings)
-    one, other = _same_place(slices)[0]
+    one, other = (slices[k] for k in pairs[0])
+    several = {k for pair in pairs for k in pair}
+    remedy = "export one picture of each place" if one.frame else "remove all but one of each"
     raise InputError(
-        f"{path}: {slices[one].name} and {slices[other].name} lie at the same position"
-        f" ({2 * len(_same_place(slices))} slices do); remove one of each."
+        f"{path}: {one.name} and {other.name} lie at the same position ({len(several)} slices do); {remedy}."
     )
+
+
+def _require_apart(slices: Sequence[Slice], path: Path) -> None:
+    if np.ptp(_along(slices)[0]) < APART_MM:
+        raise InputError(
+            f"{path}: all {len(slices)} slices lie at the same position; export the series with its geometry."
+        )
 
 
 def _one_after_the_other(slices: list[Slice], path: Path, warnings: list[str]) -> list[Slice]:
@@ -141,8 +162,8 @@ def _same_place(slices: Sequence[Slice]) -> list[tuple[int, int]]:
     along, _ = _along(slices)
     order = np.argsort(along, kind="stable")
     steps = np.diff(along[order])
-    apart = steps[steps > 1e-3]
-    near = max(1e-3, SAME_PLACE * float(np.median(apart)) if len(apart) else 1e-3)
+    apart = steps[steps > APART_MM]
+    near = max(APART_MM, SAME_PLACE * float(np.median(apart)) if len(apart) else APART_MM)
     return [(int(order[k]), int(order[k + 1])) for k in np.flatnonzero(steps < near)]
 
 
@@ -178,8 +199,6 @@ def _same_pixels(one: Slice, other: Slice) -> bool:
 def _require_even(slices: Sequence[Slice], along: np.ndarray, places: np.ndarray, path: Path) -> None:
     steps = np.diff(along)
     usual = float(np.median(steps))
-    if usual < 1e-3:
-        raise InputError(f"{path}: all slices lie at the same position; export the series with its geometry.")
     worst = int(np.argmax(np.abs(steps - usual)))
     if abs(steps[worst] - usual) > UNEVEN * usual:
         raise InputError(

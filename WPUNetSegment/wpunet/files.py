@@ -15,14 +15,14 @@ from .boxes import Box
 from .dicom_files import is_dicom
 from .errors import InputError
 from .labels import BY_SIDE, PARENCHYMA, SIDES, Label, named_as_parenchyma
-from .outputs import MARK, replacing
+from .outputs import MARK, can_be, replacing
 from .pixels import to_int16
 from .volume import Volume
 
 NIFTI = (".nii.gz", ".nii")
 ITK = (".seg.nrrd", ".nrrd", ".mha", ".nhdr", ".mhd")
 ENDINGS = NIFTI + ITK
-MOST_HEADER = 4 << 20  # bytes of a NIfTI header with its extensions
+PATIENTS_MM = (10, 10_000)  # what the longest side of a CT is between
 
 
 def read(path: Path | str, series: str | None = None) -> Volume:
@@ -31,7 +31,7 @@ def read(path: Path | str, series: str | None = None) -> Volume:
     Raises InputError with the file's name, what is wrong and what to do.
     """
     path = Path(path)
-    if not path.exists():
+    if not can_be(path) or not path.exists():
         raise InputError(f"{path} does not exist; check the name.")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")
@@ -47,6 +47,7 @@ def read(path: Path | str, series: str | None = None) -> Volume:
         from . import nifti
 
         array, affine, header, warnings = nifti.read(path)
+        _require_unit(affine, array.shape, nifti.units(header), path)
         return replace(_volume(array, affine, path, header, (*warnings, *_never_placed(affine))), path=str(path))
     if ending in ITK:
         from . import itk_images
@@ -56,6 +57,16 @@ def read(path: Path | str, series: str | None = None) -> Volume:
         warnings = (*warnings, *volume.warnings, *_never_placed(volume.grid.affine))
         return replace(volume, warnings=warnings, path=str(path))
     raise InputError(f"{path} is of an unknown kind; give {', '.join(ENDINGS)} or a DICOM folder.")
+
+
+def _require_unit(affine: np.ndarray, shape: Sequence[int], mm: float, path: Path) -> None:
+    """Raises InputError where a unit other than mm makes a picture of a size that none has."""
+    longest = float((np.linalg.norm(affine[:3, :3], axis=0) * shape).max())
+    if mm != 1.0 and not PATIENTS_MM[0] <= longest <= PATIENTS_MM[1]:
+        raise InputError(
+            f"{path} states its lengths in units of {mm:g} mm, which makes it {longest:.3g} mm long; export it again"
+            " with its true unit."
+        )
 
 
 def _never_placed(affine: np.ndarray) -> tuple[str, ...]:
@@ -99,6 +110,7 @@ def from_itk(image: Any, path: Path, mm: float = 1.0) -> Volume:
     affine[:3, :3] = np.diag([-1, -1, 1]) @ lps
     affine[:3, 3] = np.diag([-1, -1, 1]) @ image.GetOrigin()
     affine[:3] *= mm
+    _require_unit(affine, array.shape, mm, path)
     return _volume(np.array(array), affine, path)
 
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import outputs
-from .dicom_files import UNREADABLE, glance, is_dicom, visible_files
+from .dicom_files import DOCUMENTS, NO_DICOM, UNREADABLE, glance, is_dicom, visible_files, walk
 from .dicom_slices import read_slices
 from .errors import InputError
 from .files import ENDINGS, NIFTI, ending_of
-from .headers import read_header
+from .headers import data_files, read_header
 
 KITS_CT = ("imaging.nii.gz", "imaging.nii")
-ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".zst", ".xz")
-OTHER_IMAGES = (".hdr", ".mgz", ".mgh", ".ima", ".par", ".hdf5", ".npy", ".npz")
+ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".zst", ".xz", ".lz4", ".iso")
+OTHER_IMAGES = (
+    *(".hdr", ".img", ".mgz", ".mgh", ".ima", ".par", ".hdf5", ".h5", ".npy", ".npz", ".mat", ".gipl", ".vtk", ".vti"),
+    *(".mnc", ".tif", ".tiff", ".mif", ".mih", ".nia", ".brik", ".head", ".ics", ".acr"),
+)
+IMAGE_NAME = re.compile(r"\.(nii|nrrd|nhdr|mha|mhd|dcm|dicom)(?![a-z0-9])")  # anywhere in a name
 NOT_ENTERED = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 LEAST_SLICES = 3
 Pieces = dict[str, list[tuple[Path, int]]]  # by series: folders that hold slices of it, and how many (up to three)
 NO_HU = "8-bit numbers without a scale: a mask or a picture, no HU"
+OURS = "a result of this program"
+BYTE_TYPES = ("char", "signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t")
 
 
 @dataclass(frozen=True)
@@ -49,11 +57,16 @@ class Survey:
     left_out: tuple[LeftOut, ...] = ()
 
 
+def meant(path: Path) -> Path:
+    """What a path stands for: the DICOMDIR of a disc for its folder, any other for itself."""
+    return path.parent if path.name.upper() == "DICOMDIR" and path.is_file() else path
+
+
 def survey(path: Path) -> Survey:
     """The CTs that a path stands for, and what beside them is left out; raises InputError when a folder holds none."""
-    path = Path(path)
-    if path.name.upper() == "DICOMDIR" and path.is_file():
-        path = path.parent
+    if not outputs.can_be(Path(path)):
+        raise InputError(f"{path} does not exist; check the name.")
+    path = meant(Path(path))
     if not path.is_dir():
         return Survey((Found(path),))
     cts: list[Found] = []
@@ -61,8 +74,9 @@ def survey(path: Path) -> Survey:
     pieces: Pieces = {}
     for folder in _folders(path, left):
         names = visible_files(folder)
-        _take_images(names, cts, left)
-        _take_slices(folder, names, pieces, left)
+        there = [name for name in names if not _closed(name)]
+        _take_images(there, cts, left)
+        _take_odd(names, _take_slices(folder, there, pieces, left), left)
     for uid, parts in _apart(pieces):
         whole = Path(os.path.commonpath([folder for folder, _ in parts]))
         count = sum(slices for _, slices in parts)
@@ -76,44 +90,80 @@ def survey(path: Path) -> Survey:
 
 
 def _folders(top: Path, left: list[LeftOut]) -> Iterator[Path]:
-    """The folder and all below it, links followed once; hidden ones and those of KiTS19's cases are not entered."""
-    seen = set()
+    """The folder and all below it; hidden ones and those of KiTS19's cases are not entered."""
 
     def closed(error: OSError) -> None:
         left.append(LeftOut(Path(error.filename), f"cannot be opened ({error.strerror})", lost=True))
 
-    for name, below, files in os.walk(top, onerror=closed, followlinks=True):
-        real = os.path.realpath(name)
-        if real in seen:
-            below.clear()
-            continue
-        seen.add(real)
-        below[:] = sorted(one for one in below if not one.startswith(".") and one not in NOT_ENTERED)
-        if any(one in KITS_CT for one in files):
-            below.clear()
-        yield Path(name)
+    for folder, below, files in walk(top, closed):
+        below[:] = [one for one in below if one not in NOT_ENTERED and not any(name in KITS_CT for name in files)]
+        yield folder
 
 
 def _take_images(names: Sequence[Path], cts: list[Found], left: list[LeftOut]) -> None:
     """The images among the files of a folder: CTs, and those left out."""
     kits = [path for path in names if path.name in KITS_CT]
     for path in names:
-        ending, lower = ending_of(path), path.name.lower()
+        ending = ending_of(path)
+        if not ending:
+            continue
         if ending == ".seg.nrrd":
             left.append(LeftOut(path, "a segmentation by its name"))
-        elif not ending:
-            if lower.endswith(ARCHIVES):
-                left.append(LeftOut(path, "an archive: unpack it first", lost=True))
-            elif lower.endswith(OTHER_IMAGES):
-                left.append(LeftOut(path, f"of a kind that is not read; convert it to {ENDINGS[0]}", lost=True))
         elif kits and path not in kits:
             left.append(LeftOut(path, f"beside {kits[0].name}, which is the CT in KiTS19's layout"))
         elif outputs.is_ours(path):
-            left.append(LeftOut(path, "a result of this program"))
+            left.append(LeftOut(path, OURS))
         elif _holds_bytes(path, ending):
             left.append(LeftOut(path, NO_HU))
         else:
             cts.append(Found(path))
+
+
+def _take_odd(names: Sequence[Path], sliced: bool, left: list[LeftOut]) -> None:
+    """What may be an image and is not read; ``sliced``: slices lie beside it, whose reading tells what is missing."""
+    odd = [(path, *told) for path in names if (told := _odd(path, sliced))]
+    voxels = {file for path in names for file in data_files(path)} if odd else set()
+    left += [LeftOut(path, reason, lost) for path, reason, lost in odd if path not in voxels]
+
+
+def _odd(path: Path, sliced: bool) -> tuple[str, bool] | None:
+    """Why a file is left out that may be an image by its name, and whether it may be a CT; None where it is not odd."""
+    lower, suffix = path.name.lower(), path.suffix.lower()
+    if suffix in DOCUMENTS or (suffix == ".gz" and Path(lower[:-3]).suffix in DOCUMENTS):
+        return None
+    if why := _closed(path):
+        return None if sliced and suffix not in NO_DICOM else (f"cannot be opened ({why})", True)
+    if ending_of(path):
+        return None
+    if lower.endswith(ARCHIVES):
+        return "an archive: unpack it first", True
+    if suffix == ".dcm":
+        return None if sliced or is_dicom(path) else ("named .dcm, but no DICOM: copy it again", True)
+    if not (suffix == ".gz" or lower.endswith(OTHER_IMAGES) or IMAGE_NAME.search(lower)) or is_dicom(path):
+        return None
+    return _by_name(path, lower)
+
+
+def _closed(path: Path) -> str:
+    """Why a file that may be a CT cannot be opened, as a link that leads nowhere; reading an image tells it itself."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    may = os.access(path, os.R_OK, effective_ids=os.access in os.supports_effective_ids)
+    return "" if may or ending_of(path) else os.strerror(errno.EACCES)
+
+
+def _by_name(path: Path, lower: str) -> tuple[str, bool]:
+    if outputs.is_ours(path):
+        return OURS, False
+    if ".nii" in lower and _holds_bytes(path, NIFTI[0]):
+        return NO_HU, False
+    if lower.endswith(OTHER_IMAGES):
+        return f"of a kind that is not read: convert it to {ENDINGS[0]}", True
+    if lower.endswith(".gz") and ".nii" not in lower:
+        return "packed: unpack it first", True
+    return "an image by its name, which ends otherwise: rename it, if it is whole", True
 
 
 def _holds_bytes(path: Path, ending: str) -> bool:
@@ -123,18 +173,20 @@ def _holds_bytes(path: Path, ending: str) -> bool:
             header = read_header(path)
         except InputError:
             return False
-        return header.get("type", "elementtype").lower() in ("uchar", "unsigned char", "uint8", "uint8_t", "met_uchar")
+        return header.get("type", "elementtype").lower().removeprefix("met_") in BYTE_TYPES
     start = outputs.head(path)
-    for order in "<>":
-        if len(start) >= 348 and struct.unpack_from(f"{order}i", start)[0] == 348:
-            kind = struct.unpack_from(f"{order}h", start, 70)[0]
-            slope, intercept = struct.unpack_from(f"{order}ff", start, 112)
-            return bool(kind == 2 and slope in (0.0, 1.0) and not intercept)
+    for size, at, scale, layout in ((348, 70, 112, "ff"), (540, 12, 176, "dd")):  # NIfTI-1, NIfTI-2
+        for order in "<>":
+            if len(start) >= size and struct.unpack_from(f"{order}i", start)[0] == size:
+                kind = struct.unpack_from(f"{order}h", start, at)[0]
+                slope, intercept = struct.unpack_from(f"{order}{layout}", start, scale)
+                scaled = slope == slope and (slope not in (0.0, 1.0) or intercept not in (0.0, -0.0))
+                return kind in (2, 256) and not scaled
     return False
 
 
-def _take_slices(folder: Path, names: Sequence[Path], pieces: Pieces, left: list[LeftOut]) -> None:
-    """The DICOM files of a folder: a piece of a series, or left out where none is a CT slice."""
+def _take_slices(folder: Path, names: Sequence[Path], pieces: Pieces, left: list[LeftOut]) -> bool:
+    """The DICOM files of a folder: a piece of a series, which is said, or left out where none is a CT slice."""
     likely_first = sorted(names, key=lambda path: path.suffix.lower() not in (".dcm", ""))
     others: dict[str, None] = {}
     uid, count = "", 0
@@ -152,6 +204,7 @@ def _take_slices(folder: Path, names: Sequence[Path], pieces: Pieces, left: list
         pieces.setdefault(uid, []).append((folder, count))
     elif others:
         left.append(LeftOut(folder, f"DICOM, but no CT slices ({', '.join(others)})", lost=UNREADABLE in others))
+    return count > 0
 
 
 def _apart(pieces: Pieces) -> Iterator[tuple[str, list[tuple[Path, int]]]]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from .errors import InputError
 
 MOST_HEADER = 1 << 20  # bytes
 NRRD, META = (".nrrd", ".nhdr"), (".mha", ".mhd")
+PATTERN = re.compile(r"([^%]*%\d{0,2}[diux][^%\s]*)((?:\s+-?\d{1,9})*)")  # of names, and the numbers put into it
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,12 @@ class Header:
     """The fields of a header, their names in lower case.
 
     binary_from: where the voxels begin in the file; None where they lie in files of their own
+    listed:      the names of such files that follow the header, one a line
     """
 
     fields: dict[str, str]
     binary_from: int | None
+    listed: tuple[str, ...] = ()
 
     def get(self, *names: str) -> str:
         """The first of these fields that is there; "" where none is."""
@@ -42,15 +47,28 @@ def _nrrd(content: bytes, path: Path) -> Header:
         raise InputError(f"{path} is not a NRRD file in spite of its name; export it again.")
     end = re.search(rb"\r?\n\r?\n", content)
     text = content[: end.start() if end else len(content)].decode("utf-8", "replace")
-    fields = {}
-    for line in text.splitlines()[1:]:
+    fields: dict[str, str] = {}
+    lines = text.splitlines()[1:]
+    for number, line in enumerate(lines, 1):
         key, colon, value = line.partition(":")
-        if colon and not line.startswith("#") and not value.startswith("="):  # "key:=value" is free text
-            fields[key.strip().lower()] = value.strip()
+        if not colon or line.startswith("#") or value.startswith("="):  # "key:=value" is free text
+            continue
+        name = key.strip().lower()
+        fields[name] = value.strip()
+        if name in ("data file", "datafile") and _is_list(fields[name]):
+            return Header(fields, None, _listed(lines[number:]))
     inside = not (fields.get("data file") or fields.get("datafile"))
     if inside and not end:
         raise InputError(f"{path} is cut short: its header has no end; copy it again.")
     return Header(fields, end.end() if inside and end else None)
+
+
+def _is_list(value: str) -> bool:
+    return value.startswith("LIST")
+
+
+def _listed(lines: Sequence[str]) -> tuple[str, ...]:
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 def _meta(content: bytes, path: Path) -> Header:
@@ -62,21 +80,71 @@ def _meta(content: bytes, path: Path) -> Header:
         if not equals:
             break
         at += len(line) + len(newline)
-        fields[key.strip().lower()] = value.strip()
-        if key.strip().lower() == "elementdatafile":
-            return Header(fields, at if value.strip().upper() == "LOCAL" else None)
+        name, value = key.strip().lower(), value.strip()
+        fields[name] = value
+        if name == "elementdatafile":
+            follow = content[at:].decode("utf-8", "replace").splitlines() if _is_list(value) else ()
+            return Header(fields, at if value.upper() == "LOCAL" else None, _listed(follow))
     if "ndims" not in fields:
         raise InputError(f"{path} is not a MetaImage file in spite of its name; export it again.")
     raise InputError(f"{path} is cut short: its header names no voxels (ElementDataFile); copy it again.")
 
 
 def data_files(path: Path) -> list[Path]:
-    """The files in which the voxels of a detached header lie, as far as it names them one by one."""
+    """The files in which the voxels of a detached header lie; none where it is no such header, or names none."""
+    if path.suffix.lower() not in (*NRRD, *META):
+        return []
     try:
-        header = read_header(path)
+        return voxel_files(read_header(path), path)
     except InputError:
         return []
-    name = header.get("data file", "datafile", "elementdatafile")
-    if not name or name.upper().startswith(("LOCAL", "LIST")) or "%" in name:
+
+
+def voxel_files(header: Header, path: Path) -> list[Path]:
+    """The files in which the voxels lie, none where that is the header's own.
+
+    Raises InputError where they are not named one by one, or are not as many as the header's slices need.
+    """
+    if header.binary_from is not None:
         return []
-    return [path.parent / name]
+    value = header.get("data file", "datafile", "elementdatafile")
+    several = _is_list(value), PATTERN.fullmatch(value)
+    if not any(several):
+        if "%" in value and path.suffix.lower() in META:
+            raise InputError(f"{path} names its voxels with a %, {value}, which stands for a number; rename the file.")
+        return [path.parent / value] if value else []
+    names, dimension = (header.listed, value[4:]) if several[0] else _numbered(header, several[1], path)
+    need = _pieces(header, dimension)
+    if need and len(names) < need:
+        raise InputError(f"{path} names {len(names)} files for {need} slices; export it again with all of them.")
+    return [path.parent / name for name in names[: need or None]]
+
+
+def _numbered(header: Header, pattern: re.Match[str] | None, path: Path) -> tuple[Sequence[str], str]:
+    """The names that a pattern stands for, and the dimension of each file where it is stated.
+
+    In MetaImage the first number is 1 where it is not stated, the step 1; a last number without a step sets the step,
+    and ITK divides by one of 0.
+    """
+    assert pattern
+    name, numbers = pattern[1], [int(word) for word in pattern[2].split()]
+    slices = _pieces(header, "")
+    if path.suffix.lower() in META:
+        step = (numbers[1] - numbers[0]) // max(slices, 1) if len(numbers) == 2 else 1
+        numbers += [1, slices, step][len(numbers) :]
+    if len(numbers) < 3 or not numbers[2]:
+        raise InputError(
+            f"{path} names its voxels by a pattern that has no step, {pattern[0]}; write first, last and step after it."
+        )
+    first, last, step = numbers[:3]
+    found = range(first, last + (1 if step > 0 else -1), step)[: max(slices, 1)]
+    return [name % k for k in found], " ".join(map(str, numbers[3:4]))
+
+
+def _pieces(header: Header, dimension: str) -> int:
+    """How many files of this dimension (one less than the whole where it is not stated) hold all voxels."""
+    try:
+        sizes = [int(word) for word in header.get("sizes", "dimsize").split()]
+        return prod(sizes[int(dimension or len(sizes) - 1) :])
+    except ValueError:
+        return 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from logging import Logger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header, tuple[str, .
     content, head, kind, warnings = _content(path)
     import nibabel as nib  # unpacking goes on beside other imports, this one would wait for them
 
-    with nib.imageglobals.LoggingOutputSuppressor():
+    with _silent(nib.imageglobals.logger):
         try:
             image = getattr(nib, kind).from_bytes(head)
             shape, dtype = image.shape, image.get_data_dtype()
@@ -53,6 +55,16 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header, tuple[str, .
     return array, affine, image.header, (*warnings, *told)
 
 
+@contextmanager
+def _silent(logger: Logger) -> Iterator[None]:
+    """Without the lines of nibabel's logger, which go to stderr where a program sets up no logging."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
 def _content(path: Path) -> tuple[np.ndarray, bytes, str, tuple[str, ...]]:
     """The file's bytes (n,), unpacked, its header, the kind of NIfTI, and what was put right in the header."""
     try:
@@ -70,12 +82,21 @@ def _content(path: Path) -> tuple[np.ndarray, bytes, str, tuple[str, ...]]:
 
 
 def _checked(content: bytes, size: int, order: str, path: Path) -> tuple[bytes, str, tuple[str, ...]]:
-    """The content, with an intercept that is no number as 0, as other programs read it; refused without spacing."""
+    """The content, with an intercept that is no number as 0, as other programs read it.
+
+    Raises InputError without spacing, and where the voxels begin within the header: nibabel and ITK then disagree.
+    """
     magic = content[344:348] if size == 348 else content[4:8]
     if magic[:2] == b"ni":
         raise InputError(f"{path} is the header of a pair whose voxels lie in an .img file; convert it to .nii.gz.")
     if magic[:2] != b"n+":
         raise InputError(f"{path} is an Analyze image, which states no orientation; export it as NIfTI.")
+    layout, at, least = (f"{order}f", 108, 352) if size == 348 else (f"{order}q", 168, 544)
+    (offset,) = struct.unpack_from(layout, content, at)
+    if not least <= offset < np.inf:
+        raise InputError(
+            f"{path} has its voxels at byte {offset:g}, no place behind its header (vox_offset); export it again."
+        )
     pixdim = (
         struct.unpack_from(f"{order}3f", content, 80) if size == 348 else struct.unpack_from(f"{order}3d", content, 112)
     )
@@ -139,7 +160,10 @@ def _stated(
         return qform, [f"The file states {told}; its qform, which agrees with the pixdim, was taken."]
     scaled = sform.copy()
     scaled[:3, :3] *= pixdim / steps
-    return scaled, [f"The file states {told}; the pixdim was taken, and the place in the patient may be off."]
+    return scaled, [
+        f"The file states {told}; the pixdim was taken: the place in the patient may be off, right and left,"
+        " head and feet may be swapped."
+    ]
 
 
 def _agreeing(sform: np.ndarray, qform: np.ndarray | None, header: Any) -> list[str]:

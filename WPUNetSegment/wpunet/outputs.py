@@ -14,10 +14,12 @@ import tempfile
 import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .dicom_files import walk
 from .errors import InputError, OutputError
+from .headers import data_files
 from .labels import PARENCHYMA, SIDES
 
 HEADING = "case,structure,kind,side,volume_ml,"  # how a table of structures begins (table.py)
@@ -79,9 +81,27 @@ def _is_stream(path: Path) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or (opened and stat.S_ISREG(mode))
 
 
+def can_be(path: Path) -> bool:
+    """Whether a file may have this name: it is not too long, and no zero is in it."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno != errno.ENAMETOOLONG
+    except ValueError:
+        return False
+    return True
+
+
+def require_name(path: Path) -> None:
+    """Raises OutputError when no file may have this name, or that of the temporary one it is to be at first."""
+    if not can_be(path.parent / f"{TEMPORARY}{'x' * TEMPORARY_LETTERS}_{path.name}"):
+        raise OutputError(f"{path} cannot be written: no file can have this name; give a shorter one.")
+
+
 def require_writable(path: Path) -> None:
     """Raises OutputError when ``path`` cannot be written: better before a run than after it."""
     path = Path(path)
+    require_name(path)
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -167,7 +187,7 @@ class Inputs:
         self._names: set[str] = set()
         self._folders: set[Path] = set()
         for path in paths:
-            for one in (path, *_data_files(path)):
+            for one in (path, *data_files(path)):
                 self._add(one)
 
     def _add(self, path: Path) -> None:
@@ -187,13 +207,28 @@ class Inputs:
             found = output.stat()
         except OSError:
             return
-        within = any(folder in output.resolve().parents for folder in self._folders)
         if (
             (found.st_dev, found.st_ino) in self._files
             or _same_name(output) in self._names
-            or (within and stat.S_ISREG(found.st_mode) and not is_ours(output))
+            or (stat.S_ISREG(found.st_mode) and self._is_within(output) and not is_ours(output))
         ):
             raise InputError(f"{output} would overwrite what is read (the CT or a file of it); give another name.")
+
+    def _is_within(self, output: Path) -> bool:
+        """Whether a folder holds this file, or a link to it."""
+        above = output.resolve().parents
+        return any(folder in above or _leads_to(folder, output) for folder in self._folders)
+
+
+def _leads_to(folder: Path, file: Path) -> bool:
+    """Whether one of the names in a folder, or in a folder below it, is this file's."""
+    target = file.stat()
+    for one, _, names in walk(folder):
+        for name in names:
+            with suppress(OSError):
+                if os.path.samestat((one / name).stat(), target):
+                    return True
+    return False
 
 
 def require_apart(outputs: Iterable[Path]) -> None:
@@ -212,12 +247,3 @@ def _same_name(path: Path) -> str:
     """A text that is equal for two names of one file, on systems that do not tell A from a, too."""
     name = str(Path(path).resolve())
     return unicodedata.normalize("NFC", name).casefold() if sys.platform in ("win32", "darwin") else name
-
-
-def _data_files(path: Path) -> tuple[Path, ...]:
-    """The files in which the voxels of a detached header (nhdr, mhd) lie."""
-    if path.suffix.lower() not in (".nhdr", ".mhd"):
-        return ()
-    from .headers import data_files
-
-    return tuple(data_files(path))
