@@ -110,13 +110,13 @@ def _take_images(names: Sequence[Path], cts: list[Found], left: list[LeftOut]) -
             left.append(LeftOut(path, f"beside {kits[0].name}, which is the CT in KiTS19's layout"))
         elif outputs.is_ours(path):
             left.append(LeftOut(path, "a result of this program"))
-        elif _holds_bytes(path, ending):
+        elif holds_bytes(path, ending):
             left.append(LeftOut(path, NO_HU))
         else:
             cts.append(Found(path))
 
 
-def _holds_bytes(path: Path, ending: str) -> bool:
+def holds_bytes(path: Path, ending: str) -> bool:
     """Whether an image holds 8-bit numbers that nothing scales to HU, by its header alone."""
     if ending not in NIFTI:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import InputError
@@ -16,11 +16,13 @@ NRRD, META = (".nrrd", ".nhdr"), (".mha", ".mhd")
 class Header:
     """The fields of a header, their names in lower case.
 
+    texts:       of a NRRD, what programs have added ("key:=value"), keys as they are
     binary_from: where the voxels begin in the file; None where they lie in files of their own
     """
 
     fields: dict[str, str]
     binary_from: int | None
+    texts: dict[str, str] = field(default_factory=dict)
 
     def get(self, *names: str) -> str:
         """The first of these fields that is there; "" where none is."""
@@ -42,15 +44,19 @@ def _nrrd(content: bytes, path: Path) -> Header:
         raise InputError(f"{path} is not a NRRD file in spite of its name; export it again.")
     end = re.search(rb"\r?\n\r?\n", content)
     text = content[: end.start() if end else len(content)].decode("utf-8", "replace")
-    fields = {}
+    fields, texts = {}, {}
     for line in text.splitlines()[1:]:
         key, colon, value = line.partition(":")
-        if colon and not line.startswith("#") and not value.startswith("="):  # "key:=value" is free text
+        if not colon or line.startswith("#"):
+            continue
+        if value.startswith("="):
+            texts[key.strip()] = value[1:].strip()
+        else:
             fields[key.strip().lower()] = value.strip()
     inside = not (fields.get("data file") or fields.get("datafile"))
     if inside and not end:
         raise InputError(f"{path} is cut short: its header has no end; copy it again.")
-    return Header(fields, end.end() if inside and end else None)
+    return Header(fields, end.end() if inside and end else None, texts)
 
 
 def _meta(content: bytes, path: Path) -> Header:
