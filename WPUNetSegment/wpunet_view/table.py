@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 def results(page: Any, do: Actions) -> None:
     columns = (("", ""), ("Volume", "ml"), ("Length", "mm"), ("Mean", "HU"), ("Certain", "%"))
-    html.H2(f"Results<span id='corrected' v-if='{page.corrected}'>, corrected by hand</span>")
+    opened = f"<span v-if='{page.opened}'>, opened from {{{{ {page.opened} }}}}</span>"
+    html.H2(f"Results{opened}<span v-if='{page.corrected}'>, corrected by hand</span>")
     with VTable(density="compact", raw_attrs=['aria-label="Measurements"']):
         with html.Thead(), html.Tr():
             for name, unit in columns:
@@ -61,6 +62,7 @@ def review(page: Any, do: Actions) -> None:
         html.Span(told, classes="text-caption")
         VSpacer()
         VSwitch(
+            v_if=(f"!{page.opened}",),
             label="Uncertainty",
             v_model=(page.uncertainty,),
             density="compact",
