@@ -50,6 +50,14 @@ def test_kidneys_without_sides_get_them_by_the_engines_rule(ct, tmp_path, name, 
     assert np.array_equal(label_maps.read(tmp_path / name, ct).labels, wanted)
 
 
+@pytest.mark.parametrize("name", MADE)
+def test_labels_lie_on_a_dicom_ct_as_they_did(tmp_path, name):
+    ct_series = pytest.importorskip("Testing.wpunet.ct_series", reason="needs the extra dicom")
+    ct = files.read(ct_series.write(tmp_path / "ct", body(), (2.0, 0.7421875, 0.7421875)))
+    files.write_labels(tmp_path / name, sided(), ct, BY_SIDE)
+    assert np.array_equal(label_maps.read(tmp_path / name, ct).labels, sided())
+
+
 def test_a_right_kidney_alone_stays_right_where_the_file_tells_sides(tmp_path):
     """By the rule a kidney on the left is the left one: the reader who called it right knew better."""
     ct = from_array(body(), AFFINE, "ct")

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import files, folders, outputs, sides
 from . import volume as geometry
+from .boxes import blank, bounding_box_across
 from .errors import InputError
 from .headers import read_header
 from .labels import BACKGROUND, BY_SIDE, KIDNEY_LABEL, LEFT_KIDNEY, WITH_CYSTS, Label
@@ -81,16 +82,18 @@ def _of_segments(path: Path) -> dict[int, Label]:
 
 def _ours(values: np.ndarray, known: dict[int, Label], path: Path) -> np.ndarray:
     """uint8 labels of a file's values; raises InputError with the values where some stand for nothing of ours."""
-    found = np.unique(values)
-    if not set(found.tolist()) <= {BACKGROUND, *known}:
+    labels, box = blank(values.shape), bounding_box_across(values != BACKGROUND)
+    if box is None:
+        return labels
+    inside, here = values[box], labels[box]
+    for value, label in known.items():
+        here[inside == value] = label.value
+    if ((inside != BACKGROUND) & (here == BACKGROUND)).any():
+        found = _few([f"{value:g}" for value in np.unique(values).tolist()])
         ours = ", ".join(f"{label.value} {label.name}" for label in BY_SIDE)
         raise InputError(
-            f"{path} holds the values {_few([f'{value:g}' for value in found.tolist()])}, which are not all labels of "
-            f"ours; give a segmentation with 0 and {ours}."
+            f"{path} holds the values {found}, which are not all labels of ours; give a segmentation with 0 and {ours}."
         )
-    labels = np.zeros(values.shape, np.uint8)
-    for value, label in known.items():
-        labels[values == value] = label.value
     return labels
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .boxes import Box, bounding_box
+from .boxes import Box, blank, bounding_box, bounding_box_across
 from .errors import InputError
 
 # Rows: our axes (slice, row, column); columns: RAS. Head to feet is -S, front to back -A, right to left -R.
@@ -149,7 +149,10 @@ def to_source(values: np.ndarray, volume: Volume, within: Box | None = None) -> 
 def from_source(labels: np.ndarray, volume: Volume) -> np.ndarray:
     """Labels (uint8) in the input's own array order and shape -> the volume's grid: the inverse of ``to_source``."""
     grid = volume.grid
-    ours = contiguous(_reorder(labels, grid))
+    theirs = _reorder(labels, grid)
+    ours, box = blank(theirs.shape), bounding_box_across(theirs)
+    if box:
+        _copy(theirs[box], ours[box])
     if grid.upright:
         return ours
     slices, rows, columns = volume.hu.shape

@@ -209,7 +209,7 @@ class Application(TrameApp):
         with self.state:
             self._findings = None  # what changes now is no correction
             self._scene.show_labels(findings.answer)
-            self.data.opened = findings.opened_from
+            self.data.opened, self.data.corrected, self.data.unsaved = findings.opened_from, False, False
             self.data.uncertainty = self.data.uncertainty and findings.uncertainty is not None
             if findings.uncertainty is not None:
                 self._scene.show_uncertainty(findings.uncertainty)

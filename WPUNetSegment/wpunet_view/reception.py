@@ -169,8 +169,8 @@ class Reception:
             self.data.choices = [Choice(source.title, number) for number, source in enumerate(self._offer.cts)]
 
     async def _read(self, source: opening.Source, left_out: tuple[str, ...] = ()) -> None:
-        if self._then.labels is None:
-            self._then = Then(self._then.segment, source.labels)
+        if self._then == Then():
+            self._then = Then(labels=source.labels)
         name = _called(source.path)
         await self._open(f"Reading {name}", name, functools.partial(opening.read, source), left_out)
 
