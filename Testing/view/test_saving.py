@@ -1,5 +1,6 @@
 """What is saved can be used: on the CT's own grid, by the training, under a harmless name."""
 
+import csv
 import json
 import zipfile
 from dataclasses import replace
@@ -11,7 +12,7 @@ from PIL import Image
 from wpunet import files, outputs
 from wpunet import volume as geometry
 from wpunet.errors import InputError
-from wpunet.labels import together
+from wpunet.labels import CYST, KIDNEY, together
 from wpunet_view import saving
 
 from Testing import phantom
@@ -74,7 +75,8 @@ def test_a_case_that_the_training_would_refuse_is_not_saved(made, labels, tmp_pa
 
 def test_the_report_is_json(made, labels, tmp_path):
     volume = geometry.from_array(made.hu, made.affine, "x")
-    saving.write(tmp_path / "x.json", result_of(volume, labels), corrected=True)
+    result = result_of(volume, labels)
+    saving.write(tmp_path / "x.json", replace(result, report=replace(result.report, corrected=True)))
     told = json.loads((tmp_path / "x.json").read_text())
     assert told["corrected_by_hand"]
     assert [one["name"] for one in told["structures"]][:2] == ["right kidney", "left kidney"]
@@ -91,6 +93,20 @@ def test_table_picture_and_uncertainty_are_saved(made, labels, tmp_path):
     assert np.asarray(nib.load(tmp_path / "x.uncertainty.nii.gz").dataobj).max() == pytest.approx(51 / 255)
     assert np.asarray(nib.load(tmp_path / "x.nii.gz").dataobj).max() == 2  # the label map, not the uncertainty
     assert Image.open(tmp_path / "x.png").size[0] > 500
+
+
+def test_only_a_file_that_loses_nothing_counts_as_saved(labels):
+    with_cyst, without = (np.where(labels == CYST, value, labels) for value in (CYST, KIDNEY))
+    kept = [{kind.ending for kind in saving.KINDS if saving.keeps(kind, one)} for one in (with_cyst, without)]
+    assert kept == [{"seg.nrrd", "dcm"}, {"seg.nrrd", "nii.gz", "dcm", "zip"}]
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+def test_the_table_says_whether_it_was_corrected(made, labels, tmp_path, corrected):
+    result = result_of(geometry.from_array(made.hu, made.affine, "x"), labels)
+    saving.write(tmp_path / "x.csv", replace(result, report=replace(result.report, corrected=corrected)))
+    with (tmp_path / "x.csv").open() as file:
+        assert {row["corrected_by_hand"] for row in csv.DictReader(file)} == {"yes" if corrected else "no"}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Boxes of a volume, and arrays of which little is written to."""
 
 import numpy as np
-from wpunet.boxes import blank, bounding_box, placed
+from wpunet.boxes import blank, bounding_box, bounding_box_across, placed
 
 
 def test_a_blank_array_is_zeros_that_can_be_written_to():
@@ -21,6 +21,15 @@ def test_a_box_within_a_box_is_told_in_the_indices_of_the_whole():
     assert box == (slice(3, 5), slice(2, 6), slice(4, 5))
     assert bounding_box(marks, (slice(1, 8), slice(2, 8), slice(3, 7))) == box
     assert bounding_box(marks, (slice(0, 2), slice(0, 8), slice(0, 7))) is None
+
+
+def test_a_box_is_the_same_however_the_axes_lie_in_memory():
+    marks = np.zeros((9, 8, 7), bool)
+    marks[3:5, 2:6, 4] = True
+    for order in ((0, 1, 2), (2, 1, 0), (1, 2, 0)):
+        lying = np.ascontiguousarray(marks.transpose(order)).transpose(np.argsort(order))
+        assert bounding_box_across(lying) == bounding_box(marks)
+    assert bounding_box_across(np.zeros_like(marks)) is None
 
 
 def test_a_mask_is_placed_in_a_larger_box():

@@ -56,6 +56,7 @@ def test_a_folder_is_worked_through_and_finished_cases_are_left_alone(ct, made, 
     made = [f"{c}.{e}" for c in "ab" for e in ("csv", "json", "nii.gz", "png")]
     assert sorted(p.name for p in out.iterdir()) == [*made, "summary.csv"]
     assert "broken.nii.gz" in capsys.readouterr().err
+    assert all(row.endswith(",no") for row in (out / "a.csv").read_text().splitlines()[1:])  # corrected by hand
     before = (out / "a.nii.gz").stat().st_mtime_ns
     run(folder, "-o", out)
     assert (out / "a.nii.gz").stat().st_mtime_ns == before

@@ -137,6 +137,22 @@ def test_segments_are_the_structures_of_the_report_with_codes_and_maker(tmp_path
     assert len({one.TrackingUID for one in made.SegmentSequence}) == len(made.SegmentSequence)
 
 
+def test_who_has_had_a_hand_in_it_is_told(tmp_path, result):
+    """The network alone, a person with it; of a file that was opened no program is named as the maker."""
+    of_file = replace(result.report, network="", network_sha256="", opened_from="x.nii.gz", corrected=None)
+    for report, kind, described in (
+        (result.report, "AUTOMATIC", "WP-UNet"),
+        (replace(result.report, corrected=True), "SEMIAUTOMATIC", "WP-UNet"),
+        (of_file, "MANUAL", "from a file"),
+        (replace(of_file, corrected=True), "MANUAL", "from a file"),
+    ):
+        made = pydicom.dcmread(written(tmp_path, replace(result, report=report)))
+        assert {one.SegmentAlgorithmType for one in made.SegmentSequence} == {kind}
+        assert described in made.SeriesDescription
+        named = any("SegmentationAlgorithmIdentificationSequence" in one for one in made.SegmentSequence)
+        assert named == (kind != "MANUAL")
+
+
 def test_kidneys_without_their_sinus_say_so(tmp_path, result):
     made = pydicom.dcmread(written(tmp_path, result))
     assert not any("SegmentDescription" in one for one in made.SegmentSequence)

@@ -54,6 +54,35 @@ def test_kidneys_are_red_tumor_is_green_and_a_cyst_blue():
     assert near(without, TUMOR_LABEL.colour) == near(without, CYST_LABEL.colour) == 0  # not even in the legend
 
 
+@pytest.mark.parametrize(
+    ("corrected", "opened", "title"),
+    [
+        (False, "", "case"),
+        (True, "", "case, corrected by hand"),
+        (None, "x.nii.gz", "case, opened from a file"),
+        (True, "x.nii.gz", "case, opened from a file and corrected by hand"),
+    ],
+)
+def test_who_has_had_a_hand_in_it_stands_in_title_and_foot(monkeypatch, corrected, opened, title):
+    told, draws = [], page.ImageDraw.ImageDraw.text
+    monkeypatch.setattr(page.ImageDraw.ImageDraw, "text", lambda *a, **k: [told.append(a[2]), draws(*a, **k)])
+    one = result(kidneys())
+    report = replace(one.report, corrected=corrected, opened_from=opened)
+    page.preview(one.volume.hu, one.labels, AFFINE, report)
+    assert title in told
+    (foot,) = (text for text in told if text.startswith("For research only"))
+    assert ("Segments of x.nii.gz" in foot) == bool(opened)
+    assert (report.network in foot) != bool(opened)
+
+
+def test_a_long_name_leaves_room_for_that_it_was_corrected(monkeypatch):
+    told, draws = [], page.ImageDraw.ImageDraw.text
+    monkeypatch.setattr(page.ImageDraw.ImageDraw, "text", lambda *a, **k: [told.append(a[2]), draws(*a, **k)])
+    one = result(with_tumor(), "a name " * 40)
+    page.preview(one.volume.hu, one.labels, AFFINE, replace(one.report, corrected=True))
+    assert any(text.endswith("…, corrected by hand") for text in told)
+
+
 def test_it_is_one_printed_page_whatever_was_found():
     many = kidneys()
     for number in range(9):

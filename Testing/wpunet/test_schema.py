@@ -4,6 +4,7 @@ import copy
 import csv
 import io
 import json
+from dataclasses import replace
 
 import jsonschema
 import numpy as np
@@ -82,6 +83,14 @@ def test_a_report_can_be_read_back():
     assert structures_of({"structures": [{}], "warnings": []}) == []  # of a version before
 
 
+@pytest.mark.parametrize("corrected", [True, None])
+def test_a_report_of_an_opened_file_is_valid(check, corrected):
+    of_file = replace(reported(all_kinds())[0], network="", network_sha256="", runtime="", seconds={})
+    values = replace(of_file, opened_from="x.nii.gz", corrected=corrected).to_json_dict()
+    check.validate(json.loads(json.dumps(values)))
+    assert (values["opened_from"], values["corrected_by_hand"]) == ("x.nii.gz", corrected)
+
+
 def test_indices_are_the_files_own():
     """A file whose axes run otherwise: its voxel at a tumor's index is the tumor's."""
     labels = all_kinds()
@@ -116,6 +125,7 @@ def test_the_table_has_a_row_for_each_structure():
     rows = list(csv.DictReader(io.StringIO(table.as_csv(told.structures, 'Müller, "A"'))))
     assert [row["structure"] for row in rows] == [one.name for one in told.structures]
     assert {row["case"] for row in rows} == {'Müller, "A"'}
+    assert {row["corrected_by_hand"] for row in rows} == {""}  # nobody has said
     assert float(rows[0]["length_mm"]) == pytest.approx(told.structures[0].length.mm, abs=0.01)
     assert rows[0]["diameter_mm"] == rows[0]["nephrometry"] == ""
     assert rows[2]["kind"] == "tumor"

@@ -87,7 +87,8 @@ class Job:
                 temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")
         if self.table:
             with outputs.replacing(self.table) as temporary:
-                temporary.write_bytes(as_csv(result.report.structures, self.name).encode("utf-8", "surrogateescape"))
+                text = as_csv(result.report.structures, self.name, result.report.corrected)
+                temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
         if self.segmentation_object:
             self._write_dicom(result, self.segmentation_object)
         if packed:

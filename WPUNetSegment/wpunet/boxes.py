@@ -39,6 +39,13 @@ def bounding_box(mask: np.ndarray, within: Box | None = None) -> Box | None:
     return cast(Box, tuple(sides))
 
 
+def bounding_box_across(mask: np.ndarray) -> Box | None:
+    """``bounding_box`` of an array whose axes lie in memory in any order: others it would copy as a whole."""
+    order = sorted(range(mask.ndim), key=lambda axis: -abs(mask.strides[axis]))
+    box = bounding_box(mask.transpose(order))
+    return box and cast(Box, tuple(box[order.index(axis)] for axis in range(mask.ndim)))
+
+
 def grown(box: Box, margin_mm: float, spacing: tuple[float, float, float], shape: tuple[int, ...]) -> Box:
     """A box with a margin on all sides, inside an array of ``shape``."""
     steps = [int(np.ceil(margin_mm / step)) for step in spacing]

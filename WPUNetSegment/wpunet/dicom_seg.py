@@ -52,12 +52,11 @@ def quiet() -> Iterator[None]:
 
 
 @quiet()
-def segmentation(result: Result, *, fractional: bool = False, corrected: bool = False) -> hd.seg.Segmentation:
+def segmentation(result: Result, *, fractional: bool = False) -> hd.seg.Segmentation:
     """The segmentation object of a result whose CT was DICOM.
 
     fractional: a voxel of a segment holds its certainty in place of yes: 255 is 1, and 1 is the least, so that what is
     more than 0 is the same voxels.
-    corrected: somebody has changed the labels by hand
     Raises InputError where the CT was no DICOM or its files lack what an object of the same study needs.
     """
     images = source_images(result.volume)
@@ -67,7 +66,7 @@ def segmentation(result: Result, *, fractional: bool = False, corrected: bool = 
             source_images=images,
             pixel_array=values.copy(),  # highdicom scales the array of a single segment in place
             segmentation_type="FRACTIONAL" if fractional else "BINARY",
-            segment_descriptions=_segments(result, corrected),
+            segment_descriptions=_segments(result),
             series_instance_uid=hd.UID(),
             series_number=SERIES_NUMBER,
             sop_instance_uid=hd.UID(),
@@ -75,10 +74,10 @@ def segmentation(result: Result, *, fractional: bool = False, corrected: bool = 
             manufacturer=MAKER,
             manufacturer_model_name=MODEL,
             software_versions=__version__,
-            device_serial_number=result.report.network_sha256[:16],
+            device_serial_number=result.report.network_sha256[:16] or "none",  # the standard wants one
             content_label="KIDNEYS",
             content_description=USE.split(":")[0],
-            series_description="Kidneys and tumors (WP-UNet)",
+            series_description=f"Kidneys and tumors ({'from a file' if result.report.opened_from else 'WP-UNet'})",
             specific_character_set=UNICODE,
             omit_empty_frames=bool(values.any()),
         )
@@ -188,12 +187,12 @@ def algorithm(result: Result) -> hd.AlgorithmIdentificationSequence:
     )
 
 
-def _segments(result: Result, corrected: bool) -> list[hd.seg.SegmentDescription]:
+def _segments(result: Result) -> list[hd.seg.SegmentDescription]:
     """One description for each structure of the report; the two kidneys, empty, where nothing was found."""
     wanted = [(one.name, one.kind, one.side) for one in result.report.structures]
     wanted = wanted or [("right kidney", "kidney", "right"), ("left kidney", "kidney", "left")]
     made = [
-        _segment(number, name, label_of(kind, side), side, algorithm(result), corrected)
+        _segment(number, name, label_of(kind, side), side, result)
         for number, (name, kind, side) in enumerate(wanted, 1)
     ]
     if result.report.parenchyma:
@@ -222,16 +221,17 @@ def _segment(
     name: str,
     label: Label,
     side: str,
-    algorithm: hd.AlgorithmIdentificationSequence,
-    corrected: bool,
+    result: Result,
 ) -> hd.seg.SegmentDescription:
+    of_file = bool(result.report.opened_from)  # whoever brought the file has entered it: no program of ours is named
+    made_by_us = "SEMIAUTOMATIC" if result.report.corrected else "AUTOMATIC"
     made = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=name,
         segmented_property_category=coded(label.category),
         segmented_property_type=coded(label.type),
-        algorithm_type="SEMIAUTOMATIC" if corrected else "AUTOMATIC",
-        algorithm_identification=algorithm,
+        algorithm_type="MANUAL" if of_file else made_by_us,
+        algorithm_identification=None if of_file else algorithm(result),
         tracking_uid=hd.UID(),
         tracking_id=name,
         anatomic_regions=[coded(label.region)] if label.region else None,

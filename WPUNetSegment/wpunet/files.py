@@ -59,6 +59,19 @@ def read(path: Path | str, series: str | None = None) -> Volume:
     raise InputError(f"{path} is of an unknown kind; give {', '.join(ENDINGS)} or a DICOM folder.")
 
 
+def read_array(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers (i, j, k) of a NIfTI, NRRD or MHA file as they are, and its affine to RAS mm; raises InputError."""
+    if ending_of(path) in NIFTI:
+        from . import nifti
+
+        array, affine, _, _ = nifti.read(path)
+        return array, affine
+    from . import itk_images
+
+    image, factor, _ = itk_images.read(path)
+    return _array(image, path, factor)
+
+
 def _require_unit(affine: np.ndarray, shape: Sequence[int], mm: float, path: Path) -> None:
     """Raises InputError where a unit other than mm makes a picture of a size that none has."""
     longest = float((np.linalg.norm(affine[:3, :3], axis=0) * shape).max())
@@ -94,6 +107,11 @@ def from_itk(image: Any, path: Path, mm: float = 1.0) -> Volume:
 
     Raises InputError when it is no single 3D image of numbers.
     """
+    return _volume(*_array(image, path, mm), path)
+
+
+def _array(image: Any, path: Path, mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers (i, j, k) of a SimpleITK image and its affine to RAS mm."""
     import SimpleITK as sitk
 
     size = image.GetSize()
@@ -110,8 +128,9 @@ def from_itk(image: Any, path: Path, mm: float = 1.0) -> Volume:
     affine[:3, :3] = np.diag([-1, -1, 1]) @ lps
     affine[:3, 3] = np.diag([-1, -1, 1]) @ image.GetOrigin()
     affine[:3] *= mm
+    array = np.array(array)
     _require_unit(affine, array.shape, mm, path)
-    return _volume(np.array(array), affine, path)
+    return array, affine
 
 
 def _volume(

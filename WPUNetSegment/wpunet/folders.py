@@ -113,7 +113,7 @@ def _take_images(names: Sequence[Path], cts: list[Found], left: list[LeftOut]) -
             left.append(LeftOut(path, f"beside {kits[0].name}, which is the CT in KiTS19's layout"))
         elif outputs.is_ours(path):
             left.append(LeftOut(path, OURS))
-        elif _holds_bytes(path, ending):
+        elif holds_bytes(path, ending):
             left.append(LeftOut(path, NO_HU))
         else:
             cts.append(Found(path))
@@ -157,7 +157,7 @@ def _closed(path: Path) -> str:
 def _by_name(path: Path, lower: str) -> tuple[str, bool]:
     if outputs.is_ours(path):
         return OURS, False
-    if ".nii" in lower and _holds_bytes(path, NIFTI[0]):
+    if ".nii" in lower and holds_bytes(path, NIFTI[0]):
         return NO_HU, False
     if lower.endswith(OTHER_IMAGES):
         return f"of a kind that is not read: convert it to {ENDINGS[0]}", True
@@ -166,7 +166,7 @@ def _by_name(path: Path, lower: str) -> tuple[str, bool]:
     return "an image by its name, which ends otherwise: rename it, if it is whole", True
 
 
-def _holds_bytes(path: Path, ending: str) -> bool:
+def holds_bytes(path: Path, ending: str) -> bool:
     """Whether an image holds 8-bit numbers that nothing scales to HU, by its header alone."""
     if ending not in NIFTI:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
@@ -19,6 +19,7 @@ PATTERN = re.compile(r"([^%]*%\d{0,2}[diux][^%\s]*)((?:\s+-?\d{1,9})*)")  # of n
 class Header:
     """The fields of a header, their names in lower case.
 
+    texts:       of a NRRD, what programs have added ("key:=value"), keys as they are
     binary_from: where the voxels begin in the file; None where they lie in files of their own
     listed:      the names of such files that follow the header, one a line
     """
@@ -26,6 +27,7 @@ class Header:
     fields: dict[str, str]
     binary_from: int | None
     listed: tuple[str, ...] = ()
+    texts: dict[str, str] = field(default_factory=dict)
 
     def get(self, *names: str) -> str:
         """The first of these fields that is there; "" where none is."""
@@ -48,19 +50,23 @@ def _nrrd(content: bytes, path: Path) -> Header:
     end = re.search(rb"\r?\n\r?\n", content)
     text = content[: end.start() if end else len(content)].decode("utf-8", "replace")
     fields: dict[str, str] = {}
+    texts: dict[str, str] = {}
     lines = text.splitlines()[1:]
     for number, line in enumerate(lines, 1):
         key, colon, value = line.partition(":")
-        if not colon or line.startswith("#") or value.startswith("="):  # "key:=value" is free text
+        if not colon or line.startswith("#"):
+            continue
+        if value.startswith("="):
+            texts[key.strip()] = value[1:].strip()
             continue
         name = key.strip().lower()
         fields[name] = value.strip()
         if name in ("data file", "datafile") and _is_list(fields[name]):
-            return Header(fields, None, _listed(lines[number:]))
+            return Header(fields, None, _listed(lines[number:]), texts)
     inside = not (fields.get("data file") or fields.get("datafile"))
     if inside and not end:
         raise InputError(f"{path} is cut short: its header has no end; copy it again.")
-    return Header(fields, end.end() if inside and end else None)
+    return Header(fields, end.end() if inside and end else None, texts=texts)
 
 
 def _is_list(value: str) -> bool:

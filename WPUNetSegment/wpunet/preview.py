@@ -204,8 +204,17 @@ def _heading(page: Image.Image, report: Report) -> int:
         draw.text((x, MARGIN + 4), text, INK, font(16))
         draw.rectangle((x - 26, MARGIN + 5, x - 8, MARGIN + 21), label.colour)
         x -= 46
-    draw.text((MARGIN, MARGIN), _fitting(report.case or "CT", x - MARGIN - 20, 24), INK, font(24))
+    made, room = _made(report), x - MARGIN - 20
+    case = _fitting(report.case or "CT", room - int(draw.textlength(made, font(24))), 24)
+    draw.text((MARGIN, MARGIN), case + made, INK, font(24))
     return MARGIN + 40
+
+
+def _made(report: Report) -> str:
+    """What is not the network's answer, to stand behind the case's name."""
+    told = ["opened from a file"] if report.opened_from else []
+    told += ["corrected by hand"] if report.corrected else []
+    return f", {' and '.join(told)}" if told else ""
 
 
 def _words(report: Report, width: int, height: int) -> Image.Image:
@@ -290,8 +299,9 @@ def _score(score: Nephrometry) -> str:
 
 def _foot(page: Image.Image, scan: Scan, report: Report) -> None:
     slices, rows, columns = scan.spacing
+    made_by = f"Segments of {_fitting(report.opened_from, 250, 14)}" if report.opened_from else report.network
     told = (
-        f"For research only, not a medical device. {report.network}, {report.started:%Y-%m-%d %H:%M}. "
+        f"For research only, not a medical device. {made_by}, {report.started:%Y-%m-%d %H:%M}. "
         f"Voxels {columns:.2f} x {rows:.2f} x {slices:.2f} mm; i, j, k count from 0 along the file's own axes."
     )
     at = (MARGIN, PAGE[1] - MARGIN)

@@ -30,6 +30,9 @@ class Report:
     shape, affine: of the input's own array: (i, j, k, 1) -> RAS mm
     options:       what the run was asked for, plain values
     started:       with time zone
+    corrected:     whether a person has changed the segments; None where nobody knows, of a file that was opened
+    opened_from:   the file that the segments came from, in place of a network's answer; then there is no network,
+                   runtime, nor seconds
     """
 
     case: str
@@ -46,6 +49,8 @@ class Report:
     seconds: dict[str, float]
     started: datetime
     options: dict[str, Any] = field(default_factory=dict)
+    corrected: bool | None = False
+    opened_from: str = ""
 
     @property
     def parenchyma(self) -> bool:
@@ -98,7 +103,8 @@ class Report:
             "structures": [plain(one, place) for one in self.structures],
             "warnings": [plain_caution(one) for one in self.warnings],
             "notes": list(self.notes),
-            "corrected_by_hand": False,
+            "corrected_by_hand": self.corrected,
+            "opened_from": self.opened_from,
             "versions": {
                 "wpunet": __version__,
                 "network": self.network,

@@ -18,20 +18,25 @@ COLUMNS = (
     *(f"{name}_mm" for name in (*LINES, *WAYS)),
     *("nephrometry", *(f"nephrometry_{name}" for name in PARTS), "c_index"),
     *("touches_border", "doubts", "centre_r_mm", "centre_a_mm", "centre_s_mm"),
+    "corrected_by_hand",
 )
 
 
-def as_csv(structures: Sequence[Structure], case: str) -> str:
-    """The heading and a row a structure; empty where a measure does not belong to it or is not known."""
+def as_csv(structures: Sequence[Structure], case: str, corrected: bool | None = None) -> str:
+    """The heading and a row a structure; empty where a measure does not belong to it or is not known.
+
+    corrected: whether a person has changed any of the segments; None where nobody knows
+    """
+    by_hand = {True: "yes", False: "no", None: ""}[corrected]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(row(one, case) for one in structures)
+    writer.writerows([*row(one, case), by_hand] for one in structures)
     return text.getvalue()
 
 
 def row(one: Structure, case: str) -> list[str]:
-    """The values of ``COLUMNS``."""
+    """The values of ``COLUMNS`` that are a structure's own."""
     lines = [getattr(one, name) for name in (*LINES, *WAYS)]
     score = one.nephrometry or Nephrometry()
     parts = [getattr(score, name) for name in PARTS]

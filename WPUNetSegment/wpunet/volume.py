@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .boxes import Box, bounding_box
+from .boxes import Box, blank, bounding_box, bounding_box_across
 from .errors import InputError
 from .pixels import NO_DATA_HU, to_int16
 
@@ -22,6 +22,7 @@ from .pixels import NO_DATA_HU, to_int16
 AXES_RAS = np.array([[0, 0, -1], [0, -1, 0], [-1, 0, 0]], float)
 UPRIGHT_DEGREES = 8.0  # a grid more oblique than this is resampled to an upright one,
 SKEW_DEGREES = 1.0  # and so is one whose axes are farther than this from right angles
+SAME_VOXELS = 0.2  # that two statements of one grid may differ by: headers round
 MOST_GROWTH = 30  # times the voxels that resampling may make: a grid turned by 45 degrees about two axes takes 5
 
 
@@ -158,6 +159,40 @@ def to_source(values: np.ndarray, volume: Volume, within: Box | None = None) -> 
     if box:
         _copy(values[box], _reorder(theirs, grid)[box])
     return theirs
+
+
+def from_source(labels: np.ndarray, volume: Volume) -> np.ndarray:
+    """Labels (uint8) in the input's own array order and shape -> the volume's grid: the inverse of ``to_source``."""
+    grid = volume.grid
+    theirs = _reorder(labels, grid)
+    ours, box = blank(theirs.shape), bounding_box_across(theirs)
+    if box:
+        _copy(theirs[box], ours[box])
+    if grid.upright:
+        return ours
+    slices, rows, columns = volume.hu.shape
+    to_input = np.linalg.inv(grid.affine @ _index_map(grid)) @ volume.affine
+    return _sampled(ours, to_input, (slices, rows, columns), 0.0)
+
+
+def on_grid(array: np.ndarray, affine: np.ndarray, grid: SourceGrid) -> np.ndarray | None:
+    """The array in the grid's order of axes, where its voxels are those of the grid; else None.
+
+    affine: (i, j, k, 1) of ``array`` -> RAS mm
+    """
+    to_grid = np.linalg.inv(grid.affine) @ affine
+    turn = np.rint(to_grid[:3, :3])
+    if array.ndim != 3 or any((np.abs(turn).sum(axis) != 1).any() for axis in (0, 1)):
+        return None
+    order = np.abs(turn).argmax(1)  # the array's axis along each of the grid's
+    flipped = turn.sum(1) < 0
+    if tuple(array.shape[axis] for axis in order) != tuple(grid.shape):
+        return None
+    corners = np.array(np.meshgrid(*([0.0, n - 1.0] for n in array.shape), indexing="ij")).reshape(3, -1)
+    exact = turn @ corners + np.where(flipped, np.array(grid.shape) - 1.0, 0.0)[:, None]
+    if not np.abs(to_grid[:3, :3] @ corners + to_grid[:3, 3:] - exact).max() <= SAME_VOXELS:
+        return None
+    return array.transpose(order)[tuple(slice(None, None, -1) if flip else slice(None) for flip in flipped)]
 
 
 def _closest_axes(affine: np.ndarray) -> tuple[tuple[int, int, int], tuple[bool, bool, bool], float]:

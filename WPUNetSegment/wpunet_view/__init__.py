@@ -17,14 +17,20 @@ def run(arguments: Namespace, say: Callable[[str], None], stopped: Callable[[], 
     Raises InputError when something that it needs is missing, or the CT does not exist.
     """
     needs.require()
-    if arguments.ct and not arguments.ct.exists():
-        raise InputError(f"{arguments.ct} does not exist; check the name.")
+    for path in (arguments.ct, arguments.segmentation):
+        if path and not path.exists():
+            raise InputError(f"{path} does not exist; check the name.")
+    if arguments.segmentation and not arguments.ct:
+        raise InputError("--segmentation needs its CT: wpunet view CT --segmentation FILE.")
+    if arguments.segmentation and arguments.segment:
+        raise InputError("--segmentation opens segments and --segment makes them; give one of the two.")
     from .server import Settings, serve
 
     session = {
         "ct": _absolute(arguments.ct),
         "series": arguments.series,
         "segment": arguments.segment,
+        "segmentation": _absolute(arguments.segmentation),
         "device": arguments.device,
         "weights": _absolute(arguments.weights),
         "threads": str(arguments.threads or ""),

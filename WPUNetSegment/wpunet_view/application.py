@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,15 @@ from .corrections import Corrections, Threshold
 from .hand import Hand
 from .limits import Limits
 from .page import Page
+from .question import NETWORK, Question
 from .reception import Reception, sentence
 from .run import Run
 from .scene import WINDOWS, Scene
 from .state import PageState
 
 if TYPE_CHECKING:
+    from wpunet.label_maps import LabelMap
+
     from .findings import Findings
 
 WWW = Path(__file__).with_name("www")
@@ -61,9 +65,8 @@ class Application(TrameApp):
         self.data: PageState = self._typed.data
         self._slicer = SlicerApp()
         self._scene = Scene(self._slicer, self._windowed)
-        self.reception = Reception(
-            self.state, self.data, settings, folder, comes=self.cancel, show=self._show, segment=self.segment
-        )
+        self.question = Question(self.state, self.data)
+        self.reception = Reception(self.state, self.data, settings, folder, self)
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
         self.hand = Hand(self.server, self._slicer, self._scene, self.data)
         self._limits = Limits(self.server, self._slicer, self._scene)
@@ -93,7 +96,6 @@ class Application(TrameApp):
         self._run: Run | None = None
         self._pace = Pace()
         self._findings: Findings | None = None
-        self._aside: Findings | None = None  # of a run, while the user is asked whether it may replace corrections
         self._base_warnings: tuple[str, ...] = ()
         self._warned: set[str] = set()  # the kinds of warnings that the page shows
         self._edited_at: float | None = None
@@ -107,12 +109,19 @@ class Application(TrameApp):
 
     # The CT
 
-    def _show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
+    @property
+    def volume(self) -> Volume | None:
+        """The CT that is shown."""
+        return self._volume
+
+    def show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
+        """Another CT, in place of all that is there."""
+        self._interrupt()
         data = self.data
         self._findings = None
-        data.segmented = data.corrected = data.measuring = data.uncertainty = data.hidden = False
+        data.segmented = data.corrected = data.unsaved = data.measuring = data.uncertainty = data.hidden = False
         data.rows, data.tumors, data.tumor, data.places, data.place = [], 0, 0, 0, 0
-        data.unnamed, data.name, data.ask = not volume.name, "", False
+        data.unnamed, data.name, data.opened = not volume.name, "", ""
         self._volume, self._base_warnings = replace(volume, name=volume.name or NO_NAME), warnings
         self.hand.show(self._volume)
         self._scene.show_ct(self._volume)
@@ -139,39 +148,28 @@ class Application(TrameApp):
     # The run
 
     def segment_asked(self) -> None:
-        """The button: corrections are not replaced without a question."""
-        if self.data.corrected:
-            self.data.ask = True
-        else:
-            self.segment()
+        """The button: unsaved corrections are not replaced without a question."""
 
-    def replace(self) -> None:
-        """The user gives the corrections up for the network's answer: that of the last run, or of a new one."""
-        findings, self._aside = self._aside, None
-        self.data.ask = False
-        if findings is None:
-            self.segment()
-        else:
-            self._show_findings(findings)
-            self._later(self._begin_review())
+        async def asked() -> None:
+            if await self.question.may_replace(NETWORK):
+                with self.state:
+                    self.segment()
 
-    def _on_ask(self, ask: bool) -> None:
-        if not ask:  # the corrections are kept
-            self._aside = None
+        self.later(asked())
 
     def segment(self) -> None:
         """Start the engine."""
         if self._volume is None or self.data.running:
             return
         data = self.data
-        data.ask, data.error, data.log = False, "", ""
+        data.error, data.log = "", ""
         data.fraction, data.stage, data.left, data.running = 0.0, "Starting the engine", "", True
-        self._later(self._segment())
+        self.later(self._segment())
 
     async def _segment(self) -> None:
-        """From the click to the result on the page; there is none where another CT has come in the meantime."""
+        """From the click to the result on the page; there is none where something was opened in the meantime."""
         assert self._volume is not None
-        volume, shown = self._volume, False
+        volume, there, shown = self._volume, self._findings, False
         try:
             before = self._scene.labels() if self.data.segmented else None
             options = {name: getattr(self.data, name) for name in ("full", "flips", "parenchyma")}
@@ -183,8 +181,12 @@ class Application(TrameApp):
             result = await asyncio.to_thread(run.result)
             if result is not None:
                 findings = await asyncio.to_thread(_findings, volume, result, self._base_warnings)
-                if volume.hu is self._volume.hu:  # its name alone may be another
-                    shown = self._show_or_ask(findings, before)
+                if volume.hu is self._volume.hu and there is self._findings:  # the CT's name alone may be another
+                    shown = before is None or np.array_equal(before, self._scene.labels())
+                    if shown:
+                        self._show_findings(findings)
+                    else:  # it was corrected since
+                        self.later(self._ask_to_show(findings))
         except Exception as error:
             with self.state:
                 self.data.error, self.data.log = sentence(error), self._run.log if self._run else ""
@@ -197,21 +199,31 @@ class Application(TrameApp):
         if shown:
             await self._begin_review()
 
-    def _show_or_ask(self, findings: Findings, before: np.ndarray | None) -> bool:
-        """Show the answer, unless segments are no longer what they were ``before`` the run: then the user is asked."""
-        shown = before is None or np.array_equal(before, self._scene.labels())
-        if shown:
+    async def _ask_to_show(self, findings: Findings) -> None:
+        if await self.question.may_replace(NETWORK):
             self._show_findings(findings)
-        else:
-            with self.state:
-                self._aside, self.data.ask = findings, True
-        return shown
+            await self._begin_review()
+
+    def _on_ask(self, ask: bool) -> None:
+        if not ask:  # the dialog was left
+            self.question.answer(False)
+
+    def show_opened(self, opened: LabelMap, name: str) -> None:
+        """What a file marks in the CT, in place of the engine's answer; name: of the file."""
+        from .findings import Findings  # what measures takes 0.4 s to load
+
+        self._interrupt()
+        self._show_findings(Findings.of_file(opened, name, self._base_warnings))
+        self.later(self._begin_review())
 
     def _show_findings(self, findings: Findings) -> None:
         with self.state:
             self._findings = None  # what changes now is no correction
             self._scene.show_labels(findings.answer)
-            self._scene.show_uncertainty(findings.uncertainty)
+            self.data.opened, self.data.corrected, self.data.unsaved = findings.opened_from, False, False
+            self.data.uncertainty = self.data.uncertainty and findings.uncertainty is not None
+            if findings.uncertainty is not None:
+                self._scene.show_uncertainty(findings.uncertainty)
             self._scene.set_uncertainty_visible(self.data.uncertainty)
             self._scene.set_uncertainty_opacity(self.data.doubt_opacity)
             self._scene.set_segments_visible(not self.data.hidden)
@@ -237,6 +249,11 @@ class Application(TrameApp):
             self._run.cancel()
             self.data.stage, self.data.left = "Stopping", ""
 
+    def _interrupt(self) -> None:
+        """Something else is opened: what was to come counts no more."""
+        self.cancel()
+        self.question.answer(False)
+
     # Corrections and review
 
     def _edited(self) -> None:
@@ -246,9 +263,10 @@ class Application(TrameApp):
         waiting = self._edited_at is not None
         self._edited_at = asyncio.get_running_loop().time()
         with self.state:
-            self.data.corrected = self.data.measuring = True  # until it is measured: it may have been undone
+            # until it is measured: it may have been undone
+            self.data.corrected = self.data.unsaved = self.data.measuring = True
         if not waiting:
-            self._later(self._measure_at_rest())
+            self.later(self._measure_at_rest())
 
     async def _measure_at_rest(self) -> None:
         loop = asyncio.get_running_loop()
@@ -278,6 +296,7 @@ class Application(TrameApp):
             data.tumor = min(data.tumor, data.tumors)
             data.measuring = self._edited_at is not None
             data.corrected = findings.corrected or data.measuring
+            data.unsaved = findings.unsaved or data.measuring
             data.warnings, data.heeded = warnings, data.heeded and kinds <= self._warned
         self._warned = kinds
 
@@ -311,7 +330,7 @@ class Application(TrameApp):
             self.next_tumor(1 if name == "n" else -1)
         elif name == "d":
             self.next_place(1)
-        elif name == "u":
+        elif name == "u" and not self.data.opened:
             self.data.uncertainty = not self.data.uncertainty
         elif name in ("undo", "redo"):
             getattr(self._scene, name)()
@@ -329,16 +348,22 @@ class Application(TrameApp):
 
     async def saved(self, ending: str) -> Path:
         """A file of the segments as they are now; raises InputError when there are none, OutputError on a full disk."""
-        if self._findings is None or ending not in {kind.ending for kind in saving.KINDS}:
+        findings, kind = self._findings, next((one for one in saving.KINDS if one.ending == ending), None)
+        if findings is None or kind is None:
             raise InputError("There is nothing of this kind to save yet; segment a CT first.")
         await self._measure()
-        result: Any = self._findings.result
+        result: Any = findings.result
         (folder := self.folder / "saved").mkdir(exist_ok=True)
         path = folder / f"{saving.file_name(result.volume.name)}.{ending}"
-        await asyncio.to_thread(saving.write, path, result, corrected=self._findings.corrected)
+        await asyncio.to_thread(saving.write, path, result)
+        if saving.keeps(kind, result.labels):
+            findings.saved(result.labels)
+            if findings is self._findings:
+                with self.state:
+                    self.data.unsaved = findings.unsaved or self._edited_at is not None
         return path
 
-    def _later(self, work: Any) -> None:
+    def later(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine beside the page; kept, so that it is not collected."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

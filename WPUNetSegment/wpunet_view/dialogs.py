@@ -39,6 +39,7 @@ def welcome(page: Any, phantom: str) -> None:
         with VCardText(classes="text-body-2"):
             html.P("Open a CT: a NIfTI, NRRD or MHA file, or a folder of DICOM slices or a zip of it.")
             html.P("Or drop files or a folder anywhere on this page.", classes="mt-2")
+            html.P("A segmentation that you saved is opened the same way, after its CT.", classes="mt-2")
             html.P("Nothing leaves the machine that this page comes from.", classes="mt-2")
             html.P(USE, classes="mt-2 text-medium-emphasis")
         with VCardActions():
@@ -51,10 +52,10 @@ def dialogs(page: Any, do: Actions) -> None:
     """Questions, and the keys."""
     with VDialog(v_model=(page.ask,), max_width=460), VCard():
         VCardTitle("Replace your corrections?")
-        VCardText("The network's answer would take their place. That cannot be undone.")
+        VCardText(f"{{{{ {page.instead} }}}} would take their place. They are not saved, and that cannot be undone.")
         with VCardActions():
-            VBtn("Keep my corrections", click=f"{page.ask} = false")
-            VBtn("Replace them", click=do.replace, color="primary")
+            VBtn("Keep my corrections", click=(do.question.answer, "[false]"))
+            VBtn("Replace them", click=(do.question.answer, "[true]"), color="primary")
     with VDialog(model_value=(f"{page.choices}.length > 0",), persistent=True, max_width=640), VCard():
         VCardTitle("Several CTs were found: which one?")
         with VList(classes="choices"):

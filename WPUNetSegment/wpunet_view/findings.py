@@ -1,4 +1,4 @@
-"""What the engine has found in a CT, and what becomes of it when it is corrected: measurements, warnings, report."""
+"""What is marked in a CT, by the engine or by a file, and what becomes of it when it is corrected: measured, told."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 from wpunet import certainty, doubts, edges, measure, places, report
+from wpunet.boxes import blank
+from wpunet.label_maps import LabelMap
 from wpunet.segment import Result
 from wpunet.structure import Caution, Structure
 from wpunet.volume import Volume
@@ -16,32 +18,55 @@ from .state import Row
 
 
 class Findings:
-    """The engine's answer on one CT; ``measured`` again whenever the segments have changed.
+    """The engine's answer on one CT, or what a file marks there; ``measured`` again whenever the segments have changed.
 
-    answer, uncertainty: the engine's own, as they were given
+    answer, uncertainty: as they were given; of a file there is no uncertainty
+    opened_from: the file's name; empty where the engine has answered
     result:    labels as they are now, measured; None before the first time
-    corrected: whether the labels differ from the engine's answer
+    corrected: whether the labels differ from the answer; unsaved: and from what was saved last, too
     places:    RAS mm, where the network was least certain
     """
 
     def __init__(
-        self, answer: np.ndarray, uncertainty: np.ndarray, told: dict[str, Any], warnings: Sequence[str]
+        self, answer: np.ndarray, uncertainty: np.ndarray | None, told: dict[str, Any], warnings: Sequence[str]
     ) -> None:
         """answer, uncertainty: uint8 (slice, row, column); told: the engine's report; warnings: of the CT itself."""
         self.answer, self.uncertainty, self._told = answer, uncertainty, told
         of_run = (one for one in report.cautions_of(told) if one.code in doubts.OF_RUN)
         self._warnings = (*(Caution("input", text) for text in warnings), *of_run)  # these stay true
+        self.opened_from = ""
         self.result: Result | None = None
-        self.corrected = False
+        self.corrected = self.unsaved = False
+        self._saved = answer
         self.places: list[places.Point] = []
+
+    @classmethod
+    def of_file(cls, opened: LabelMap, name: str, warnings: Sequence[str]) -> Findings:
+        """What a label map marks, without anything that only a run could tell; name: of its file."""
+        nobody = {"network": "", "network_sha256": ""}
+        options = {"parenchyma": True} if opened.parenchyma else {}
+        when = datetime.now().astimezone().isoformat()
+        told = {"notes": [], "versions": nobody, "runtime": "", "seconds": {}, "started": when, "options": options}
+        made = cls(opened.labels, None, told, warnings)
+        made._warnings += opened.warnings
+        made.opened_from = name
+        return made
+
+    def saved(self, labels: np.ndarray) -> None:
+        """``labels`` are in a file now."""
+        self._saved = labels
+        if self.result is not None:
+            self.unsaved = self.corrected and not np.array_equal(self.result.labels, labels)
 
     def find_places(self, volume: Volume) -> None:
         """Places to look at, the most uncertain first."""
-        self.places = [ras for _, ras in places.uncertain_places(self.uncertainty, volume.affine)]
+        if self.uncertainty is not None:
+            self.places = [ras for _, ras in places.uncertain_places(self.uncertainty, volume.affine)]
 
     def measured(self, volume: Volume, labels: np.ndarray) -> Result:
         """The result for ``labels``, the segments as they are now; certain only where they are the engine's own."""
         told = self._told
+        corrected = not np.array_equal(labels, self.answer)
         structures = measure.measure(labels, volume.hu, volume.affine, cuts=edges.DataEnd(volume).cuts)
         structures = certainty.kept(structures, report.structures_of(told))
         structures, about_these = doubts.judge(structures, labels, volume.hu)
@@ -60,9 +85,12 @@ class Findings:
             seconds=told["seconds"],
             started=datetime.fromisoformat(told["started"]),
             options=told["options"],
+            corrected=corrected or (None if self.opened_from else False),
+            opened_from=self.opened_from,
         )
-        self.corrected = not np.array_equal(labels, self.answer)
-        self.result = Result(volume, labels, self.uncertainty, now)
+        doubt = blank(labels.shape) if self.uncertainty is None else self.uncertainty
+        self.result = Result(volume, labels, doubt, now)
+        self.corrected, self.unsaved = corrected, corrected and not np.array_equal(labels, self._saved)
         return self.result
 
 

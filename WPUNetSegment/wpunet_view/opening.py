@@ -19,6 +19,7 @@ from wpunet.errors import InputError
 from wpunet.volume import Volume
 
 if TYPE_CHECKING:
+    from wpunet.label_maps import LabelMap
     from wpunet.phantom import Phantom
 
 MB = 1_000_000
@@ -29,11 +30,12 @@ UNPACKED = 4  # times the upload limit that a zip may unpack to; DICOM halves at
 
 @dataclass(frozen=True)
 class Source:
-    """A CT that can be read: a file or a DICOM folder, of which perhaps one series."""
+    """A CT that can be read: a file or a DICOM folder, of which perhaps one series; ``labels``: its segmentation."""
 
     path: Path
     series: str | None = None
     title: str = ""
+    labels: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -122,12 +124,18 @@ def sources(path: Path, into: Path, limit: int) -> Offer:
                 for one in images
             ]
         else:
-            found.append(Source(ct.path, title=place))
+            found.append(Source(ct.path, title=place, labels=_beside(ct.path)))
     if not found:
         raise InputError(f"{path.name} holds no CT series of three slices or more; export the series again.")
     lost = (one for one in surveyed.left_out if one.lost)
     left_out = tuple(f"{_place(one.path, path) or path.name} was left out: {one.reason}." for one in lost)
     return Offer(_told_apart(found, path), left_out)
+
+
+def _beside(ct: Path) -> Path | None:
+    """The segmentation of a training case: in KiTS19's layout it lies beside its CT."""
+    path = ct.with_name(ct.name.replace("imaging", "segmentation"))
+    return path if ct.name in folders.KITS_CT and path.is_file() else None
 
 
 def _place(path: Path, top: Path) -> str:
@@ -154,6 +162,16 @@ def read(source: Source, name: str = "") -> Volume:
         raise InputError(str(error).replace(str(source.path), name or source.path.name)) from error
     volume = volume.with_hu(geometry.contiguous(volume.hu))  # VTK shares its memory
     return replace(volume, name="") if volume.name.startswith(UPLOAD) else volume  # our own folder names nothing
+
+
+def read_labels(path: Path, volume: Volume) -> LabelMap:
+    """The segmentation of a CT in a file; raises InputError with what is wrong, by the file's name."""
+    from wpunet import label_maps  # it brings SciPy, which a page without a CT does not need
+
+    try:
+        return label_maps.read(path, volume)
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), path.name)) from error
 
 
 def the_phantom() -> Phantom:

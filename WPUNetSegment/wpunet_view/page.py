@@ -55,8 +55,7 @@ class Page:
         self._do = actions
         self._typed = TypedState(server.state, PageState)
         self._is: Any = self._typed.name
-        phantom = server.trigger_name(actions.reception.open_phantom)
-        self._phantom = f"window.wpunet.mayReplace() && trigger('{phantom}')"
+        self._phantom = f"trigger('{server.trigger_name(actions.reception.open_phantom)}')"
         with VAppLayout(server, vuetify_config=THEME) as self.layout:
             client.Style(CSS)
             self._bar()
@@ -86,22 +85,29 @@ class Page:
                 html.Span(f"{{{{ {self._is.size} }}}}", classes="bar-size text-medium-emphasis ml-2")
             VSpacer()
             busy = f"!!{self._is.busy}"
-            for text, icon, click in (
-                ("Open CT", "mdi-file-outline", "window.wpunet.choose(false)"),
-                ("Open folder", "mdi-folder-open-outline", "window.wpunet.choose(true)"),
-                ("Phantom", "mdi-human-male", self._phantom),
+            for text, icon, click, what in (
+                (
+                    "Open CT",
+                    "mdi-file-outline",
+                    "window.wpunet.choose(false)",
+                    "A CT, or a saved segmentation of this CT",
+                ),
+                ("Open folder", "mdi-folder-open-outline", "window.wpunet.choose(true)", "A folder of DICOM slices"),
+                ("Phantom", "mdi-human-male", self._phantom, "A generated CT"),
             ):
-                VBtn(text, prepend_icon=icon, size="small", click=click, disabled=(busy,))
+                title = [f'title="{what}"']
+                VBtn(text, prepend_icon=icon, size="small", click=click, disabled=(busy,), raw_attrs=title)
             with VMenu(v_if=(self._is.segmented,)):
                 with Template(v_slot_activator="{ props }"):
                     VBtn("Save", v_bind="props", prepend_icon="mdi-tray-arrow-down", size="small", color="primary")
                 with VList(density="compact", classes="save"):
                     for kind in KINDS:
+                        where = [self._is.dicom] * kind.dicom + [f"!{self._is.opened}"] * kind.network
                         VListItem(
                             title=kind.title,
                             subtitle=kind.what,
                             raw_attrs=[f'href="save/{kind.ending}"', "download"],
-                            **({"v_if": (self._is.dicom,)} if kind.dicom else {}),
+                            **({"v_if": (" && ".join(where),)} if where else {}),
                         )
             VBtn("Help", size="small", click=f"{self._is.help} = true")
 
@@ -173,7 +179,7 @@ class Page:
         idle = f"!{self._is.running}"
         with html.Div(classes="pa-3 pb-1"):
             VBtn(
-                f"{{{{ {self._is.segmented} ? 'Segment again' : 'Segment' }}}}",
+                f"{{{{ {self._is.segmented} && !{self._is.opened} ? 'Segment again' : 'Segment' }}}}",
                 v_if=(idle,),
                 click=self._do.segment_asked,
                 disabled=(f"!{self._is.case} || !!{self._is.busy}",),

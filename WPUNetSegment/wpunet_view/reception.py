@@ -1,4 +1,7 @@
-"""How a CT comes to the page: from the command line, as an upload, or as the phantom; of several the user chooses."""
+"""How a CT or its segmentation comes to the page: from the command line, as an upload, or as the phantom.
+
+Of several CTs the user chooses. What could take unsaved corrections away is asked for once it has been read.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ import functools
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wpunet.errors import told
 from wpunet.volume import Volume
@@ -18,6 +22,30 @@ from .state import Choice, PageState
 
 if TYPE_CHECKING:
     from trame_server.state import State
+    from wpunet.label_maps import LabelMap
+
+    from .question import Question
+
+
+class Host(Protocol):
+    """Who takes what is opened: the application."""
+
+    question: Question
+
+    @property
+    def volume(self) -> Volume | None: ...
+    def later(self, work: Coroutine[Any, Any, Any]) -> None: ...
+    def show(self, volume: Volume, warnings: tuple[str, ...]) -> None: ...
+    def show_opened(self, opened: LabelMap, name: str) -> None: ...
+    def segment(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Then:
+    """What is wished once a CT is shown: that it is segmented, or that its segmentation in a file is opened."""
+
+    segment: bool = False
+    labels: Path | None = None
 
 
 def alone(opens: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, bool]]:
@@ -42,42 +70,36 @@ def alone(opens: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coro
 
 
 class Reception:
-    """Reads a CT, says how far that is, and hands it over.
+    """Reads a CT or a segmentation, says how far that is, and hands it over.
 
     settings: of the command line: upload_limit (bytes)
     folder:   the session's own, for what is uploaded
-    opening:  whether a CT is under way
+    opening:  whether something is under way
     """
 
-    def __init__(
-        self,
-        state: State,
-        data: PageState,
-        settings: dict[str, Any],
-        folder: Path,
-        *,
-        comes: Callable[[], None],
-        show: Callable[[Volume, tuple[str, ...]], None],
-        segment: Callable[[], None],
-    ) -> None:
-        """comes: called before a CT is read; show: with it and its warnings once it is; segment: if that is wished."""
+    def __init__(self, state: State, data: PageState, settings: dict[str, Any], folder: Path, host: Host) -> None:
         self.state, self.data, self._settings, self._folder = state, data, settings, folder
-        self._comes, self._show, self._segment = comes, show, segment
+        self._host = host
         self._offer = opening.Offer([])
         self._uploads = 0
         self.opening = False
-        self._segment_it = False  # the next CT that is shown, at once
+        self._then = Then()
 
-    @alone
-    async def open_phantom(self) -> None:
+    def open_phantom(self) -> None:
         """Show a generated CT."""
-        self._segment_it = False
-        await self._open("Making the phantom", opening.read_phantom)
+        self._host.later(self._open_phantom())
 
     @alone
-    async def open_path(self, path: Path, series: str | None = None, segment: bool = False) -> None:
-        """Show the CT at ``path``, and perhaps segment it at once; of a folder with several the user chooses."""
-        self._segment_it = segment
+    async def _open_phantom(self) -> None:
+        self._then = Then()
+        await self._open("Making the phantom", "The phantom", opening.read_phantom)
+
+    @alone
+    async def open_path(
+        self, path: Path, series: str | None = None, segment: bool = False, labels: Path | None = None
+    ) -> None:
+        """Show the CT at ``path``, perhaps segment it at once or open its ``labels``; of several the user chooses."""
+        self._then = Then(segment, labels)
         if series is not None:
             await self._read(opening.Source(path, series, path.name))
         else:
@@ -87,8 +109,8 @@ class Reception:
     async def receive(
         self, name: str, parts: AsyncIterator[tuple[str, AsyncIterator[bytes]]], size: int | None
     ) -> None:
-        """Take an upload of one file or several in, and show the CT in it."""
-        self._segment_it = False
+        """Take an upload of one file or several in, and show the CT in it, or what it marks in the CT that is shown."""
+        self._then = Then()
         self._uploads += 1
         folder = self._folder / f"{opening.UPLOAD}{self._uploads}"
         opening.empty(folder)
@@ -119,14 +141,20 @@ class Reception:
         if not self.data.error and not self.opening:
             self.tell(f"{name} could not be sent; is the program still running?")
 
-    @alone
-    async def choose(self, number: int) -> None:
+    def choose(self, number: int) -> None:
         """The user's choice among several CTs."""
+        self._host.later(self._chosen(number))
+
+    @alone
+    async def _chosen(self, number: int) -> None:
         await self._read(self._offer.cts[number], self._offer.left_out)
 
     async def _take(self, path: Path) -> None:
-        """Read the CT in ``path``, or let the user choose where there are several."""
+        """Read the CT or the segmentation in ``path``, or let the user choose where there are several CTs."""
         self._busy(f"Reading {_called(path)}")
+        if await asyncio.to_thread(_is_label_map, path):
+            await self._open_labels(path)
+            return
         unpacked = self._folder / f"{opening.UPLOAD}{self._uploads}-unpacked"
         try:
             self._offer = await asyncio.to_thread(opening.sources, path, unpacked, self._settings["upload_limit"])
@@ -141,24 +169,54 @@ class Reception:
             self.data.choices = [Choice(source.title, number) for number, source in enumerate(self._offer.cts)]
 
     async def _read(self, source: opening.Source, left_out: tuple[str, ...] = ()) -> None:
-        await self._open(f"Reading {_called(source.path)}", functools.partial(opening.read, source), left_out)
+        if self._then == Then():
+            self._then = Then(labels=source.labels)
+        name = _called(source.path)
+        await self._open(f"Reading {name}", name, functools.partial(opening.read, source), left_out)
 
-    async def _open(self, busy: str, read: Callable[[], Volume], left_out: tuple[str, ...] = ()) -> None:
-        self._comes()
+    async def _open(self, busy: str, name: str, read: Callable[[], Volume], left_out: tuple[str, ...] = ()) -> None:
+        """Show a CT, unless the user keeps what is there; then what was wished with it."""
         self._busy(busy)
         try:
             volume, warnings = await asyncio.to_thread(_checked, read)
         except Exception as error:
             self.tell(sentence(error))
             return
+        if not await self._may_replace(name):
+            return
         with self.state:
-            self._show(volume, (*warnings, *left_out))
+            self._host.show(volume, (*warnings, *left_out))
         await asyncio.to_thread(self._forget_uploads)
         self.tell()
-        if self._segment_it:
-            self._segment_it = False
+        then, self._then = self._then, Then()
+        if then.labels is not None:
+            await self._open_labels(then.labels)
+        elif then.segment:
             with self.state:
-                self._segment()
+                self._host.segment()
+
+    async def _open_labels(self, path: Path) -> None:
+        """Show what a file marks in the CT that is shown, unless the user keeps what is there."""
+        volume = self._host.volume
+        if volume is None:
+            self.tell(f"{path.name} marks something in a CT and is none itself; open its CT first, then this file.")
+            return
+        self._busy(f"Reading {path.name}")
+        try:
+            opened = await asyncio.to_thread(opening.read_labels, path, volume)
+        except Exception as error:
+            self.tell(sentence(error))
+            return
+        if await self._may_replace(path.name):
+            with self.state:
+                self._host.show_opened(opened, path.name)
+            self.tell()
+
+    async def _may_replace(self, name: str) -> bool:
+        """Whether what was read may be shown; nothing goes on while the user is asked."""
+        if self.data.unsaved:
+            self.tell()
+        return await self._host.question.may_replace(name)
 
     def _busy(self, what: str, share: int = -1) -> None:
         """Say what goes on; what was told or asked before is over."""
@@ -188,6 +246,12 @@ def sentence(error: Exception) -> str:
 def _called(path: Path) -> str:
     """A file or folder as the user knows it."""
     return "the files" if path.name.startswith(opening.UPLOAD) else path.name
+
+
+def _is_label_map(path: Path) -> bool:
+    from wpunet import label_maps  # it brings SciPy, which a page without a CT does not need
+
+    return path.is_file() and label_maps.is_label_map(path)
 
 
 def _checked(read: Callable[[], Volume]) -> tuple[Volume, tuple[str, ...]]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from wpunet import files, outputs, table
 from wpunet.errors import InputError
-from wpunet.labels import BY_SIDE, NO_CASE, TOGETHER, together
+from wpunet.labels import BY_SIDE, CYST, NO_CASE, TOGETHER, together
 
 if TYPE_CHECKING:
+    import numpy as np
     from wpunet.segment import Result
 
 
@@ -25,18 +26,32 @@ class Kind:
     title: str
     what: str
     dicom: bool = False  # only where the CT came as DICOM
+    network: bool = False  # only where the segments are the network's answer, be it corrected
+    segments: bool = False  # holds the segments, so that corrections are not lost ...
+    kits: bool = False  # ... but as KiTS19 has them, where a cyst counts as kidney
 
 
 KINDS = (
-    Kind("seg.nrrd", "Segmentation (.seg.nrrd)", "Opens in 3D Slicer with names and colours"),
-    Kind("nii.gz", "Label map (.nii.gz)", "1 kidney, 2 tumor, on the CT's own grid"),
-    Kind("dcm", "DICOM segmentation (.dcm)", "An object of the CT's own study, for an archive", dicom=True),
+    Kind("seg.nrrd", "Segmentation (.seg.nrrd)", "Opens in 3D Slicer with names and colours", segments=True),
+    Kind("nii.gz", "Label map (.nii.gz)", "1 kidney, 2 tumor, on the CT's own grid", segments=True, kits=True),
+    Kind(
+        "dcm",
+        "DICOM segmentation (.dcm)",
+        "An object of the CT's own study, for an archive",
+        dicom=True,
+        segments=True,
+    ),
     Kind("csv", "Table (.csv)", "Measurements, for a spreadsheet"),
     Kind("png", "Preview (.png)", "One picture of the slices that matter"),
     Kind("json", "Report (.json)", "Measurements, warnings, versions"),
-    Kind("uncertainty.nii.gz", "Uncertainty (.nii.gz)", "0, sure, to 1, on the CT's own grid"),
-    Kind("zip", "Training case (.zip)", "CT and segmentation in KiTS19's layout"),
+    Kind("uncertainty.nii.gz", "Uncertainty (.nii.gz)", "0, sure, to 1, on the CT's own grid", network=True),
+    Kind("zip", "Training case (.zip)", "CT and segmentation in KiTS19's layout", segments=True, kits=True),
 )
+
+
+def keeps(kind: Kind, labels: np.ndarray) -> bool:
+    """Whether nothing of ``labels`` (values of labels.BY_SIDE) is lost that is in such a file."""
+    return kind.segments and not (kind.kits and bool((labels == CYST).any()))
 
 
 def file_name(case: str) -> str:
@@ -44,10 +59,9 @@ def file_name(case: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "_", case).strip("._") or "case"
 
 
-def write(path: Path, result: Result, *, corrected: bool = False) -> None:
-    """Write the kind of file that ``path`` ends in.
+def write(path: Path, result: Result) -> None:
+    """Write the kind of file that ``path`` ends in; result: the segments as they are now, measured.
 
-    result: the segments as they are now, measured; corrected: whether somebody has changed them by hand
     Raises OutputError when it cannot be written, InputError when what it is for could not use the case.
     """
     kind = next(one.ending for one in (*KINDS[-2:], *KINDS) if path.name.endswith(f".{one.ending}"))
@@ -56,33 +70,35 @@ def write(path: Path, result: Result, *, corrected: bool = False) -> None:
         files.write_labels(path, result.labels, result.volume, BY_SIDE, parenchyma=alone)
     elif kind == "nii.gz":
         files.write_labels(path, together(result.labels), result.volume, TOGETHER, parenchyma=alone)
+    elif kind == "uncertainty.nii.gz" and result.report.opened_from:
+        raise InputError("How uncertain a segmentation from a file is nobody knows; segment the CT to see that.")
     elif kind == "uncertainty.nii.gz":
         files.write_map(path, result.uncertainty, result.volume)
     elif kind == "dcm":
-        _write_dicom(path, result, corrected)
+        _write_dicom(path, result)
     elif kind == "png":
         from wpunet import preview
 
         with outputs.replacing(path) as temporary:
             preview.preview(result.volume.hu, result.labels, result.volume.affine, result.report).save(temporary, "PNG")
     elif kind == "json":
-        told = {**result.report.to_json_dict(), "corrected_by_hand": corrected}
         with outputs.replacing(path) as temporary:
-            temporary.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
+            temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")
     elif kind == "csv":
         with outputs.replacing(path) as temporary:
-            temporary.write_text(table.as_csv(result.report.structures, result.volume.name), "utf-8")
+            text = table.as_csv(result.report.structures, result.volume.name, result.report.corrected)
+            temporary.write_text(text, "utf-8")
     else:
         _write_training_case(path, result)
 
 
-def _write_dicom(path: Path, result: Result, corrected: bool) -> None:
+def _write_dicom(path: Path, result: Result) -> None:
     try:
         from wpunet import dicom_seg
     except ModuleNotFoundError as error:
         raise InputError(f"DICOM results need more packages ({error}): pip install highdicom pydicom.") from error
 
-    dicom_seg.write(path, dicom_seg.segmentation(result, corrected=corrected))
+    dicom_seg.write(path, dicom_seg.segmentation(result))
 
 
 def _write_training_case(path: Path, result: Result) -> None:

@@ -62,7 +62,8 @@ async def _serve(settings: dict[str, Any], folder: Path) -> None:
     sys.stdout.flush()
     opening = None
     if settings["ct"]:
-        work = application.reception.open_path(Path(settings["ct"]), settings["series"], settings["segment"])
+        labels = Path(settings["segmentation"]) if settings["segmentation"] else None
+        work = application.reception.open_path(Path(settings["ct"]), settings["series"], settings["segment"], labels)
         opening = asyncio.create_task(work)
     try:
         await _input_closed()

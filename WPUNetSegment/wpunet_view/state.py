@@ -65,14 +65,17 @@ class PageState:
     fraction:   of the run, 0 to 100; ``stage`` and ``left`` say the same in words
     error:      one sentence to act on
     heeded:     the warnings were read and are folded away
-    segmented:  whether there are segments; ``corrected``: whether they differ from the engine's answer
+    segmented:  whether there are segments; ``corrected``: whether they differ from what they were at first;
+                ``unsaved``: and from what was saved last
     measuring:  the rows are those of segments that have changed since
+    opened:     the file that they came from; empty where they are the engine's answer
     tumor:      which of the tumors the review stands at, from 1; 0 before it has begun; ``place``: of ``places``
     window:     the name of the preset, empty where the hand has left it; ``width`` and ``level`` in HU
     tool:       what the left button does in a slice; empty while a correction tool has it
     large:      the view that fills the page
     marks:      rulers and regions
-    ask:        the question before corrections are replaced is open; ``unnamed``: the one for its ``name``
+    ask:        the question before unsaved corrections are replaced by ``instead`` is open; ``unnamed``: the one for
+                the CT's ``name``
     """
 
     case: str = ""
@@ -92,6 +95,8 @@ class PageState:
     segmented: bool = False
     corrected: bool = False
     measuring: bool = False
+    unsaved: bool = False
+    opened: str = ""
     rows: list[Row] = field(default_factory=list)
     tumors: int = 0
     tumor: int = 0
@@ -110,6 +115,7 @@ class PageState:
     flips: bool = True
     parenchyma: bool = False
     ask: bool = False
+    instead: str = ""
     unnamed: bool = False
     name: str = ""
     help: bool = False

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 def results(page: Any, do: Actions) -> None:
     columns = (("", ""), ("Volume", "ml"), ("Length", "mm"), ("Mean", "HU"), ("Certain", "%"))
+    opened = f"<span v-if='{page.opened}'>, opened from {{{{ {page.opened} }}}}</span>"
     html.H2(
-        f"Results<span id='corrected' v-if='{page.corrected}'>, corrected by hand</span>"
+        f"Results{opened}<span id='corrected' v-if='{page.corrected}'>, corrected by hand</span>"
         f"<span v-if='{page.measuring}'>, measuring…</span>"
     )
     with VTable(density="compact", raw_attrs=['aria-label="Measurements"']):
@@ -64,6 +65,7 @@ def review(page: Any, do: Actions) -> None:
         html.Span(told, classes="text-caption")
         VSpacer()
         VSwitch(
+            v_if=(f"!{page.opened}",),
             label="Uncertainty",
             v_model=(page.uncertainty,),
             density="compact",

@@ -1,12 +1,11 @@
-// What a template cannot do: sending files, keys and the wheel, and a word before corrections are lost.
+// What a template cannot do: sending files, keys and the wheel, and a word before a page with corrections is closed.
 (function () {
   const SLICES = { ArrowUp: -1, ArrowDown: 1, PageUp: -5, PageDown: 5 };
   const KEYS = ["Home", "End", "Escape", "n", "p", "u", "d", "h", "r", "f", "c", "[", "]", "1", "2", "3", "4"];
   const CLICK = 100; // what browsers call one click of the wheel; 3 where they count lines
   const TYPING = "input:not([type=checkbox]):not([type=radio]), textarea, select, [role=slider], [role=listbox], [role=dialog]";
 
-  const corrected = () => document.getElementById("corrected") !== null;
-  const mayReplace = () => !corrected() || window.confirm("Your corrections will be lost unless you save them. Go on?");
+  const unsaved = () => !!window.trame?.state?.get("PageState__unsaved");
   const busy = () => !!window.trame.state.get("PageState__busy");
   const ask = (what, ...more) => window.trame.trigger(what, more);
 
@@ -28,7 +27,6 @@
   async function send(files) {
     if (!files.length) return;
     if (busy()) return void ask("refuse");
-    if (!mayReplace()) return;
     const name = files[0].file.name;
     if (files.length === 1 && !files[0].path.includes("/")) {
       post("upload/" + encodeURIComponent(name), files[0].file, name);
@@ -77,7 +75,7 @@
   });
 
   window.addEventListener("beforeunload", (event) => {
-    if (corrected()) event.preventDefault();
+    if (unsaved()) event.preventDefault();
   });
 
   // The wheel: what comes while an answer is awaited is added up, so nothing is overtaken
@@ -191,7 +189,6 @@
 
   window.wpunet = {
     ask,
-    mayReplace,
     choose,
     copy: (text) => navigator.clipboard.writeText(text),
   };
