@@ -162,6 +162,14 @@ def test_voxels_that_are_cut_short_are_told_so(tmp_path, kind, share):
     assert " more " not in text
 
 
+def test_files_of_slices_of_a_picture_with_a_fourth_axis(tmp_path):
+    for k in range(12):
+        (tmp_path / f"{k}.raw").write_bytes(HU[k].tobytes())
+    four = {"dimension": "4", "sizes": "20 24 12 1", "kinds": "domain domain domain list"}
+    four["space_directions"] = "(2,0,0) (0,3,0) (0,0,5) none"
+    assert steps(nrrd(tmp_path / "ct.nhdr", b"", data_file="%d.raw 0 11 1 2", **four)) == ((2.0, 3.0, 5.0), ())
+
+
 def test_voxels_as_numbers_in_letters_are_read(tmp_path):
     path = meta(tmp_path / "ct.mha", (" ".join(map(str, HU.ravel())) + "\n").encode(), BinaryData="False")
     assert steps(path)[0] == (2.0, 3.0, 5.0)

@@ -114,28 +114,30 @@ def voxel_files(header: Header, path: Path) -> list[Path]:
     if header.binary_from is not None:
         return []
     value = header.get("data file", "datafile", "elementdatafile")
-    several = _is_list(value), PATTERN.fullmatch(value)
-    if not any(several):
-        if "%" in value and path.suffix.lower() in META:
-            raise InputError(f"{path} names its voxels with a %, {value}, which stands for a number; rename the file.")
+    names: Sequence[str]
+    if _is_list(value):
+        names, dimension = header.listed, value.removeprefix("LIST")
+    elif pattern := PATTERN.fullmatch(value):
+        names, dimension = _numbered(header, pattern, path)
+    elif "%" in value and path.suffix.lower() in META:
+        raise InputError(f"{path} names its voxels with a %, {value}, which stands for a number; rename the file.")
+    else:
         return [path.parent / value] if value else []
-    names, dimension = (header.listed, value[4:]) if several[0] else _numbered(header, several[1], path)
     need = _pieces(header, dimension)
     if need and len(names) < need:
         raise InputError(f"{path} names {len(names)} files for {need} slices; export it again with all of them.")
     return [path.parent / name for name in names[: need or None]]
 
 
-def _numbered(header: Header, pattern: re.Match[str] | None, path: Path) -> tuple[Sequence[str], str]:
+def _numbered(header: Header, pattern: re.Match[str], path: Path) -> tuple[list[str], str]:
     """The names that a pattern stands for, and the dimension of each file where it is stated.
 
     In MetaImage the first number is 1 where it is not stated, the step 1; a last number without a step sets the step,
     and ITK divides by one of 0.
     """
-    assert pattern
     name, numbers = pattern[1], [int(word) for word in pattern[2].split()]
-    slices = _pieces(header, "")
     if path.suffix.lower() in META:
+        slices = _pieces(header, "")
         step = (numbers[1] - numbers[0]) // max(slices, 1) if len(numbers) == 2 else 1
         numbers += [1, slices, step][len(numbers) :]
     if len(numbers) < 3 or not numbers[2]:
@@ -143,8 +145,9 @@ def _numbered(header: Header, pattern: re.Match[str] | None, path: Path) -> tupl
             f"{path} names its voxels by a pattern that has no step, {pattern[0]}; write first, last and step after it."
         )
     first, last, step = numbers[:3]
-    found = range(first, last + (1 if step > 0 else -1), step)[: max(slices, 1)]
-    return [name % k for k in found], " ".join(map(str, numbers[3:4]))
+    dimension = " ".join(map(str, numbers[3:4]))
+    found = range(first, last + (1 if step > 0 else -1), step)[: max(_pieces(header, dimension), 1)]
+    return [name % k for k in found], dimension
 
 
 def _pieces(header: Header, dimension: str) -> int:
