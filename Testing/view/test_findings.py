@@ -62,20 +62,6 @@ def test_a_click_on_a_row_centres_and_fits(visitor):
             assert max(120, 2 * mm) - 1 <= seen <= 1.5 * max(120, 2 * mm), (name, view)
 
 
-def test_every_jump_lands_on_a_slice_of_the_ct(visitor, small_ct):
-    page, ct = visitor.page, files.read(small_ct)
-    jumps = [row.click for row in page.locator("tr.jump").all()]
-    for jump in (*jumps, *[visitor.button("Next uncertain place").click] * 3):
-        jump()
-        visitor.rest()
-        on_slices(visitor, ct)
-    page.mouse.move(*visitor.place("Axial"))
-    first = visitor.slice()
-    for by in range(1, 5):
-        page.mouse.wheel(0, 100)
-        until(lambda by=by: visitor.slice() == first + by, "the next slice", 20)
-
-
 def test_a_run_without_a_tumor_goes_to_the_larger_kidney(call, tmp_path):
     made = phantom.make(**HEALTHY)
     phantom.save_nifti(made.hu, made.affine, tmp_path / "healthy.nii.gz")
@@ -105,6 +91,20 @@ def test_the_next_uncertain_place_is_shown_with_its_legend(visitor):
     until(lambda: visitor.picture("Axial") != still, "the uncertainty to become fainter")
     visitor.button("Previous uncertain place").click()
     visitor.sees(re.compile(r"Uncertain place 1 of"))
+
+
+def test_every_jump_lands_on_a_slice_of_the_ct(visitor, small_ct):
+    page, ct = visitor.page, files.read(small_ct)
+    jumps = [row.click for row in page.locator("tr.jump").all()]
+    for jump in (*jumps, *[visitor.button("Next uncertain place").click] * 3):
+        jump()
+        visitor.rest()
+        on_slices(visitor, ct)
+    page.mouse.move(*visitor.place("Axial"))
+    first = visitor.slice()
+    for by in range(1, 5):
+        page.mouse.wheel(0, 100)
+        until(lambda by=by: visitor.slice() == first + by, "the next slice", 20)
 
 
 @pytest.mark.parametrize("view", ["Axial", "Coronal", "Sagittal", "ThreeD"])
@@ -233,8 +233,11 @@ def test_a_page_at_twice_its_size_can_be_used(visitor):
 def test_with_a_result_the_tools_are_seen_on_a_small_screen(visitor):
     page = visitor.page
     page.set_viewport_size({"width": 1024, "height": 768})
-    visitor.rest()
+    long = "The right tumor 2 is doubtful: it holds fat (-123 HU inside), perhaps an angiomyolipoma, or fat beside it."
+    page.evaluate("(texts) => window.trame.state.set('PageState__warnings', texts)", [long[:70], long])
+    visitor.sees("perhaps an angiomyolipoma")
     box = visitor.button("Smooth").bounding_box()
+    page.evaluate("window.trame.state.set('PageState__warnings', [])")
     assert box["y"] + box["height"] <= 768
 
 
