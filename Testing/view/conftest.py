@@ -336,6 +336,15 @@ def opened(browser, quick, small_ct):
     page.close()
 
 
+@pytest.fixture(scope="module")
+def segmented(opened):
+    """The same with its segments."""
+    opened.segment()
+    opened.sees("Tumor 1 of 1")
+    opened.rest()
+    return opened
+
+
 @pytest.fixture
 def visit(browser, server, request):
     """A function that opens a page of its own; afterwards its picture is kept and it is closed."""

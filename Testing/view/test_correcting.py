@@ -14,14 +14,6 @@ EMPTY = {"seed": 3, "shape": (26, 116, 144), "spacing": (8.0, 2.8, 2.8)}  # noth
 FAT = (0.1, 0.2)  # a place in the axial view, in shares of it, beside the kidney that fills its middle
 
 
-@pytest.fixture(scope="module")
-def segmented(opened):
-    opened.segment()
-    opened.sees("Tumor 1 of 1")
-    opened.rest()
-    return opened
-
-
 @pytest.fixture
 def visitor(segmented):
     yield segmented.anew()

@@ -22,14 +22,6 @@ OUTSIDE = """(lines) => lines.flatMap((line) => {
 })"""
 
 
-@pytest.fixture(scope="module")
-def segmented(opened):
-    opened.segment()
-    opened.sees("Tumor 1 of 1")
-    opened.rest()
-    return opened
-
-
 @pytest.fixture
 def visitor(segmented):
     return segmented.anew()
