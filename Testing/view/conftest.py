@@ -177,16 +177,21 @@ class Visitor:
 
     def rows(self):
         """What the results table says: {name: [volume, diameter, HU, certainty]}."""
-        rows = self.page.locator("tr.jump").all()
-        cells = [[cell.strip() for cell in row.locator("td").all_inner_texts()] for row in rows]
-        return {row[0]: row[1:] for row in cells}
+        of_all = "rows => rows.map(row => [...row.cells].map(cell => cell.innerText.trim()))"  # at one moment
+        return {row[0]: row[1:] for row in self.page.locator("tr.jump").evaluate_all(of_all)}
 
     def volume(self, name):
         return float(self.rows()[name][0].lstrip("> "))
 
     def volume_becomes(self, name, right):
         """Wait until the volume of ``name`` satisfies ``right``; gives it."""
-        return until(lambda: right(self.volume(name)) and self.volume(name), f"volume of {name} to change")
+
+        def reached():
+            row = self.rows().get(name)  # there is none while the table is drawn anew
+            ml = float(row[0].lstrip("> ")) if row else None
+            return ml if ml is not None and right(ml) else None
+
+        return until(reached, f"volume of {name} to change")
 
     def save(self, ending, folder):
         self.button("Save").click()

@@ -40,10 +40,12 @@ def limits(visitor):
     heading.click()
     part = visitor.page.locator(".limits")
     part.get_by_label("Paint over other segments").wait_for()
-    yield part
-    part.get_by_label("Paint over other segments").check()
-    part.get_by_label("Only in a range of HU").uncheck()
-    heading.click()
+    try:
+        yield part
+    finally:  # so that a test that fails leaves the next one alone
+        part.get_by_label("Paint over other segments").check()
+        part.get_by_label("Only in a range of HU").uncheck()
+        heading.click()
 
 
 @pytest.mark.parametrize("tool", ["Paint", "Erase", "Smooth"])
