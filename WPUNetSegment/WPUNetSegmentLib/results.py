@@ -12,7 +12,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
-from wpunet.files import replacing
+from wpunet.outputs import NO_FILE_NAME, replacing
 from wpunet.report import cautions_of, structures_of
 from wpunet.structure import Structure
 from wpunet.table import as_csv
@@ -21,7 +21,6 @@ from . import review, scene
 from .measurement import measure_segments, remember, remembered
 from .table import ResultsTable, as_text
 
-NO_FILE_NAME = r'[\x00-\x1f/\\:*?"<>|]'  # what a file's name cannot hold somewhere; DICOM's names hold ":" and "/"
 EDITOR_TAG = "WPUNetSegment"  # of the Segment Editor's settings, apart from those of Slicer's own Segment Editor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,19 +60,18 @@ def within(distance_mm: float, mask: np.ndarray, others: np.ndarray, spacing: tu
 
     Only surfaces are compared: a map of distances would take twenty bytes a voxel.
     """
+    return bool(np.isfinite(gap_mm(mask, others, spacing, distance_mm + 1e-6)))
+
+
+def gap_mm(mask: np.ndarray, others: np.ndarray, spacing: Sequence[float], less_than: float = np.inf) -> float:
+    """From a mask to the nearest voxel of another (both slice, row, column), centre to centre.
+
+    Infinite where there is none, or none at ``less_than`` mm: a limit makes the search shorter.
+    """
     near, far = (_surface(one) * np.array(spacing) for one in (mask, others))
     if not len(near) or not len(far):
-        return False
-    distances, _ = KDTree(far).query(near, distance_upper_bound=distance_mm + 1e-6)
-    return bool(np.isfinite(distances).any())
-
-
-def gap_mm(mask: np.ndarray, others: np.ndarray, spacing: np.ndarray) -> float:
-    """From a mask to the nearest voxel of another (both slice, row, column), centre to centre; infinite without any."""
-    near, far = (_surface(one) * spacing for one in (mask, others))
-    if not len(near) or not len(far):
         return float("inf")
-    distances, _ = KDTree(far).query(near)
+    distances, _ = KDTree(far).query(near, distance_upper_bound=less_than)
     return float(distances.min())
 
 

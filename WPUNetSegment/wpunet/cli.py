@@ -226,7 +226,7 @@ def _view_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("ct", nargs="?", type=_path, metavar="CT", help="CT to open; without it the page asks for one")
     add("--segment", action="store_true", help="segment the CT at once")
-    add("--segmentation", type=Path, metavar="FILE", help="open this segmentation of the CT, to review and correct it")
+    add("--segmentation", type=_path, metavar="FILE", help="open this segmentation of the CT, to review and correct it")
     add("--port", type=int, default=0, help="port to listen on (default: any that is free)")
     add(
         "--host",

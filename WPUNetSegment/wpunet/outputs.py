@@ -22,6 +22,7 @@ from .errors import InputError, OutputError
 from .headers import data_files
 from .labels import PARENCHYMA, SIDES
 
+NO_FILE_NAME = r'[\x00-\x1f/\\:*?"<>|]'  # what a system refuses in a name; DICOM's have ":" and "/"
 HEADING = "case,structure,kind,side,volume_ml,"  # how a table of structures begins (table.py)
 MARK = "wpunet"  # in the header of all that is written, so that no result is taken for a CT, nor a CT for a result
 TEMPORARY = ".wpunet-"  # how the name of a half-written file begins; the name it is to have follows after "_"

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from wpunet import dicom, files, folders
 from wpunet import volume as geometry
 from wpunet.errors import InputError
+from wpunet.outputs import NO_FILE_NAME
 from wpunet.volume import Volume
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Offer:
 
 def local_name(name: str) -> str:
     """The name of an upload as a file's name: no folders, nothing that a file system refuses; its ending is kept."""
-    return re.sub(r'[\x00-\x1f/\\:*?"<>|]', "_", name)[-100:].lstrip(". ") or "CT"
+    return re.sub(NO_FILE_NAME, "_", name)[-100:].lstrip(". ") or "CT"
 
 
 def local_path(path: str) -> PurePosixPath:
