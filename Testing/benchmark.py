@@ -20,12 +20,11 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 import numpy as np
 
 from Testing import phantom
+from training.timing import precision
 
 PHANTOMS = {  # slices, rows, columns; mm
     "phantom, small": ((60, 160, 160), (5.0, 2.2, 2.2), 1),
@@ -103,7 +102,7 @@ def peer_once(ct: Path, peer: Path) -> dict:
     core = ov.Core()
     graph = core.read_model(peer)
     graph.reshape(size)
-    network = core.compile_model(graph, "CPU", _precision(core))
+    network = core.compile_model(graph, "CPU", precision(core))
     volume = files.read(ct)
     labels = np.zeros(volume.hu.shape, np.uint8)
     for k in range(len(labels)):
@@ -211,12 +210,6 @@ def _run(command: list[str]) -> dict:
     return figures | (json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {})
 
 
-def _precision(core: Any) -> dict[str, str]:
-    """OpenVINO's options for a network by itself."""
-    bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return {"INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32", "PERFORMANCE_HINT": "LATENCY"}
-
-
 def networks(weights_file: Path | None, peers: Path | None, rounds: int = 9) -> dict[str, dict]:
     """Median seconds per slice of each network, all in turn."""
     import openvino as ov
@@ -226,15 +219,14 @@ def networks(weights_file: Path | None, peers: Path | None, rounds: int = 9) -> 
     from wpunet.openvino_graph import build
 
     from training.networks import UNet
+    from training.timing import graph_of, taking_turns
 
     core, weights = ov.Core(), bundle.load(weights_file)
-    config = _precision(core)
+    config = precision(core)
     shape = (1, weights.spec.inputs, 256, 256)
     unet = UNet(weights.spec).eval()
-    dense = ov.convert_model(unet, example_input=torch.zeros(shape))
-    ours = build(weights)
-    for graph in (ours, dense):
-        graph.reshape(shape)
+    ours, dense = build(weights), graph_of(unet, torch.zeros(shape))
+    ours.reshape(shape)
     graphs = {
         f"WP-UNet {weights.spec.widths[0]}..{weights.spec.widths[-1]}": (ours, shape),
         f"dense U-Net {weights.spec.widths[0]}..{weights.spec.widths[-1]}": (dense, shape),
@@ -244,31 +236,20 @@ def networks(weights_file: Path | None, peers: Path | None, rounds: int = 9) -> 
             graph = core.read_model(peers / name)
             graph.reshape(size)
             graphs[name] = (graph, size)
-    compiled = {name: (core.compile_model(graph, "CPU", config), size) for name, (graph, size) in graphs.items()}
-    seconds = _taking_turns(compiled, rounds)
+    compiled = {}
+    for name, (graph, size) in graphs.items():
+        x = np.random.default_rng(0).normal(size=size).astype(np.float32)
+        compiled[name] = core.compile_model(graph, "CPU", config), x
+    seconds = taking_turns(compiled, rounds)
     wp = next(iter(seconds.values()))
     found = {
         name: {"input": list(size), "seconds": seconds[name], "ratio": seconds[name] / wp}
-        for name, (_, size) in compiled.items()
+        for name, (_, size) in graphs.items()
     }
     for name, network in zip(graphs, (WPUNet(weights.spec), unet), strict=False):
         counted = cost(network)
         found[name] |= {"weights": counted.weights, "multiply_adds": counted.multiply_adds}
     return found
-
-
-def _taking_turns(compiled: dict, rounds: int) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in compiled}
-    generator = np.random.default_rng(0)
-    slices = {name: generator.normal(size=size).astype(np.float32) for name, (_, size) in compiled.items()}
-    for number in range(rounds + 1):
-        for name, (network, _) in compiled.items():
-            start = time.perf_counter()
-            for _ in range(3):
-                network(slices[name])
-            if number:  # the first round warms up
-                times[name].append((time.perf_counter() - start) / 3)
-    return {name: median(values) for name, values in times.items()}
 
 
 def markdown(figures: dict) -> str:

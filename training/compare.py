@@ -31,7 +31,7 @@ from training.peers import PEER_SIZE, measure_peers
 from training.pictures import plot_runs
 from training.prune import METHODS, prune, remaining
 from training.tables import markdown_table, write_csv, write_json, write_text
-from training.timing import precision, processor, taking_turns
+from training.timing import graph_of, precision, processor, taking_turns
 from training.train import Run, train
 
 SIZE = 256  # pixels of the slice that costs are counted for, the paper's
@@ -76,7 +76,7 @@ def measure(entries: list[Entry], cases: list[Case], config: Config, at_most: in
     slices = [sampler.batch(0, k, k + 1) for k in range(min(at_most, 2 * sum(len(case.labels) for case in cases)))]
     empty = torch.zeros(1, config.spec.inputs, SIZE, SIZE)
     graphs = {entry.name: _compiled(entry.network, config.spec.inputs) for entry in entries}
-    seconds = taking_turns({name: compiled for name, (compiled, _) in graphs.items()}, empty.numpy())
+    seconds = taking_turns({name: (compiled, empty.numpy()) for name, (compiled, _) in graphs.items()})
     on_gpu = _on_gpu(entries, empty) if torch.cuda.is_available() else {}
     rows = []
     for entry in entries:
@@ -117,9 +117,7 @@ def _compiled(network: nn.Module, inputs: int) -> tuple[Any, int]:
 
     import openvino as ov
 
-    network.eval()
-    graph = ov.convert_model(network, example_input=torch.zeros(1, inputs, SIZE, SIZE))
-    graph.reshape((1, inputs, SIZE, SIZE))
+    graph = graph_of(network, torch.zeros(1, inputs, SIZE, SIZE))
     core = ov.Core()
     numbers = b"".join(p.detach().half().numpy().tobytes() for p in network.parameters())
     return core.compile_model(graph, "CPU", precision(core)), len(gzip.compress(numbers, 6))

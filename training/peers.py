@@ -64,7 +64,7 @@ def measure_peers(peers: Path, ours: WPUNet, pixel_mm: float, cases: list[Case])
         numbers = path.with_suffix(".bin") if path.suffix == ".xml" else path
         row = {"network": peer.name, "weights": weights, "multiply_adds": multiply_adds}
         row |= {"file_mb": round(numbers.stat().st_size / 1e6, 2)}
-        row |= {"cpu_ms": round(taking_turns({peer.name: network}, empty)[peer.name] * 1000, 1)}
+        row |= {"cpu_ms": round(taking_turns({peer.name: (network, empty)})[peer.name] * 1000, 1)}
         row |= {"unseen_patients": len(unseen)}
         if unseen:
             theirs = [metrics.dice(_peer_labels(network, peer, case), case.labels > 0) for case in unseen]
