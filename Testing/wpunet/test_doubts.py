@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from wpunet import contrast, doubts
 from wpunet.bodies import Removed
-from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from wpunet.labels import BACKGROUND, CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
 from wpunet.segment import Segmenter
 from wpunet.sides import split_sides
@@ -15,6 +15,7 @@ from Testing.wpunet.anatomy import AFFINE, LEFT, RIGHT, SHAPE, body, empty, kidn
 
 FAT, TISSUE, SOLID = -100, 150, 80
 BULGE = (LEFT[0], LEFT[1], LEFT[2] + 13)  # half in the left kidney, half in fat
+SINUS = (LEFT[0], LEFT[1], LEFT[2] - 6)  # opens to the middle of the body
 
 
 def judged(labels, hu=SOLID, around=None, chance=None):
@@ -25,7 +26,7 @@ def judged(labels, hu=SOLID, around=None, chance=None):
         around(array)
     array[np.isin(labels, (RIGHT_KIDNEY, LEFT_KIDNEY))] = TISSUE
     array[np.isin(labels, (TUMOR, CYST))] = hu
-    certain = None if chance is None else lambda one: chance if one.kind == "tumor" else 0.95
+    certain = None if chance is None else lambda one: 0.95 if one.kind == "kidney" else chance
     return doubts.judge(measure(labels, array, AFFINE, certain), labels, array)
 
 
@@ -81,6 +82,23 @@ def test_a_cyst_of_fat_is_one():
     structures, (warning,) = judged(tumor(value=CYST), hu=-40)
     assert structures[-1].doubts == ("fat",)
     assert warning.text.startswith("The left cyst is doubtful: it holds fat (-40 HU inside)")
+
+
+@pytest.mark.parametrize(
+    ("place", "chance", "doubted"),
+    [
+        (SINUS, 0.7, ("pelvis",)),
+        (SINUS, 0.95, ()),
+        (SINUS, None, ()),  # marked by hand
+        (BULGE, 0.7, ()),  # away from it
+    ],
+)
+def test_water_in_the_sinus_may_be_the_pelvis(place, chance, doubted):
+    labels = put(kidneys(), BACKGROUND, SINUS, (12, 9, 9))
+    structures, warnings = judged(put(labels, CYST, place, (4, 4, 4)), hu=9, chance=chance)
+    assert structures[-1].doubts == doubted
+    said = "The left cyst is doubtful: it reaches the renal sinus, perhaps the renal pelvis or a calyx."
+    assert [one.text for one in warnings] == [said] * len(doubted)
 
 
 def test_kidneys_that_differ_are_told():

@@ -18,6 +18,7 @@ from .structure import Caution, Structure
 ADULT_KIDNEY_ML = (60.0, 400.0)
 LARGE_ML = 30.0  # a body of this size that was taken away is worth a look: a kidney may have been lost
 LEAST_CHANCE = 0.5
+SURE_CYST = 0.9  # urine in the sinus looks like a cyst's fluid: less than this is a doubt there
 WATER_HU = 20.0  # Bosniak: a simple cyst has less
 FAT_HU = -10.0  # an angiomyolipoma has less somewhere; here on average
 MANY = 3  # tumors; more are rare
@@ -31,6 +32,7 @@ CODES = {  # of a structure: what is said of it
     "low_chance": "has a chance of only {chance:.0%} to be one",
     "water": "is as dense as water ({core:.0f} HU inside), perhaps a cyst",
     "fat": "holds fat ({core:.0f} HU inside), perhaps an angiomyolipoma, or fat beside the kidney",
+    "pelvis": "reaches the renal sinus, perhaps the renal pelvis or a calyx",
     "outside": "lies largely outside the kidney ({outside:.0f} %) and hardly touches it ({contact:.1f} cm²)",
     "soft": "borders on other soft tissue over {soft:.0f} % of its surface, perhaps liver, spleen or bowel",
     "gas": "borders on gas, perhaps bowel",
@@ -82,6 +84,9 @@ def _doubts(one: Structure, tumors: int) -> Iterator[str]:
     if core is not None and core < FAT_HU:
         yield "fat"
     if one.kind == "cyst":
+        unsure = one.certainty is not None and one.certainty < SURE_CYST
+        if unsure and one.to_sinus is not None and one.to_sinus.mm == 0:
+            yield "pelvis"
         return
     if core is not None and FAT_HU <= core < WATER_HU:
         yield "water"
