@@ -142,13 +142,18 @@ class WPUNetSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The first CT that is loaded while the panel is shown is chosen, once it is there with its image."""
         if self._shown and not self._looking and node.IsA("vtkMRMLScalarVolumeNode"):
             self._looking = True
-            qt.QTimer.singleShot(0, self._follow)
+            qt.QTimer.singleShot(0, self._look)
+
+    def _look(self) -> None:
+        """A scene that is being loaded lets timers run, and may name its own CT: its end is waited for."""
+        self._looking = False
+        if not slicer.mrmlScene.IsBatchProcessing():
+            self._follow()
 
     def _follow(self) -> None:
         """Use the scene's parameters; without a CT chosen take the first one."""
         from WPUNetSegmentLib.handover import is_ct
 
-        self._looking = False
         if self.panel is None:
             return
         parameters = self.logic.getParameterNode()

@@ -126,10 +126,10 @@ def test_the_editors_keys_are_there_only_while_it_is_open(ready, monkeypatch):
 
     heard = []
     editor = stand_in("qMRMLSegmentEditorWidget")
-    for name in ("installKeyboardShortcuts", "uninstallKeyboardShortcuts"):
+    for name in ("installKeyboardShortcuts", "uninstallKeyboardShortcuts", "updateEffectList"):
         monkeypatch.setattr(editor, f"do_{name}", lambda self, *_, name=name: heard.append(name), raising=False)
     ready.open("correctSection")
-    assert heard[-1] == "installKeyboardShortcuts"
+    assert heard[-2:] == ["updateEffectList", "installKeyboardShortcuts"]  # effects that came after the panel, too
     ready.widget.exit()
     assert heard[-1] == "uninstallKeyboardShortcuts"
     ready.widget.enter()

@@ -294,6 +294,8 @@ class TestSegmentingAgain:
         first = done.parameters.segmentation
         assert not done.ui.undoButton.isEnabled()
         self.edit(done)
+        done.click("measureButton")
+        measured = done.table()
         edited = slicer.util.arrayFromSegmentBinaryLabelmap(first, "tumor", done.parameters.ct).sum()
         done.desktop.answers = [True]
         done.segment()
@@ -303,7 +305,18 @@ class TestSegmentingAgain:
         done.click("undoButton")
         assert slicer.util.arrayFromSegmentBinaryLabelmap(first, "tumor", done.parameters.ct).sum() == edited
         assert not done.ui.undoButton.isEnabled()
-        assert done.shown("staleLabel")
+        assert done.table() == measured
+        assert not done.shown("staleLabel")
+
+    def test_what_cannot_take_labels_is_told_before_the_run(self, done):
+        model = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "model")
+        model.SetNodeReferenceID(model.GetReferenceImageGeometryReferenceRole(), done.parameters.ct.GetID())
+        model.GetSegmentation().SetSourceRepresentationName("Closed surface")
+        model.GetSegmentation().AddEmptySegment("GTV")
+        done.choose("segmentation", model)
+        done.click("segmentButton")
+        assert "model is made of a closed surface and cannot take the result" in done.text("errorLabel")
+        assert len(done.engine.started) == 1
 
     def test_undoing_a_run_asks_before_it_takes_later_corrections_away(self, done):
         first, ct = done.parameters.segmentation, done.parameters.ct

@@ -48,6 +48,8 @@ class WPUNetSegmentLogic:
         ``progress`` is called several times a second.
         Raises WpunetError with a sentence for the user when that fails, Cancelled when it was stopped.
         """
+        if segmentation is not None:
+            scene.require_labelmap(segmentation)
         run = self.start(volume, options)
         try:
             while run.state is State.RUNNING:
@@ -133,6 +135,8 @@ class WPUNetSegmentLogic:
         return scene.report(segmentation)
 
     def can_undo(self, segmentation: Any) -> bool:
+        kept = self._before.items()
+        self._before = {key: one for key, one in kept if one.segmentation.GetScene()}  # else it holds the images
         before = None if segmentation is None else self._before.get(segmentation.GetID())
         return before is not None and before.segmentation is segmentation  # ids are used again in a new scene
 

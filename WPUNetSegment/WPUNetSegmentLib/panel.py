@@ -173,7 +173,8 @@ class Panel(VTKObservationMixin):
         self._document = documents.show(address)
 
     def _load_sample(self) -> None:
-        ct = sample.load()
+        with messages.busy():
+            ct = sample.load()
         if self.parameters is not None:
             self.parameters.ct = ct
 
@@ -211,9 +212,12 @@ class Panel(VTKObservationMixin):
         if not transforms.is_rigid(chosen.ct):
             if not questions.harden(chosen.ct):
                 return
-            chosen.ct.HardenTransform()
+            with messages.busy():
+                chosen.ct.HardenTransform()
         target = chosen.segmentation
         self._into_new = scene.is_of_another(target, chosen.ct) and not questions.put_into(target, chosen.ct)
+        if target is not None and not self._into_new:
+            scene.require_labelmap(target)
         changed = [] if self._into_new else self.logic.edited(target)
         self._replace = questions.replace(changed) if changed else None
         self._tell()
@@ -353,7 +357,8 @@ class Panel(VTKObservationMixin):
         )
         if folder:
             messages.remember_folder(folder)
-            case = training_case.save(self.results.own_ct, self.results.segmentation, folder)
+            with messages.busy():
+                case = training_case.save(self.results.own_ct, self.results.segmentation, folder)
             self._news = _("Saved as {folder}").format(folder=case)
             self.refresh()
 
@@ -372,6 +377,7 @@ class Panel(VTKObservationMixin):
         if collapsed:
             self.ui.segmentEditor.setActiveEffect(None)  # it would go on drawing at each click, unseen
         else:
+            self.ui.segmentEditor.updateEffectList()  # extensions may bring some after the panel was made
             self.ui.segmentEditor.installKeyboardShortcuts()
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from wpunet.report import cautions_of, structures_of
 from wpunet.structure import Structure
 from wpunet.table import as_csv
 
-from . import review, scene
+from . import messages, review, scene
 from .measurement import measure_segments, remember, remembered
 from .table import ResultsTable, as_text
 
@@ -38,6 +38,7 @@ class Results(VTKObservationMixin):
         self.ct: Any = None
         self.segmentation: Any = None
         self._uncertainty: Any = None
+        self._corrected: bool | None = None  # whether what the table shows was changed by hand; None: nobody knows
         self._table = ResultsTable(ui.resultsTable, lambda one: self._go(review.Place(one.name, one.centre_ras_mm)))
         self._tumors, self._uncertain = review.Walk(), review.Walk()
         ui.measureButton.connect("clicked()", safely(self.measure_again))
@@ -72,9 +73,10 @@ class Results(VTKObservationMixin):
         self.removeObservers()
         self.ct, self.segmentation, self._uncertainty = ct, segmentation, None
         if segmentation is not None:
-            inside = segmentation.GetSegmentation()
+            inside = segmentation.GetSegmentation()  # of a sequence each frame has one of its own, the node stays
             for event in (inside.SourceRepresentationModified, inside.SegmentAdded, inside.SegmentRemoved):
-                self.addObserver(inside, event, self._changed)
+                self.addObserver(segmentation, event, self._changed)
+            self.addObserver(segmentation, segmentation.SegmentationChangedEvent, self._another_frame)
         self.ui.show3DButton.setSegmentationNode(segmentation)
         self._edit()
         self.show_report()
@@ -88,6 +90,7 @@ class Results(VTKObservationMixin):
         """What was last measured of this segmentation, also after the scene was saved and loaded again."""
         report, measured = scene.report(self.segmentation), remembered(self.segmentation)
         self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if report else None
+        self._corrected = bool(measured and scene.edited(self.segmentation)) if report else None
         if measured is not None:
             self._show(measured)
             self._stale(False)
@@ -98,13 +101,15 @@ class Results(VTKObservationMixin):
     def measure_again(self) -> None:
         """The segments as they are now, after a correction."""
         try:
-            found = measure_segments(self.own_ct, self.segmentation)
+            self._measure()
         except ImportError:  # a saved scene, on a computer where nothing was segmented yet
             self._install("auto")
-            found = measure_segments(self.own_ct, self.segmentation)
-        remember(self.own_ct, self.segmentation, found)
-        self._show(found)
-        self._stale(False)
+            self._measure()
+        self.show_report()
+
+    def _measure(self) -> None:
+        with messages.busy():
+            remember(self.own_ct, self.segmentation, measure_segments(self.own_ct, self.segmentation))
 
     def _show(self, structures: Sequence[Structure]) -> None:
         self._table.show(structures)
@@ -117,6 +122,9 @@ class Results(VTKObservationMixin):
 
     def _changed(self, _caller: Any, _event: str) -> None:
         self._stale(True)
+
+    def _another_frame(self, _caller: Any, _event: str) -> None:
+        self.show_report()
 
     def _stale(self, stale: bool) -> None:
         """Say whether the numbers belong to the segments, and offer what can be done with either."""
@@ -162,10 +170,11 @@ class Results(VTKObservationMixin):
 
     def _save(self) -> None:
         name = re.sub(NO_FILE_NAME, "_", self.segmentation.GetName())
-        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save table"), f"{name}.csv", "CSV (*.csv)")
+        there = str(Path(slicer.mrmlScene.GetRootDirectory(), f"{name}.csv"))  # where Slicer saves the scene
+        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save table"), there, "CSV (*.csv)")
         if path:
             with replacing(Path(path if path.lower().endswith(".csv") else f"{path}.csv")) as temporary:
-                temporary.write_text(as_csv(self.structures, self._case()), "utf-8")
+                temporary.write_text(as_csv(self.structures, self._case(), self._corrected), "utf-8")
 
     def _case(self) -> str:
         """What the CT is or was called."""
@@ -177,6 +186,7 @@ class Results(VTKObservationMixin):
     def _edit(self) -> None:
         """The embedded Segment Editor on the segmentation."""
         editor = self.ui.segmentEditor
+        editor.enabled = self.segmentation is not None  # else its hidden list turns to the next one that comes
         if self.segmentation is None:
             if editor.mrmlSegmentEditorNode() is not None:  # the editor takes nothing before it has that node
                 editor.setSegmentationNode(None)
