@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from Testing.slicer.conftest import UNCERTAIN
-from Testing.slicer.places import kept_keys, mask, surface_in_world, world_centre
+from Testing.slicer.places import kept_keys, mask, paint, surface_in_world, world_centre
 
 
 def test_segmenting_again_updates_and_piles_nothing_up(add_ct, logic, scene):
@@ -44,14 +44,6 @@ def test_segments_of_the_user_and_what_he_named_stay(add_ct, logic):
     assert np.array_equal(mask(segmentation, "own", volume), cyst > 0)
     assert segments.GetSegment("tumor").GetName() == "lesion A"
     assert segments.GetSegment("tumor").GetColor() == (1, 0, 1)
-
-
-def paint(segmentation, key, volume):
-    import slicer
-
-    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume).copy()
-    array[10:12, 10:12, 10:12] = 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, volume)
 
 
 def move(segmentation, key, volume):

@@ -222,6 +222,38 @@ class TestWalk:
         assert uncertain_places(np.zeros((3, 3, 3), np.float32), np.eye(4)) == []
 
 
+class TestDiameters:
+    def lengths(self):
+        lines = slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
+        return {line.GetName(): f"{line.GetMeasurement('length').GetValue():.0f}" for line in lines}
+
+    def test_come_and_go_on_request(self, done):
+        assert self.lengths() == {}
+        done.click("diameterButton")
+        assert self.lengths() == {row[0]: row[2] for row in done.table()[2:]}
+        done.segment()
+        assert done.ui.diameterButton.isChecked()
+        assert len(self.lengths()) == 2
+        done.click("diameterButton")
+        assert self.lengths() == {}
+        assert not done.ui.diameterButton.isChecked()
+
+    def test_follow_the_segmentation_that_is_chosen_and_what_is_measured(self, done):
+        done.click("diameterButton")
+        segmentation = done.parameters.segmentation
+        done.choose("segmentation", None)
+        assert not done.ui.diameterButton.isChecked()
+        assert not done.ui.diameterButton.isEnabled()
+        done.choose("segmentation", segmentation)
+        assert done.ui.diameterButton.isChecked()
+        segmentation.GetSegmentation().RemoveSegment("tumor")
+        done.desktop.settle()
+        done.click("measureButton")
+        assert self.lengths() == {}
+        assert not done.ui.diameterButton.isEnabled()
+        assert not done.ui.diameterButton.isChecked()
+
+
 def test_the_ct_is_shown_where_no_view_shows_it(ready, add_ct, monkeypatch):
     red, green = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in range(2))
     other, ct = add_ct("another").GetID(), ready.parameters.ct.GetID()

@@ -114,6 +114,8 @@ class WPUNetSegmentLogic:
         return target
 
     def _show(self, run: Run, segmentation: Any) -> None:
+        from . import measures  # not at the top: SciPy comes with it, and Slicer imports this at its start
+
         assert run.result is not None
         surface = run.options.surface or scene.has_surface(segmentation)
         scene.show_labels(run.result, run.volume, segmentation, run.options.sides)
@@ -121,6 +123,7 @@ class WPUNetSegmentLogic:
             scene.drop_uncertainty(segmentation)
         else:
             scene.show_uncertainty(run.result, segmentation)
+        measures.renew(segmentation)
         if surface:
             began = time.monotonic()
             scene.show_surface(segmentation)
@@ -142,4 +145,7 @@ class WPUNetSegmentLogic:
 
     def undo(self, segmentation: Any) -> None:
         """Bring a segmentation back to what it was before the last run wrote into it."""
+        from . import measures
+
         self._before.pop(segmentation.GetID()).restore()
+        measures.renew(segmentation)

@@ -13,12 +13,11 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 from wpunet.outputs import NO_FILE_NAME, replacing
-from wpunet.report import cautions_of, structures_of
+from wpunet.report import cautions_of
 from wpunet.structure import Structure
-from wpunet.table import as_csv
 
-from . import messages, review, scene
-from .measurement import measure_segments, remember, remembered
+from . import diameters, measures, messages, review, scene
+from .measurement import measure_segments, remember
 from .table import ResultsTable, as_text
 
 EDITOR_TAG = "WPUNetSegment"  # of the Segment Editor's settings, apart from those of Slicer's own Segment Editor
@@ -38,7 +37,7 @@ class Results(VTKObservationMixin):
         self.ct: Any = None
         self.segmentation: Any = None
         self._uncertainty: Any = None
-        self._corrected: bool | None = None  # whether what the table shows was changed by hand; None: nobody knows
+        self._measures = measures.of(None)
         self._table = ResultsTable(ui.resultsTable, lambda one: self._go(review.Place(one.name, one.centre_ras_mm)))
         self._tumors, self._uncertain = review.Walk(), review.Walk()
         ui.measureButton.connect("clicked()", safely(self.measure_again))
@@ -46,6 +45,7 @@ class Results(VTKObservationMixin):
         ui.saveTableButton.connect("clicked()", safely(self._save))
         ui.nextTumorButton.connect("clicked()", safely(lambda: self._go(self._tumors.step(1))))
         ui.previousTumorButton.connect("clicked()", safely(lambda: self._go(self._tumors.step(-1))))
+        ui.diameterButton.connect("clicked()", safely(self._draw_diameters))
         ui.uncertainButton.connect("clicked()", safely(self._next_uncertain))
         ui.show3DButton.setSegmentationNode(None)
         self.show_report()
@@ -88,15 +88,10 @@ class Results(VTKObservationMixin):
 
     def show_report(self) -> None:
         """What was last measured of this segmentation, also after the scene was saved and loaded again."""
-        report, measured = scene.report(self.segmentation), remembered(self.segmentation)
-        self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if report else None
-        self._corrected = bool(measured and scene.edited(self.segmentation)) if report else None
-        if measured is not None:
-            self._show(measured)
-            self._stale(False)
-            return
-        self._show(structures_of(report) if report else [])
-        self._stale(bool(self._segments() and (not report or scene.edited(self.segmentation))))
+        self._measures = measures.of(self.segmentation)
+        self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if self.segmentation else None
+        self._show(self._measures.structures)
+        self._stale(self._segments() > 0 and not self._measures.current)
 
     def measure_again(self) -> None:
         """The segments as they are now, after a correction."""
@@ -110,6 +105,10 @@ class Results(VTKObservationMixin):
     def _measure(self) -> None:
         with messages.busy():
             remember(self.own_ct, self.segmentation, measure_segments(self.own_ct, self.segmentation))
+            measures.renew(self.segmentation)
+
+    def _draw_diameters(self) -> None:
+        diameters.draw(self.segmentation, self.structures if self.ui.diameterButton.checked else [])
 
     def _show(self, structures: Sequence[Structure]) -> None:
         self._table.show(structures)
@@ -136,6 +135,8 @@ class Results(VTKObservationMixin):
         self.ui.measureButton.enabled = self.own_ct is not None and self._segments() > 0
         for button in (self.ui.copyTableButton, self.ui.saveTableButton):
             button.enabled = some
+        self.ui.diameterButton.enabled = any(one.diameter for one in self.structures)
+        self.ui.diameterButton.checked = diameters.shown(self.segmentation)
         for button in (self.ui.nextTumorButton, self.ui.previousTumorButton):
             button.enabled = bool(self._tumors.places)
         self.ui.uncertainButton.enabled = self._uncertainty is not None or bool(review.least_certain(self.structures))
@@ -174,14 +175,7 @@ class Results(VTKObservationMixin):
         path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save table"), there, "CSV (*.csv)")
         if path:
             with replacing(Path(path if path.lower().endswith(".csv") else f"{path}.csv")) as temporary:
-                temporary.write_text(as_csv(self.structures, self._case(), self._corrected), "utf-8")
-
-    def _case(self) -> str:
-        """What the CT is or was called."""
-        report, ct = scene.report(self.segmentation), self.own_ct
-        if report:
-            return str(report["case"])
-        return str((ct or self.segmentation).GetName())
+                temporary.write_text(measures.text(self.segmentation, self._measures), "utf-8")
 
     def _edit(self) -> None:
         """The embedded Segment Editor on the segmentation."""
