@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import slicer
 import vtk
 from wpunet.report import structures_of
 from wpunet.structure import Structure
@@ -74,14 +75,15 @@ def _new_table(segmentation: Any) -> Any:
 def _fill(table: Any, content: str) -> None:
     """A column of numbers, as which it can be plotted, where all that is in it is a number."""
     heading, *rows = csv.reader(io.StringIO(content))
-    table.RemoveAllColumns()
-    for name, values in zip(heading, zip(*rows, strict=True), strict=True):
-        numbers = None if name == "case" else _numbers(values)
-        column = vtk.vtkStringArray() if numbers is None else vtk.vtkDoubleArray()
-        column.SetName(name)
-        for value in values if numbers is None else numbers:
-            column.InsertNextValue(value)
-        table.AddColumn(column)
+    with slicer.util.NodeModify(table):
+        table.RemoveAllColumns()
+        for name, values in zip(heading, zip(*rows, strict=True), strict=True):
+            numbers = None if name == "case" else _numbers(values)
+            column = vtk.vtkStringArray() if numbers is None else vtk.vtkDoubleArray()
+            column.SetName(name)
+            for value in values if numbers is None else numbers:
+                column.InsertNextValue(value)
+            table.AddColumn(column)
 
 
 def _numbers(values: Sequence[str]) -> list[float] | None:

@@ -106,7 +106,9 @@ def remove(node: Any) -> None:
     """Out of the scene, with what belongs to it alone: its place, how it is shown, and where it was stored."""
     scene = node.GetScene()
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    hierarchy.RemoveItem(hierarchy.GetItemByDataNode(node), False)
+    item = hierarchy.GetItemByDataNode(node)
+    if item:  # what the user has put below it stays
+        hierarchy.RemoveItem(item, False, False)
     for one in (node.GetDisplayNode() if node.IsA("vtkMRMLDisplayableNode") else None, node.GetStorageNode(), node):
         if one is not None:
             scene.RemoveNode(one)
