@@ -349,6 +349,12 @@ def test_what_a_killed_slicer_left_behind_is_taken_away(scene, logic, add_ct, te
     assert sorted(temporary.iterdir()) == sorted([young, other])
 
 
+def test_the_folder_of_temporary_files_may_have_been_cleaned_away(scene, logic, add_ct, temporary):
+    temporary.rmdir()
+    logic.process(add_ct())
+    assert list(temporary.iterdir()) == []
+
+
 def test_an_engine_that_cannot_be_started_is_told(scene, add_ct, temporary):
     from WPUNetSegmentLib.run import Run
 

@@ -308,6 +308,24 @@ class TestSegmentingAgain:
         assert done.table() == measured
         assert not done.shown("staleLabel")
 
+    def test_where_the_result_goes_is_settled_at_the_start(self, done, add_ct):
+        """The selector turns to another segmentation when the one that it shows is deleted, or a scene is imported."""
+        first, ct = done.parameters.segmentation, done.parameters.ct
+        before = first.GetAttribute("WPUNetSegment.Report")
+        done.choose("segmentation", None)
+        done.choose("ct", add_ct("second", move=(5.0, 0.0, 0.0)))
+        done.segment()
+        done.engine.hold()
+        done.click("segmentButton")
+        slicer.mrmlScene.RemoveNode(done.parameters.segmentation)
+        done.desktop.settle()
+        assert done.parameters.segmentation is first
+        done.engine.go()
+        done.finish()
+        assert first.GetAttribute("WPUNetSegment.Report") == before
+        assert done.panel.results.own_ct is not ct
+        assert len(nodes()) == 2
+
     def test_what_cannot_take_labels_is_told_before_the_run(self, done):
         model = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "model")
         model.SetNodeReferenceID(model.GetReferenceImageGeometryReferenceRole(), done.parameters.ct.GetID())

@@ -60,7 +60,8 @@ class Panel(VTKObservationMixin):
         self.run: Run | None = None
         self._connected: int | None = None
         self._replace: bool | None = None
-        self._into_new = self._installing = False
+        self._target: Any = None  # where the run's result goes, whatever the selector shows at its end; None: a new one
+        self._installing = False
         self._news = ""
         self._document: Any = None  # the window with the licence or the model card
         self.results = Results(ui, self.safely, self._install)
@@ -215,10 +216,12 @@ class Panel(VTKObservationMixin):
             with messages.busy():
                 chosen.ct.HardenTransform()
         target = chosen.segmentation
-        self._into_new = scene.is_of_another(target, chosen.ct) and not questions.put_into(target, chosen.ct)
-        if target is not None and not self._into_new:
+        if scene.is_of_another(target, chosen.ct) and not questions.put_into(target, chosen.ct):
+            target = None
+        if target is not None:
             scene.require_labelmap(target)
-        changed = [] if self._into_new else self.logic.edited(target)
+        self._target = target
+        changed = self.logic.edited(target)
         self._replace = questions.replace(changed) if changed else None
         self._tell()
         self.run = self.logic.start(
@@ -267,7 +270,7 @@ class Panel(VTKObservationMixin):
     def _let_go(self) -> None:
         """No run goes on any more."""
         self._timer.stop()
-        self.run = None
+        self.run = self._target = None
         self.refresh()
 
     def _progress(self, at: Progress) -> None:
@@ -287,10 +290,9 @@ class Panel(VTKObservationMixin):
         """The result into the scene and onto the panel."""
         assert run.result is not None
         chosen = self.parameters
-        target = chosen.segmentation if chosen and not self._into_new else None  # None: the selector says so
-        placed = self.logic.finish(run, target, self._may_replace, fresh=True)
+        placed = self.logic.finish(run, self._target, self._may_replace, fresh=True)
         review.show_ct(run.volume)
-        if placed is not target and run.options.surface and slicer.app.layoutManager() is not None:
+        if placed is not self._target and run.options.surface and slicer.app.layoutManager() is not None:
             slicer.util.resetThreeDViews()
         if chosen is not None:
             chosen.segmentation = placed

@@ -229,6 +229,7 @@ def new_folder() -> tempfile.TemporaryDirectory[str]:
         for folder in parent.glob(f"{FOLDER}*"):
             if time.time() - folder.stat().st_mtime > OLD_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
+        parent.mkdir(exist_ok=True)  # Slicer makes it at its start; systems clean old ones away
         return tempfile.TemporaryDirectory(prefix=FOLDER, dir=parent, ignore_cleanup_errors=True)
     except OSError as error:
         reason = error.strerror or str(error)
