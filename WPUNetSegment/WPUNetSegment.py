@@ -19,6 +19,7 @@ from WPUNetSegmentLib import install, self_test
 from WPUNetSegmentLib.logic import WPUNetSegmentLogic as SceneLogic
 
 GUIDE = "https://github.com/WPUNetSegment/SlicerWPUNetSegment/blob/main/docs/slicer.md"
+LOOK_AGAIN_MS = 200
 
 
 class WPUNetSegment(ScriptedLoadableModule):
@@ -146,9 +147,11 @@ class WPUNetSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _look(self) -> None:
         """A scene that is being loaded lets timers run, and may name its own CT: its end is waited for."""
+        if slicer.mrmlScene.IsBatchProcessing():
+            qt.QTimer.singleShot(LOOK_AGAIN_MS, self._look)
+            return
         self._looking = False
-        if not slicer.mrmlScene.IsBatchProcessing():
-            self._follow()
+        self._follow()
 
     def _follow(self) -> None:
         """Use the scene's parameters; without a CT chosen take the first one."""

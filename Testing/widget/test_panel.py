@@ -48,6 +48,16 @@ class TestBeforeARun:
         panel.desktop.settle()
         assert panel.parameters.ct is own
 
+    def test_a_loader_that_adds_its_nodes_in_one_go_is_waited_for(self, panel, add_ct):
+        scene = slicer.mrmlScene
+        scene.StartState(scene.BatchProcessState)
+        ct = add_ct()
+        panel.desktop.wait(50)
+        assert panel.parameters.ct is None
+        scene.EndState(scene.BatchProcessState)
+        panel.desktop.wait(300)
+        assert panel.parameters.ct is ct
+
     def test_an_empty_node_says_what_is_wrong(self, panel):
         panel.choose("ct", slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"))
         panel.engine.go()
