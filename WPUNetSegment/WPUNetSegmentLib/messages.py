@@ -138,6 +138,10 @@ def outlook(slices: int, device: str) -> str:
     return text
 
 
+def timing(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{part} {value:.1f} s" for part, value in seconds.items())
+
+
 def found(structures: Sequence[Structure], seconds: float) -> str:
     """What a run came to, in one line."""
     count = Counter(one.kind for one in structures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,6 +32,7 @@ from .results import Results
 from .run import Progress, Run, RunOptions, State
 
 POLL_MS = 100
+DOUBLE_CLICK_SECONDS = 0.5  # its second click does not cancel what the first one started
 BOXES = ("welcomeFrame", "warningFrame", "errorFrame")
 # Each has the property SlicerParameterName. No other widget is asked for it: the Segment Editor has hundreds inside.
 INPUTS = ("ctSelector", "segmentationSelector")
@@ -61,7 +63,7 @@ class Panel(VTKObservationMixin):
         self._connected: int | None = None
         self._replace: bool | None = None
         self._target: Any = None  # where the run's result goes, whatever the selector shows at its end; None: a new one
-        self._installing = False
+        self._installing, self._started = False, 0.0
         self._news = ""
         self._document: Any = None  # the window with the licence or the model card
         self.results = Results(ui, self.safely, self._install)
@@ -198,7 +200,7 @@ class Panel(VTKObservationMixin):
             return
         if self.run is None:
             self._start()
-        else:
+        elif time.monotonic() - self._started > DOUBLE_CLICK_SECONDS:
             self.run.cancel()
             self._progress(self.run.poll())
 
@@ -241,6 +243,7 @@ class Panel(VTKObservationMixin):
         self._log(_("{name}: started").format(name=chosen.ct.GetName()))
         self.refresh()
         self._progress(self.run.poll())
+        self._started = time.monotonic()
         self._timer.start()
 
     def _may_replace(self, changed: list[str]) -> bool:
@@ -302,7 +305,7 @@ class Panel(VTKObservationMixin):
         messages.remember_speed(run.result.labels.shape[0], run.seconds["engine"])
         warnings = self.results.warnings
         self._tell(warnings)
-        self._log("\n".join([report["runtime"], *warnings, *report["notes"], _timing(run.seconds)]))
+        self._log("\n".join([report["runtime"], *warnings, *report["notes"], messages.timing(run.seconds)]))
         self.ui.resultsSection.collapsed = False
         self._news = messages.found(self.results.structures, sum(run.seconds.values()))
 
@@ -390,7 +393,3 @@ class Panel(VTKObservationMixin):
             self.run = None
         self.use(None)
         self.results.choose(None, None)
-
-
-def _timing(seconds: dict[str, float]) -> str:
-    return ", ".join(f"{part} {value:.1f} s" for part, value in seconds.items())
