@@ -368,8 +368,7 @@ class Panel(VTKObservationMixin):
             self.refresh()
 
     def enter(self) -> None:
-        """The module comes into view: the Segment Editor listens to the views, to the keyboard while it is open."""
-        self.ui.segmentEditor.setupViewObservations()
+        """The module comes into view: the Segment Editor listens to the keyboard while it is open."""
         self._edit_keys(self.ui.correctSection.collapsed)
 
     def exit(self) -> None:
