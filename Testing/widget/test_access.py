@@ -67,6 +67,7 @@ def test_segment_and_cancel_by_keyboard_alone(ready):
     QTest.keyClick(ready.ui.segmentButton, QtCore.Qt.Key.Key_Space)
     ready.desktop.settle()
     assert ready.panel.run is not None
+    ready.desktop.wait(600)  # sooner it would be a double click
     QTest.keyClick(ready.ui.segmentButton, QtCore.Qt.Key.Key_Space)
     ready.finish()
     assert "Cancelled" in ready.text("infoLabel")
