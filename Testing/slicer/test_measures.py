@@ -88,6 +88,21 @@ def test_lines_lie_where_the_diameters_were_measured(add_ct, logic, scene, trans
     assert not diameters.shown(segmentation)
 
 
+def test_lines_lie_where_the_ct_lies_though_its_segments_were_hardened(add_ct, logic):
+    from WPUNetSegmentLib import diameters
+
+    ct = add_ct(transform=MOVED)
+    segmentation = logic.process(ct)
+    segmentation.HardenTransform()
+    assert segmentation.GetParentTransformNode() is None
+    diameters.draw(segmentation, measured(ct, segmentation))
+    ends = [lines(segmentation)[0].GetNthControlPointPositionWorld(k) for k in range(2)]
+    centre, radius = BALLS["tumor"]
+    for end in ends:
+        apart = np.linalg.norm(np.array(end) - (MOVED @ [*centre, 1.0])[:3])
+        assert apart == pytest.approx(radius, abs=5)
+
+
 def test_lines_have_a_folder_that_goes_with_them_unless_there_is_something_else_in_it(add_ct, logic, scene):
     import slicer
     from WPUNetSegmentLib import diameters, measures

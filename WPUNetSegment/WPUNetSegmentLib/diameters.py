@@ -39,7 +39,7 @@ def _line(segmentation: Any, one: Structure) -> Any:
     for end in one.diameter.ends_ras_mm:
         line.AddControlPoint(*end)
     line.SetLocked(True)
-    line.SetAndObserveTransformNodeID(segmentation.GetTransformNodeID())
+    line.SetAndObserveTransformNodeID(scene.transform_of(segmentation))
     line.CreateDefaultDisplayNodes()
     display = line.GetDisplayNode()
     display.SetColor(COLOUR)

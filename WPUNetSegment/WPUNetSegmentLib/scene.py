@@ -251,7 +251,12 @@ def set_uncertainty(segmentation: Any, image: Any, geometry: Any) -> None:
     node = segmentation.GetNodeReference(UNCERTAINTY) or _uncertainty_node(segmentation)
     node.SetAndObserveImageData(image)
     node.SetIJKToRASMatrix(geometry)
-    node.SetAndObserveTransformNodeID((reference_ct(segmentation) or segmentation).GetTransformNodeID())
+    node.SetAndObserveTransformNodeID(transform_of(segmentation))
+
+
+def transform_of(segmentation: Any) -> str | None:
+    """The id of the transform that what is told in the CT's own coordinates lies under."""
+    return (reference_ct(segmentation) or segmentation).GetTransformNodeID()
 
 
 def _uncertainty_node(segmentation: Any) -> Any:
