@@ -239,6 +239,10 @@ def test_a_segmentation_of_surfaces_is_refused(add_ct, logic, scene, monkeypatch
         logic.process(volume, target)
     assert kept_keys(target) == ["model"]
     assert not logic.can_undo(target)
+    monkeypatch.undo()
+    target.GetSegmentation().RemoveSegment("model")
+    assert logic.process(volume, target) is target
+    assert "tumor" in kept_keys(target)
 
 
 @pytest.mark.parametrize("origin", [-157.125, -157.125 + 1e-9, -157.125 - 1e-9])

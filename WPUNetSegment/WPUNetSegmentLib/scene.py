@@ -65,6 +65,7 @@ def new_segmentation(name: str, volume: Any) -> Any:
 def adopt(segmentation: Any, volume: Any) -> None:
     """Let an empty segmentation lie where the CT lies; one that the user made in a selector has nothing of its own."""
     segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetSourceRepresentationToBinaryLabelmap()  # it may have held surfaces
     segmentation.SetAndObserveTransformNodeID(require_rigid(volume))
     place_beside(volume, segmentation)
 
