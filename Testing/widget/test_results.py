@@ -234,6 +234,11 @@ class TestDiameters:
         done.segment()
         assert done.ui.diameterButton.isChecked()
         assert len(self.lengths()) == 2
+        for line in slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"):  # by the user, in the module Data
+            slicer.mrmlScene.RemoveNode(line)
+        done.click("diameterButton")
+        assert len(self.lengths()) == 2
+        assert done.ui.diameterButton.isChecked()
         done.click("diameterButton")
         assert self.lengths() == {}
         assert not done.ui.diameterButton.isChecked()

@@ -108,7 +108,9 @@ class Results(VTKObservationMixin):
             measures.renew(self.segmentation)
 
     def _draw_diameters(self) -> None:
-        diameters.draw(self.segmentation, self.structures if self.ui.diameterButton.checked else [])
+        """Or take them away; the user may have done so in the module Data, which the button does not know."""
+        diameters.draw(self.segmentation, [] if diameters.shown(self.segmentation) else self.structures)
+        self.ui.diameterButton.checked = diameters.shown(self.segmentation)
 
     def _show(self, structures: Sequence[Structure]) -> None:
         self._table.show(structures)
