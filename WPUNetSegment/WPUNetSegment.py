@@ -19,6 +19,7 @@ from WPUNetSegmentLib import install, self_test
 from WPUNetSegmentLib.logic import WPUNetSegmentLogic as SceneLogic
 
 GUIDE = "https://github.com/WPUNetSegment/SlicerWPUNetSegment/blob/main/docs/slicer.md"
+LOOK_AGAIN_MS = 200
 
 
 class WPUNetSegment(ScriptedLoadableModule):
@@ -142,13 +143,20 @@ class WPUNetSegmentWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The first CT that is loaded while the panel is shown is chosen, once it is there with its image."""
         if self._shown and not self._looking and node.IsA("vtkMRMLScalarVolumeNode"):
             self._looking = True
-            qt.QTimer.singleShot(0, self._follow)
+            qt.QTimer.singleShot(0, self._look)
+
+    def _look(self) -> None:
+        """A scene that is being loaded lets timers run, and may name its own CT: its end is waited for."""
+        if slicer.mrmlScene.IsBatchProcessing():
+            qt.QTimer.singleShot(LOOK_AGAIN_MS, self._look)
+            return
+        self._looking = False
+        self._follow()
 
     def _follow(self) -> None:
         """Use the scene's parameters; without a CT chosen take the first one."""
         from WPUNetSegmentLib.handover import is_ct
 
-        self._looking = False
         if self.panel is None:
             return
         parameters = self.logic.getParameterNode()

@@ -48,3 +48,11 @@ def surface_in_world(segmentation, key):
 
 def kept_keys(segmentation):
     return list(segmentation.GetSegmentation().GetSegmentIDs())
+
+
+def paint(segmentation, key, volume):
+    import slicer
+
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume).copy()
+    array[10:12, 10:12, 10:12] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, volume)

@@ -1,10 +1,13 @@
 """Segmenting again and the user's own work: nothing piles up, nothing is lost, a run can be undone."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 
 from Testing.slicer.conftest import UNCERTAIN
-from Testing.slicer.places import kept_keys, mask, surface_in_world, world_centre
+from Testing.slicer.places import kept_keys, mask, paint, surface_in_world, world_centre
 
 
 def test_segmenting_again_updates_and_piles_nothing_up(add_ct, logic, scene):
@@ -41,14 +44,6 @@ def test_segments_of_the_user_and_what_he_named_stay(add_ct, logic):
     assert np.array_equal(mask(segmentation, "own", volume), cyst > 0)
     assert segments.GetSegment("tumor").GetName() == "lesion A"
     assert segments.GetSegment("tumor").GetColor() == (1, 0, 1)
-
-
-def paint(segmentation, key, volume):
-    import slicer
-
-    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume).copy()
-    array[10:12, 10:12, 10:12] = 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, volume)
 
 
 def move(segmentation, key, volume):
@@ -138,12 +133,16 @@ def test_a_segment_of_the_users_own_that_is_called_like_ours_counts_as_his_work(
 @pytest.mark.parametrize("same", [True, False], ids=["same options", "other options"])
 def test_a_run_can_be_undone(add_ct, logic, same):
     import slicer
+    from WPUNetSegmentLib.measurement import measure_segments, remember, remembered
     from WPUNetSegmentLib.run import RunOptions
 
     volume = add_ct()
     segmentation = logic.process(volume, options=RunOptions(uncertainty=True))
     assert not logic.can_undo(segmentation)
     paint(segmentation, "tumor", volume)
+    remember(volume, segmentation, measure_segments(volume, segmentation))
+    measured = remembered(segmentation)
+    assert measured
     keys, report = kept_keys(segmentation), logic.report(segmentation)
     before = [mask(segmentation, key, volume) for key in keys]
     doubt = slicer.util.arrayFromVolume(segmentation.GetNodeReference("WPUNetSegment.Uncertainty")).copy()
@@ -155,6 +154,7 @@ def test_a_run_can_be_undone(add_ct, logic, same):
     assert kept_keys(segmentation) == (keys if same else ["tumor", "cyst", "kidney"])
     assert logic.report(segmentation) != report
     logic.undo(segmentation)
+    assert remembered(segmentation) == measured
     assert sorted(kept_keys(segmentation)) == sorted(keys)
     for key, found in zip(keys, before, strict=True):
         assert np.array_equal(mask(segmentation, key, volume), found)
@@ -192,6 +192,20 @@ def test_undo_is_not_offered_in_another_scene(add_ct, logic, scene):
     assert not logic.can_undo(other)
 
 
+def test_what_a_run_replaced_goes_with_the_scene(add_ct, logic, scene):
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    logic.process(volume)
+    assert logic.can_undo(segmentation)
+    held = weakref.ref(segmentation)
+    del segmentation
+    scene.Clear(False)
+    assert held() is not None
+    logic.can_undo(None)
+    gc.collect()
+    assert held() is None
+
+
 def test_an_uncertainty_of_an_earlier_run_does_not_stay(add_ct, logic, scene):
     from WPUNetSegmentLib.run import RunOptions
 
@@ -206,7 +220,7 @@ def test_an_uncertainty_of_an_earlier_run_does_not_stay(add_ct, logic, scene):
     assert scene.GetNumberOfNodes() == without > plain
 
 
-def test_a_segmentation_of_surfaces_is_refused(add_ct, logic, scene):
+def test_a_segmentation_of_surfaces_is_refused(add_ct, logic, scene, monkeypatch):
     import slicer
     import vtk
     from wpunet.errors import OutputError
@@ -220,10 +234,15 @@ def test_a_segmentation_of_surfaces_is_refused(add_ct, logic, scene):
     segment = slicer.vtkSegment()
     segment.AddRepresentation(name, ball.GetOutput())
     target.GetSegmentation().AddSegment(segment, "model")
+    monkeypatch.setattr(logic, "start", lambda *_: pytest.fail("found out after the run"))
     with pytest.raises(OutputError, match="from a model is made of a closed surface and cannot take the result"):
         logic.process(volume, target)
     assert kept_keys(target) == ["model"]
     assert not logic.can_undo(target)
+    monkeypatch.undo()
+    target.GetSegmentation().RemoveSegment("model")
+    assert logic.process(volume, target) is target
+    assert "tumor" in kept_keys(target)
 
 
 @pytest.mark.parametrize("origin", [-157.125, -157.125 + 1e-9, -157.125 - 1e-9])

@@ -46,9 +46,12 @@ def by_side(labels):
     return [(label.key, label, labels == value) for label, value in values.items()]
 
 
-def test_a_side_counts_by_its_code_as_by_its_id(made, place):
+def test_a_side_counts_by_its_code_as_by_its_id(made, place, scene):
     phantom_ct, labels = made
-    wanted = measured(*place(phantom_ct, phantom_ct.hu, by_side(labels)))
+    ct, node = place(phantom_ct, phantom_ct.hu, by_side(labels))
+    nodes = scene.GetNumberOfNodes()
+    wanted = measured(ct, node)
+    assert scene.GetNumberOfNodes() == nodes
     assert wanted.keys() == {"right kidney", "left kidney", "right tumor"}
     coded = [(f"Segment_{n}", label, mask) for n, (_, label, mask) in enumerate(by_side(labels))]
     both = [("Segment_1", KIDNEY_LABEL, np.isin(labels, (KIDNEY, LEFT_KIDNEY))), by_side(labels)[2]]

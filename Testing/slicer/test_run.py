@@ -185,8 +185,7 @@ def test_the_engines_message_names_the_ct_and_not_our_file(scene, add_ct):
     slicer.util.arrayFromVolume(volume)[:] = 7
     with pytest.raises(WpunetError) as error:
         WPUNetSegmentLogic().process(volume)
-    assert "holds one value only (7)" in str(error.value)
-    assert "/" not in str(error.value)
+    assert str(error.value) == "Müller abdomen holds one value only (7); it is no CT."
 
 
 def test_two_runs_at_once_do_not_mix(scene, slow_logic, add_ct, tmp_path):
@@ -348,6 +347,12 @@ def test_what_a_killed_slicer_left_behind_is_taken_away(scene, logic, add_ct, te
         os.utime(folder, (0, 0))
     logic.process(add_ct())
     assert sorted(temporary.iterdir()) == sorted([young, other])
+
+
+def test_the_folder_of_temporary_files_may_have_been_cleaned_away(scene, logic, add_ct, temporary):
+    temporary.rmdir()
+    logic.process(add_ct())
+    assert list(temporary.iterdir()) == []
 
 
 def test_an_engine_that_cannot_be_started_is_told(scene, add_ct, temporary):

@@ -62,6 +62,8 @@ class Desktop:
         slicer.app.clipboard = lambda: wrap(self.application.clipboard())
         slicer.app.moduleManager = lambda: types.SimpleNamespace(connect=lambda *_: True, disconnect=lambda *_: True)
         slicer.app.layoutManager = lambda: None
+        slicer.app.setOverrideCursor = lambda shape: self.application.setOverrideCursor(shape)
+        slicer.app.restoreOverrideCursor = lambda: self.application.restoreOverrideCursor()
         slicer.app.translate = self.translate
         slicer.app.testingEnabled = lambda: False
         slicer.app.connect = self._startup

@@ -67,6 +67,7 @@ def test_segment_and_cancel_by_keyboard_alone(ready):
     QTest.keyClick(ready.ui.segmentButton, QtCore.Qt.Key.Key_Space)
     ready.desktop.settle()
     assert ready.panel.run is not None
+    ready.desktop.wait(600)  # sooner it would be a double click
     QTest.keyClick(ready.ui.segmentButton, QtCore.Qt.Key.Key_Space)
     ready.finish()
     assert "Cancelled" in ready.text("infoLabel")
@@ -126,10 +127,10 @@ def test_the_editors_keys_are_there_only_while_it_is_open(ready, monkeypatch):
 
     heard = []
     editor = stand_in("qMRMLSegmentEditorWidget")
-    for name in ("installKeyboardShortcuts", "uninstallKeyboardShortcuts"):
+    for name in ("installKeyboardShortcuts", "uninstallKeyboardShortcuts", "updateEffectList"):
         monkeypatch.setattr(editor, f"do_{name}", lambda self, *_, name=name: heard.append(name), raising=False)
     ready.open("correctSection")
-    assert heard[-1] == "installKeyboardShortcuts"
+    assert heard[-2:] == ["updateEffectList", "installKeyboardShortcuts"]  # effects that came after the panel, too
     ready.widget.exit()
     assert heard[-1] == "uninstallKeyboardShortcuts"
     ready.widget.enter()

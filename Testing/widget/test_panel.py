@@ -37,6 +37,27 @@ class TestBeforeARun:
         panel.desktop.wait(20)
         assert panel.parameters.ct is first
 
+    def test_none_is_chosen_while_a_scene_is_loaded_which_may_name_its_own(self, panel, add_ct):
+        scene = slicer.mrmlScene
+        scene.StartState(scene.ImportState)
+        add_ct("first")
+        panel.desktop.wait(50)
+        assert panel.parameters.ct is None
+        panel.parameters.ct = own = add_ct("its own")
+        scene.EndState(scene.ImportState)
+        panel.desktop.settle()
+        assert panel.parameters.ct is own
+
+    def test_a_loader_that_adds_its_nodes_in_one_go_is_waited_for(self, panel, add_ct):
+        scene = slicer.mrmlScene
+        scene.StartState(scene.BatchProcessState)
+        ct = add_ct()
+        panel.desktop.wait(50)
+        assert panel.parameters.ct is None
+        scene.EndState(scene.BatchProcessState)
+        panel.desktop.wait(300)
+        assert panel.parameters.ct is ct
+
     def test_an_empty_node_says_what_is_wrong(self, panel):
         panel.choose("ct", slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"))
         panel.engine.go()

@@ -1,4 +1,4 @@
-"""Results and review: the table, the walk through tumors and uncertain places, measuring again, saving."""
+"""Results and review: the table, the walk through tumors and uncertain places, saving."""
 
 from __future__ import annotations
 
@@ -76,6 +76,7 @@ class TestTable:
         rows = list(csv.DictReader(path.open(encoding="utf-8")))
         assert [row["structure"] for row in rows] == [row[0] for row in done.table()]
         assert {row["case"] for row in rows} == {"CT"}
+        assert {row["corrected_by_hand"] for row in rows} == {"no"}
         tumor = [float(rows[2][f"centre_{axis}_mm"]) for axis in "ras"]
         assert np.allclose(tumor, centre(2), atol=STEP)
         assert float(rows[2]["volume_ml"]) == pytest.approx(float(done.table()[2][1]), abs=0.06)
@@ -84,6 +85,7 @@ class TestTable:
         import qt
 
         proposed = []
+        slicer.mrmlScene.SetRootDirectory(str(tmp_path))  # where Slicer's own Save goes
         done.parameters.segmentation.SetName("4: Abdomen 1.0/venous kidneys")
 
         def asked(_parent, _title, name, _kinds):
@@ -92,7 +94,7 @@ class TestTable:
 
         monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", asked)
         done.click("saveTableButton")
-        assert proposed == ["4_ Abdomen 1.0_venous kidneys.csv"]
+        assert proposed == [str(tmp_path / "4_ Abdomen 1.0_venous kidneys.csv")]
         assert [path.name for path in tmp_path.glob("table*")] == ["table.csv"]
 
     def test_save_without_the_ct(self, done, tmp_path):
@@ -220,159 +222,58 @@ class TestWalk:
         assert uncertain_places(np.zeros((3, 3, 3), np.float32), np.eye(4)) == []
 
 
-def test_the_ct_is_shown_where_no_view_shows_it(ready, add_ct, desktop):
+class TestDiameters:
+    def lengths(self):
+        lines = slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")
+        return {line.GetName(): f"{line.GetMeasurement('length').GetValue():.0f}" for line in lines}
+
+    def test_come_and_go_on_request(self, done):
+        assert self.lengths() == {}
+        done.click("diameterButton")
+        assert self.lengths() == {row[0]: row[2] for row in done.table()[2:]}
+        done.segment()
+        assert done.ui.diameterButton.isChecked()
+        assert len(self.lengths()) == 2
+        for line in slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode"):  # by the user, in the module Data
+            slicer.mrmlScene.RemoveNode(line)
+        done.click("diameterButton")
+        assert len(self.lengths()) == 2
+        assert done.ui.diameterButton.isChecked()
+        done.click("diameterButton")
+        assert self.lengths() == {}
+        assert not done.ui.diameterButton.isChecked()
+
+    def test_follow_the_segmentation_that_is_chosen_and_what_is_measured(self, done):
+        done.click("diameterButton")
+        segmentation = done.parameters.segmentation
+        done.choose("segmentation", None)
+        assert not done.ui.diameterButton.isChecked()
+        assert not done.ui.diameterButton.isEnabled()
+        done.choose("segmentation", segmentation)
+        assert done.ui.diameterButton.isChecked()
+        segmentation.GetSegmentation().RemoveSegment("tumor")
+        done.desktop.settle()
+        done.click("measureButton")
+        assert self.lengths() == {}
+        assert not done.ui.diameterButton.isEnabled()
+        assert not done.ui.diameterButton.isChecked()
+
+
+def test_the_ct_is_shown_where_no_view_shows_it(ready, add_ct, monkeypatch):
     red, green = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode") for _ in range(2))
     other, ct = add_ct("another").GetID(), ready.parameters.ct.GetID()
+    fitted, show = [], slicer.util.setSliceViewerLayers
+    monkeypatch.setattr(
+        slicer.util, "setSliceViewerLayers", lambda **given: (fitted.append(given["fit"]), show(**given))
+    )
     for view in (red, green):
         view.SetBackgroundVolumeID(other)
+        view.SetForegroundVolumeID(other)
     ready.segment()
     assert [view.GetBackgroundVolumeID() for view in (red, green)] == [ct, ct]
+    assert [view.GetForegroundVolumeID() for view in (red, green)] == [None, None]
+    assert fitted == [True]  # the two may lie apart
     red.SetBackgroundVolumeID(other)  # the user compares the two
     ready.segment()
     assert [view.GetBackgroundVolumeID() for view in (red, green)] == [other, ct]
-
-
-class TestAfterACorrection:
-    def grow(self, panel, key="tumor"):
-        segmentation, ct = panel.parameters.segmentation, panel.parameters.ct
-        array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, ct)
-        array[25:30, 25:30, 5:10] = 1
-        slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, ct)
-        panel.desktop.settle()
-
-    def test_the_numbers_are_called_old_until_they_are_measured_again(self, done):
-        assert not done.shown("staleLabel")
-        self.grow(done)
-        assert done.shown("staleLabel")
-        assert len(done.table()) == 4
-        done.click("measureButton")
-        assert not done.shown("staleLabel")
-        assert len(done.table()) == 5
-        volumes = sorted(float(row[1]) for row in done.table())
-        assert volumes[1] == pytest.approx(125 * STEP**3 / 1000, abs=0.06)
-
-    def test_measuring_what_the_engine_made_gives_the_engines_numbers(self, done):
-        before = done.table()
-        done.click("measureButton")
-        assert done.table() == before
-        assert {row[4] for row in before} == {"90%"}
-
-    def test_what_somebody_painted_has_no_certainty_and_the_rest_keeps_its_own(self, done):
-        self.grow(done)
-        done.click("measureButton")
-        told = {row[1]: row[4] for row in done.table()}
-        painted = f"{125 * STEP**3 / 1000:.1f}"
-        assert told.pop(painted) == "–"
-        assert set(told.values()) == {"90%"}
-
-    def test_what_measuring_needs_is_installed_when_it_is_missing(self, done, monkeypatch):
-        from WPUNetSegmentLib import install, results
-
-        measure, asked = results.measure_segments, []
-
-        def measure_segments(ct, segmentation):
-            if not asked:
-                raise ImportError("No module named 'cc3d'")
-            return measure(ct, segmentation)
-
-        monkeypatch.setattr(results, "measure_segments", measure_segments)
-        monkeypatch.setattr(install, "ensure", lambda device, ask: asked.append(device))
-        done.click("measureButton")
-        assert asked
-        assert len(done.table()) == 4
-
-    def test_a_deleted_segment_is_gone_from_the_table(self, done):
-        done.parameters.segmentation.GetSegmentation().RemoveSegment("tumor")
-        done.desktop.settle()
-        assert done.shown("staleLabel")
-        done.click("measureButton")
-        assert [row[0] for row in done.table()] == ["right kidney", "left kidney"]
-        assert not done.ui.nextTumorButton.isEnabled()
-
-    def test_a_segmentation_of_somebody_else_can_be_measured(self, done):
-        other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other")
-        other.SetReferenceImageGeometryParameterFromVolumeNode(done.parameters.ct)
-        array = slicer.util.arrayFromSegmentBinaryLabelmap(
-            done.parameters.segmentation, "kidney_left", done.parameters.ct
-        )
-        other.GetSegmentation().AddEmptySegment("kidney_left", "links")
-        slicer.util.updateSegmentBinaryLabelmapFromArray(array, other, "kidney_left", done.parameters.ct)
-        done.choose("segmentation", other)
-        assert done.table() == []
-        assert "not measured" in done.text("staleLabel")
-        done.click("measureButton")
-        assert [row[0] for row in done.table()] == ["left kidney"]
-
-    def test_a_saved_scene_shows_its_results_again(self, done, desktop, tmp_path):
-        before = done.table()
-        path = str(tmp_path / "scene.mrb")
-        assert slicer.mrmlScene.WriteToMRB(path, None)
-        slicer.mrmlScene.Clear()
-        desktop.settle()
-        assert done.table() == []
-        assert slicer.mrmlScene.ReadFromMRB(path)
-        done.widget.enter()
-        desktop.settle()
-        assert done.parameters.segmentation is not None
-        assert done.table() == before
-
-    def test_what_was_measured_again_stays_with_the_segments(self, done, desktop, tmp_path):
-        self.grow(done)
-        done.click("measureButton")
-        measured = done.table()
-        assert len(measured) == 5
-        segmentation = done.parameters.segmentation
-        done.choose("segmentation", None)
-        done.choose("segmentation", segmentation)
-        assert done.table() == measured
-        assert not done.shown("staleLabel")
-        path = str(tmp_path / "scene.mrb")
-        assert slicer.mrmlScene.WriteToMRB(path, None)
-        slicer.mrmlScene.Clear()
-        assert slicer.mrmlScene.ReadFromMRB(path)
-        done.widget.enter()
-        desktop.settle()
-        assert done.table() == measured
-        assert not done.shown("staleLabel")
-        done.desktop.answers = [True]  # replace what was painted
-        done.segment()
-        assert len(done.table()) == 4
-        assert not done.shown("staleLabel")
-
-    def test_the_segment_editor_edits_the_result(self, done):
-        editor = done.ui.segmentEditor
-        assert editor.segmentationNode() is done.parameters.segmentation
-        assert editor.sourceVolumeNode() is done.parameters.ct
-        done.choose("segmentation", None)
-        assert editor.segmentationNode() is None
-
-    def test_surfaces_go_and_come_on_request(self, done):
-        inside = done.parameters.segmentation.GetSegmentation()
-        name = slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName()
-        assert inside.ContainsRepresentation(name)
-        done.click("show3DButton")
-        assert not inside.ContainsRepresentation(name)
-        done.click("show3DButton")
-        assert inside.ContainsRepresentation(name)
-
-
-class TestTrainingCase:
-    def test_is_written_where_the_user_says(self, done, tmp_path):
-        import nibabel as nib
-
-        done.open("correctSection")
-        done.desktop.answers = [tmp_path]
-        done.click("saveCaseButton")
-        assert "case_00000" in done.text("infoLabel")
-        labels = np.asarray(nib.load(tmp_path / "case_00000" / "segmentation.nii.gz").dataobj)
-        assert set(np.unique(labels)) == {0, 1, 2}
-
-    def test_a_cancelled_dialog_writes_nothing(self, done, tmp_path):
-        done.open("correctSection")
-        done.desktop.answers = [""]
-        done.click("saveCaseButton")
-        assert not list(tmp_path.glob("case_*"))
-
-    def test_without_a_result_there_is_nothing_to_save(self, ready):
-        ready.open("correctSection")
-        assert not ready.ui.saveCaseButton.isEnabled()
+    assert fitted == [True]

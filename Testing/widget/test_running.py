@@ -44,6 +44,9 @@ class TestARun:
     def test_cancel_leaves_the_scene_as_it_was(self, ready):
         before = slicer.mrmlScene.GetNumberOfNodes()
         ready.click("segmentButton")
+        ready.click("segmentButton")  # a double click, as for an icon
+        assert not ready.engine.last.cancelled
+        ready.desktop.wait(600)
         ready.click("segmentButton")
         assert ready.engine.last.cancelled
         ready.finish()
@@ -294,6 +297,8 @@ class TestSegmentingAgain:
         first = done.parameters.segmentation
         assert not done.ui.undoButton.isEnabled()
         self.edit(done)
+        done.click("measureButton")
+        measured = done.table()
         edited = slicer.util.arrayFromSegmentBinaryLabelmap(first, "tumor", done.parameters.ct).sum()
         done.desktop.answers = [True]
         done.segment()
@@ -303,7 +308,36 @@ class TestSegmentingAgain:
         done.click("undoButton")
         assert slicer.util.arrayFromSegmentBinaryLabelmap(first, "tumor", done.parameters.ct).sum() == edited
         assert not done.ui.undoButton.isEnabled()
-        assert done.shown("staleLabel")
+        assert done.table() == measured
+        assert not done.shown("staleLabel")
+
+    def test_where_the_result_goes_is_settled_at_the_start(self, done, add_ct):
+        """The selector turns to another segmentation when the one that it shows is deleted, or a scene is imported."""
+        first, ct = done.parameters.segmentation, done.parameters.ct
+        before = first.GetAttribute("WPUNetSegment.Report")
+        done.choose("segmentation", None)
+        done.choose("ct", add_ct("second", move=(5.0, 0.0, 0.0)))
+        done.segment()
+        done.engine.hold()
+        done.click("segmentButton")
+        slicer.mrmlScene.RemoveNode(done.parameters.segmentation)
+        done.desktop.settle()
+        assert done.parameters.segmentation is first
+        done.engine.go()
+        done.finish()
+        assert first.GetAttribute("WPUNetSegment.Report") == before
+        assert done.panel.results.own_ct is not ct
+        assert len(nodes()) == 2
+
+    def test_what_cannot_take_labels_is_told_before_the_run(self, done):
+        model = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "model")
+        model.SetNodeReferenceID(model.GetReferenceImageGeometryReferenceRole(), done.parameters.ct.GetID())
+        model.GetSegmentation().SetSourceRepresentationName("Closed surface")
+        model.GetSegmentation().AddEmptySegment("GTV")
+        done.choose("segmentation", model)
+        done.click("segmentButton")
+        assert "model is made of a closed surface and cannot take the result" in done.text("errorLabel")
+        assert len(done.engine.started) == 1
 
     def test_undoing_a_run_asks_before_it_takes_later_corrections_away(self, done):
         first, ct = done.parameters.segmentation, done.parameters.ct

@@ -48,6 +48,8 @@ class WPUNetSegmentLogic:
         ``progress`` is called several times a second.
         Raises WpunetError with a sentence for the user when that fails, Cancelled when it was stopped.
         """
+        if segmentation is not None:
+            scene.require_labelmap(segmentation)
         run = self.start(volume, options)
         try:
             while run.state is State.RUNNING:
@@ -112,6 +114,8 @@ class WPUNetSegmentLogic:
         return target
 
     def _show(self, run: Run, segmentation: Any) -> None:
+        from . import measures  # not at the top: SciPy comes with it, and Slicer imports this at its start
+
         assert run.result is not None
         surface = run.options.surface or scene.has_surface(segmentation)
         scene.show_labels(run.result, run.volume, segmentation, run.options.sides)
@@ -119,6 +123,7 @@ class WPUNetSegmentLogic:
             scene.drop_uncertainty(segmentation)
         else:
             scene.show_uncertainty(run.result, segmentation)
+        measures.renew(segmentation)
         if surface:
             began = time.monotonic()
             scene.show_surface(segmentation)
@@ -133,9 +138,14 @@ class WPUNetSegmentLogic:
         return scene.report(segmentation)
 
     def can_undo(self, segmentation: Any) -> bool:
+        kept = self._before.items()
+        self._before = {key: one for key, one in kept if one.segmentation.GetScene()}  # else it holds the images
         before = None if segmentation is None else self._before.get(segmentation.GetID())
         return before is not None and before.segmentation is segmentation  # ids are used again in a new scene
 
     def undo(self, segmentation: Any) -> None:
         """Bring a segmentation back to what it was before the last run wrote into it."""
+        from . import measures
+
         self._before.pop(segmentation.GetID()).restore()
+        measures.renew(segmentation)

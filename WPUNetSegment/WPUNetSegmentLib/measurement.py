@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import slicer
 from wpunet import certainty, doubts, edges, measure, report, sides
 from wpunet.labels import KIDNEY, LEFT, LEFT_KIDNEY, RIGHT, together
 from wpunet.report import structures_of
 from wpunet.structure import Structure, plain
 
 from . import handover, scene
-from .training_case import kidney_sides, labels_of, upright
+from .training_case import kidney_sides, labels_of, mask_of, upright
 
 
 def measure_segments(ct: Any, segmentation: Any) -> tuple[Structure, ...]:
@@ -52,6 +51,6 @@ def _by_side(segmentation: Any, grid: Any) -> np.ndarray:
     """uint8 (k, j, i): values of labels.BY_SIDE, the sides as the segments say."""
     labels = labels_of(segmentation, grid)
     for key in (key for key, side in kidney_sides(segmentation).items() if side == LEFT[1]):
-        left = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, grid) > 0
+        left = mask_of(segmentation, key, grid)
         labels[left & (labels == KIDNEY)] = LEFT_KIDNEY
     return labels

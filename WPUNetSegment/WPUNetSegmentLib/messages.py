@@ -6,7 +6,8 @@ import importlib.util
 import platform
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -40,6 +41,16 @@ LOOKS = {
     "warningFrame": ("#fff3cd", "#c98a00"),
     "errorFrame": ("#fbe3e1", "#b3261e"),
 }
+
+
+@contextmanager
+def busy() -> Iterator[None]:
+    """The pointer shows that Slicer is at work and answers nothing for seconds."""
+    slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
+    try:
+        yield
+    finally:
+        slicer.app.restoreOverrideCursor()
 
 
 def style(frame: Any) -> None:
@@ -125,6 +136,10 @@ def outlook(slices: int, device: str) -> str:
     if device == "auto" and not slicer.util.settingsValue(NO_GPU_TOLD, False, converter=slicer.util.toBool):
         return _("No graphics card was found, and none is needed. {outlook}").format(outlook=text)
     return text
+
+
+def timing(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{part} {value:.1f} s" for part, value in seconds.items())
 
 
 def found(structures: Sequence[Structure], seconds: float) -> str:

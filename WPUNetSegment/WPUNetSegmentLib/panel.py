@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,6 +32,7 @@ from .results import Results
 from .run import Progress, Run, RunOptions, State
 
 POLL_MS = 100
+DOUBLE_CLICK_SECONDS = 0.5  # its second click does not cancel what the first one started
 BOXES = ("welcomeFrame", "warningFrame", "errorFrame")
 # Each has the property SlicerParameterName. No other widget is asked for it: the Segment Editor has hundreds inside.
 INPUTS = ("ctSelector", "segmentationSelector")
@@ -60,7 +62,8 @@ class Panel(VTKObservationMixin):
         self.run: Run | None = None
         self._connected: int | None = None
         self._replace: bool | None = None
-        self._into_new = self._installing = False
+        self._target: Any = None  # where the run's result goes, whatever the selector shows at its end; None: a new one
+        self._installing, self._started = False, 0.0
         self._news = ""
         self._document: Any = None  # the window with the licence or the model card
         self.results = Results(ui, self.safely, self._install)
@@ -173,7 +176,8 @@ class Panel(VTKObservationMixin):
         self._document = documents.show(address)
 
     def _load_sample(self) -> None:
-        ct = sample.load()
+        with messages.busy():
+            ct = sample.load()
         if self.parameters is not None:
             self.parameters.ct = ct
 
@@ -196,7 +200,7 @@ class Panel(VTKObservationMixin):
             return
         if self.run is None:
             self._start()
-        else:
+        elif time.monotonic() - self._started > DOUBLE_CLICK_SECONDS:
             self.run.cancel()
             self._progress(self.run.poll())
 
@@ -211,10 +215,15 @@ class Panel(VTKObservationMixin):
         if not transforms.is_rigid(chosen.ct):
             if not questions.harden(chosen.ct):
                 return
-            chosen.ct.HardenTransform()
+            with messages.busy():
+                chosen.ct.HardenTransform()
         target = chosen.segmentation
-        self._into_new = scene.is_of_another(target, chosen.ct) and not questions.put_into(target, chosen.ct)
-        changed = [] if self._into_new else self.logic.edited(target)
+        if scene.is_of_another(target, chosen.ct) and not questions.put_into(target, chosen.ct):
+            target = None
+        if target is not None:
+            scene.require_labelmap(target)
+        self._target = target
+        changed = self.logic.edited(target)
         self._replace = questions.replace(changed) if changed else None
         self._tell()
         self.run = self.logic.start(
@@ -234,6 +243,7 @@ class Panel(VTKObservationMixin):
         self._log(_("{name}: started").format(name=chosen.ct.GetName()))
         self.refresh()
         self._progress(self.run.poll())
+        self._started = time.monotonic()
         self._timer.start()
 
     def _may_replace(self, changed: list[str]) -> bool:
@@ -263,7 +273,7 @@ class Panel(VTKObservationMixin):
     def _let_go(self) -> None:
         """No run goes on any more."""
         self._timer.stop()
-        self.run = None
+        self.run = self._target = None
         self.refresh()
 
     def _progress(self, at: Progress) -> None:
@@ -283,10 +293,9 @@ class Panel(VTKObservationMixin):
         """The result into the scene and onto the panel."""
         assert run.result is not None
         chosen = self.parameters
-        target = chosen.segmentation if chosen and not self._into_new else None  # None: the selector says so
-        placed = self.logic.finish(run, target, self._may_replace, fresh=True)
+        placed = self.logic.finish(run, self._target, self._may_replace, fresh=True)
         review.show_ct(run.volume)
-        if placed is not target and run.options.surface and slicer.app.layoutManager() is not None:
+        if placed is not self._target and run.options.surface and slicer.app.layoutManager() is not None:
             slicer.util.resetThreeDViews()
         if chosen is not None:
             chosen.segmentation = placed
@@ -296,7 +305,7 @@ class Panel(VTKObservationMixin):
         messages.remember_speed(run.result.labels.shape[0], run.seconds["engine"])
         warnings = self.results.warnings
         self._tell(warnings)
-        self._log("\n".join([report["runtime"], *warnings, *report["notes"], _timing(run.seconds)]))
+        self._log("\n".join([report["runtime"], *warnings, *report["notes"], messages.timing(run.seconds)]))
         self.ui.resultsSection.collapsed = False
         self._news = messages.found(self.results.structures, sum(run.seconds.values()))
 
@@ -353,13 +362,13 @@ class Panel(VTKObservationMixin):
         )
         if folder:
             messages.remember_folder(folder)
-            case = training_case.save(self.results.own_ct, self.results.segmentation, folder)
+            with messages.busy():
+                case = training_case.save(self.results.own_ct, self.results.segmentation, folder)
             self._news = _("Saved as {folder}").format(folder=case)
             self.refresh()
 
     def enter(self) -> None:
-        """The module comes into view: the Segment Editor listens to the views, to the keyboard while it is open."""
-        self.ui.segmentEditor.setupViewObservations()
+        """The module comes into view: the Segment Editor listens to the keyboard while it is open."""
         self._edit_keys(self.ui.correctSection.collapsed)
 
     def exit(self) -> None:
@@ -372,6 +381,7 @@ class Panel(VTKObservationMixin):
         if collapsed:
             self.ui.segmentEditor.setActiveEffect(None)  # it would go on drawing at each click, unseen
         else:
+            self.ui.segmentEditor.updateEffectList()  # extensions may bring some after the panel was made
             self.ui.segmentEditor.installKeyboardShortcuts()
 
     def close(self) -> None:
@@ -382,7 +392,3 @@ class Panel(VTKObservationMixin):
             self.run = None
         self.use(None)
         self.results.choose(None, None)
-
-
-def _timing(seconds: dict[str, float]) -> str:
-    return ", ".join(f"{part} {value:.1f} s" for part, value in seconds.items())

@@ -13,12 +13,11 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 from wpunet.outputs import NO_FILE_NAME, replacing
-from wpunet.report import cautions_of, structures_of
+from wpunet.report import cautions_of
 from wpunet.structure import Structure
-from wpunet.table import as_csv
 
-from . import review, scene
-from .measurement import measure_segments, remember, remembered
+from . import diameters, measures, messages, review, scene
+from .measurement import measure_segments, remember
 from .table import ResultsTable, as_text
 
 EDITOR_TAG = "WPUNetSegment"  # of the Segment Editor's settings, apart from those of Slicer's own Segment Editor
@@ -38,6 +37,7 @@ class Results(VTKObservationMixin):
         self.ct: Any = None
         self.segmentation: Any = None
         self._uncertainty: Any = None
+        self._measures = measures.of(None)
         self._table = ResultsTable(ui.resultsTable, lambda one: self._go(review.Place(one.name, one.centre_ras_mm)))
         self._tumors, self._uncertain = review.Walk(), review.Walk()
         ui.measureButton.connect("clicked()", safely(self.measure_again))
@@ -45,6 +45,7 @@ class Results(VTKObservationMixin):
         ui.saveTableButton.connect("clicked()", safely(self._save))
         ui.nextTumorButton.connect("clicked()", safely(lambda: self._go(self._tumors.step(1))))
         ui.previousTumorButton.connect("clicked()", safely(lambda: self._go(self._tumors.step(-1))))
+        ui.diameterButton.connect("clicked()", safely(self._draw_diameters))
         ui.uncertainButton.connect("clicked()", safely(self._next_uncertain))
         ui.show3DButton.setSegmentationNode(None)
         self.show_report()
@@ -72,9 +73,10 @@ class Results(VTKObservationMixin):
         self.removeObservers()
         self.ct, self.segmentation, self._uncertainty = ct, segmentation, None
         if segmentation is not None:
-            inside = segmentation.GetSegmentation()
+            inside = segmentation.GetSegmentation()  # of a sequence each frame has one of its own, the node stays
             for event in (inside.SourceRepresentationModified, inside.SegmentAdded, inside.SegmentRemoved):
-                self.addObserver(inside, event, self._changed)
+                self.addObserver(segmentation, event, self._changed)
+            self.addObserver(segmentation, segmentation.SegmentationChangedEvent, self._another_frame)
         self.ui.show3DButton.setSegmentationNode(segmentation)
         self._edit()
         self.show_report()
@@ -86,25 +88,29 @@ class Results(VTKObservationMixin):
 
     def show_report(self) -> None:
         """What was last measured of this segmentation, also after the scene was saved and loaded again."""
-        report, measured = scene.report(self.segmentation), remembered(self.segmentation)
-        self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if report else None
-        if measured is not None:
-            self._show(measured)
-            self._stale(False)
-            return
-        self._show(structures_of(report) if report else [])
-        self._stale(bool(self._segments() and (not report or scene.edited(self.segmentation))))
+        self._measures = measures.of(self.segmentation)
+        self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if self.segmentation else None
+        self._show(self._measures.structures)
+        self._stale(self._segments() > 0 and not self._measures.current)
 
     def measure_again(self) -> None:
         """The segments as they are now, after a correction."""
         try:
-            found = measure_segments(self.own_ct, self.segmentation)
+            self._measure()
         except ImportError:  # a saved scene, on a computer where nothing was segmented yet
             self._install("auto")
-            found = measure_segments(self.own_ct, self.segmentation)
-        remember(self.own_ct, self.segmentation, found)
-        self._show(found)
-        self._stale(False)
+            self._measure()
+        self.show_report()
+
+    def _measure(self) -> None:
+        with messages.busy():
+            remember(self.own_ct, self.segmentation, measure_segments(self.own_ct, self.segmentation))
+            measures.renew(self.segmentation)
+
+    def _draw_diameters(self) -> None:
+        """Or take them away; the user may have done so in the module Data, which the button does not know."""
+        diameters.draw(self.segmentation, [] if diameters.shown(self.segmentation) else self.structures)
+        self.ui.diameterButton.checked = diameters.shown(self.segmentation)
 
     def _show(self, structures: Sequence[Structure]) -> None:
         self._table.show(structures)
@@ -118,6 +124,9 @@ class Results(VTKObservationMixin):
     def _changed(self, _caller: Any, _event: str) -> None:
         self._stale(True)
 
+    def _another_frame(self, _caller: Any, _event: str) -> None:
+        self.show_report()
+
     def _stale(self, stale: bool) -> None:
         """Say whether the numbers belong to the segments, and offer what can be done with either."""
         some = bool(self.structures)
@@ -128,6 +137,8 @@ class Results(VTKObservationMixin):
         self.ui.measureButton.enabled = self.own_ct is not None and self._segments() > 0
         for button in (self.ui.copyTableButton, self.ui.saveTableButton):
             button.enabled = some
+        self.ui.diameterButton.enabled = any(one.diameter for one in self.structures)
+        self.ui.diameterButton.checked = diameters.shown(self.segmentation)
         for button in (self.ui.nextTumorButton, self.ui.previousTumorButton):
             button.enabled = bool(self._tumors.places)
         self.ui.uncertainButton.enabled = self._uncertainty is not None or bool(review.least_certain(self.structures))
@@ -162,21 +173,16 @@ class Results(VTKObservationMixin):
 
     def _save(self) -> None:
         name = re.sub(NO_FILE_NAME, "_", self.segmentation.GetName())
-        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save table"), f"{name}.csv", "CSV (*.csv)")
+        there = str(Path(slicer.mrmlScene.GetRootDirectory(), f"{name}.csv"))  # where Slicer saves the scene
+        path = qt.QFileDialog.getSaveFileName(slicer.util.mainWindow(), _("Save table"), there, "CSV (*.csv)")
         if path:
             with replacing(Path(path if path.lower().endswith(".csv") else f"{path}.csv")) as temporary:
-                temporary.write_text(as_csv(self.structures, self._case()), "utf-8")
-
-    def _case(self) -> str:
-        """What the CT is or was called."""
-        report, ct = scene.report(self.segmentation), self.own_ct
-        if report:
-            return str(report["case"])
-        return str((ct or self.segmentation).GetName())
+                temporary.write_text(measures.text(self.segmentation, self._measures), "utf-8")
 
     def _edit(self) -> None:
         """The embedded Segment Editor on the segmentation."""
         editor = self.ui.segmentEditor
+        editor.enabled = self.segmentation is not None  # else its hidden list turns to the next one that comes
         if self.segmentation is None:
             if editor.mrmlSegmentEditorNode() is not None:  # the editor takes nothing before it has that node
                 editor.setSegmentationNode(None)

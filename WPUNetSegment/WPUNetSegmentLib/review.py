@@ -81,8 +81,7 @@ def show_ct(ct: Any) -> None:
     """The CT in the slice views, where none of them shows it: its segments would lie on another one, or on nothing."""
     views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
     if not any(ct.GetID() in (one.GetBackgroundVolumeID(), one.GetForegroundVolumeID()) for one in views):
-        for one in views:
-            one.SetBackgroundVolumeID(ct.GetID())
+        slicer.util.setSliceViewerLayers(background=ct, foreground=None, fit=True)
 
 
 def show(ras: Point, node: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
@@ -23,7 +24,8 @@ FOLDER = "WPUNetSegment-"
 OLD_SECONDS = 24 * 3600.0  # a folder of this age was left by a Slicer that was killed
 
 # The names are ASCII and the engine works in their folder: a Windows user's name may hold what its Python cannot open.
-CT, LABELS, UNCERTAINTY = "CT.nrrd", "labels.nrrd", "uncertainty.nrrd"
+NAME = "handed-over"  # no message of the engine holds these words for anything else
+CT, LABELS, UNCERTAINTY = f"{NAME}.nrrd", "labels.nrrd", "uncertainty.nrrd"
 
 StartEngine = Callable[[Sequence[str], Path], EngineProcess]  # arguments, and the folder to work in
 
@@ -182,7 +184,7 @@ class Run:
             left = seconds_left(fraction, self._process.seconds)
             self._progress = Progress(fraction, WORDS.get(stage, stage), left)
         elif event["event"] == "error" and not self._process.cancelled:
-            self.message = event["text"].replace(CT, self._name)  # only we know that file
+            self.message = re.sub(rf"{NAME}(\.nrrd)?", lambda _: self._name, event["text"])  # only we know that file
 
     def _end(self, status: int) -> None:
         """The process is gone: what became of the run."""
@@ -227,6 +229,7 @@ def new_folder() -> tempfile.TemporaryDirectory[str]:
         for folder in parent.glob(f"{FOLDER}*"):
             if time.time() - folder.stat().st_mtime > OLD_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
+        parent.mkdir(exist_ok=True)  # Slicer makes it at its start; systems clean old ones away
         return tempfile.TemporaryDirectory(prefix=FOLDER, dir=parent, ignore_cleanup_errors=True)
     except OSError as error:
         reason = error.strerror or str(error)

@@ -65,6 +65,7 @@ def new_segmentation(name: str, volume: Any) -> Any:
 def adopt(segmentation: Any, volume: Any) -> None:
     """Let an empty segmentation lie where the CT lies; one that the user made in a selector has nothing of its own."""
     segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetSourceRepresentationToBinaryLabelmap()  # it may have held surfaces
     segmentation.SetAndObserveTransformNodeID(require_rigid(volume))
     place_beside(volume, segmentation)
 
@@ -82,14 +83,36 @@ def require_labelmap(segmentation: Any) -> None:
 
 def place_beside(other: Any, node: Any) -> None:
     """Into the folder, study or patient of the subject hierarchy that another node is in."""
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(other.GetScene())
-    item = hierarchy.GetItemByDataNode(other)
-    parent = hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID()
+    place(folder_of(other), node)
+
+
+def folder_of(node: Any) -> int:
+    """The item of the subject hierarchy that a node is in: folder, study or patient, else the scene."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    item = hierarchy.GetItemByDataNode(node)
+    return int(hierarchy.GetItemParent(item) if item else hierarchy.GetSceneItemID())
+
+
+def place(folder: int, node: Any) -> None:
+    """Into an item of the subject hierarchy."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
     own = hierarchy.GetItemByDataNode(node)
     if own:
-        hierarchy.SetItemParent(own, parent)
+        hierarchy.SetItemParent(own, folder)
     else:
-        hierarchy.CreateItem(parent, node)
+        hierarchy.CreateItem(folder, node)
+
+
+def remove(node: Any) -> None:
+    """Out of the scene, with what belongs to it alone: its place, how it is shown, and where it was stored."""
+    scene = node.GetScene()
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    item = hierarchy.GetItemByDataNode(node)
+    if item:  # what the user has put below it stays
+        hierarchy.RemoveItem(item, False, False)
+    for one in (node.GetDisplayNode() if node.IsA("vtkMRMLDisplayableNode") else None, node.GetStorageNode(), node):
+        if one is not None:
+            scene.RemoveNode(one)
 
 
 def _prepare_segments(segmentation: Any, table: Sequence[Label]) -> None:
@@ -229,7 +252,12 @@ def set_uncertainty(segmentation: Any, image: Any, geometry: Any) -> None:
     node = segmentation.GetNodeReference(UNCERTAINTY) or _uncertainty_node(segmentation)
     node.SetAndObserveImageData(image)
     node.SetIJKToRASMatrix(geometry)
-    node.SetAndObserveTransformNodeID((reference_ct(segmentation) or segmentation).GetTransformNodeID())
+    node.SetAndObserveTransformNodeID(transform_of(segmentation))
+
+
+def transform_of(segmentation: Any) -> str | None:
+    """The id of the transform that what is told in the CT's own coordinates lies under."""
+    return (reference_ct(segmentation) or segmentation).GetTransformNodeID()
 
 
 def _uncertainty_node(segmentation: Any) -> Any:
@@ -254,9 +282,7 @@ def drop_uncertainty(segmentation: Any) -> None:
     """Take an earlier run's uncertainty out of the scene: it says nothing of the segments that are there now."""
     node = segmentation.GetNodeReference(UNCERTAINTY)
     if node is not None:
-        display, scene = node.GetDisplayNode(), node.GetScene()
-        scene.RemoveNode(node)
-        scene.RemoveNode(display)
+        remove(node)
 
 
 def edited(segmentation: Any) -> list[str]:

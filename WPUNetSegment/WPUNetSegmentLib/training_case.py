@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 from wpunet import hu_scale, pixels
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
@@ -121,8 +123,23 @@ def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
     for wanted in (KIDNEY, CYST, TUMOR):
         for key, value in values.items():
             if value == wanted:
-                labels[slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume) > 0] = value
+                labels[mask_of(segmentation, key, volume)] = value
     return labels
+
+
+def mask_of(segmentation: Any, key: str, volume: Any) -> np.ndarray:
+    """bool (k, j, i): where a segment lies on the volume's grid.
+
+    slicer.util.arrayFromSegmentBinaryLabelmap leaves a display node in the scene at each call.
+    """
+    keys, image = vtk.vtkStringArray(), slicer.vtkOrientedImageData()
+    keys.InsertNextValue(key)
+    segmentation.CreateBinaryLabelmapRepresentation()
+    slicer.vtkSlicerSegmentationsModuleLogic.GenerateMergedLabelmapInReferenceGeometry(
+        segmentation, volume, keys, slicer.vtkSegmentation.EXTENT_UNION_OF_EFFECTIVE_SEGMENTS, image
+    )
+    values = vtk_to_numpy(image.GetPointData().GetScalars())
+    return np.asarray(values > 0).reshape(volume.GetImageData().GetDimensions()[::-1])
 
 
 def _value(key: str, segment: Any) -> int:

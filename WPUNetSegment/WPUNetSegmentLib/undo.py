@@ -11,7 +11,7 @@ from . import scene
 
 
 class Before:
-    """Segments, CT, report and uncertainty of a segmentation at this moment; ``restore`` brings them back."""
+    """Segments, CT, report, measures and uncertainty of a segmentation at this moment; ``restore`` brings them back."""
 
     def __init__(self, segmentation: Any) -> None:
         self.segmentation = segmentation
@@ -19,7 +19,7 @@ class Before:
         self._history.SetSegmentation(segmentation.GetSegmentation())
         self._history.SaveState()
         self._ct = segmentation.GetNodeReferenceID(scene.reference_role())
-        self._report = segmentation.GetAttribute(scene.REPORT)
+        self._told = {name: segmentation.GetAttribute(name) for name in (scene.REPORT, scene.MEASURED)}
         self._description = segmentation.GetDescription()
         self._uncertainty = _kept(segmentation.GetNodeReference(scene.UNCERTAINTY))
 
@@ -28,7 +28,8 @@ class Before:
         self.segmentation.SetNodeReferenceID(scene.reference_role(), self._ct)
         if scene.reference_ct(self.segmentation) is not None:
             self.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(scene.reference_ct(self.segmentation))
-        self.segmentation.SetAttribute(scene.REPORT, self._report)
+        for name, text in self._told.items():
+            self.segmentation.SetAttribute(name, text)
         self.segmentation.SetDescription(self._description)
         if self._uncertainty is None:
             scene.drop_uncertainty(self.segmentation)
