@@ -36,6 +36,7 @@ from wpunet.volume import AXES_RAS, Volume, from_array
 from training.data import Case
 from training.evaluate import arguments_of, held_out_cases
 from training.tables import markdown_table, write_json, write_text
+from training.truth import pair, read_pair
 
 TRUE_SHARE = 0.1  # of a marked body; one with as much of a true tumor is a tumor
 APART_MM = 100.0  # between single slices, so that each stays alone
@@ -249,7 +250,7 @@ def collect(
     for case in cases:
         found += of_slices(case, segmenter.runtime, segmenter.weights)
     for folder in volumes:
-        volume, truth = files.read(folder / "imaging.nii.gz"), files.read(folder / "segmentation.nii.gz").hu
+        volume, truth = read_pair(*pair(folder))
         names.append(folder.name)
         found += of_volume(folder.name, volume, truth, segmenter)
     for path in tumor_free:

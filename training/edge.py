@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from wpunet import files
 from wpunet.errors import InputError, WpunetError
 
 from training.tables import markdown_table
+from training.truth import pair, read_pair
 
 REACH_MM, STEP_MM = 5.0, 0.5  # how far along the normal, and from look to look
 BESIDE_MM = 3.5  # beyond that the tissue counts as kidney or fat
@@ -54,11 +54,9 @@ def _within(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def of_case(folder: Path) -> np.ndarray:
-    """``edge_mm`` of all slices of a case; raises InputError where image and mask do not fit or nothing tells."""
-    volume, mask = files.read(folder / "imaging.nii.gz"), files.read(folder / "segmentation.nii.gz")
-    if volume.hu.shape != mask.hu.shape:
-        raise InputError(f"Image and mask of {folder} differ in shape; give a case whose mask is of its image.")
-    pairs = zip(volume.hu.astype(np.float32), mask.hu > 0, strict=True)
+    """``edge_mm`` of all slices of a case; raises InputError where image and mask do not fit, or nothing tells."""
+    volume, labels = read_pair(*pair(folder))
+    pairs = zip(volume.hu.astype(np.float32), labels > 0, strict=True)
     found = np.concatenate([edge_mm(hu, marked, volume.spacing[1]) for hu, marked in pairs])
     if len(found) < LEAST_POINTS:
         raise InputError(f"{folder} has no edge between a kidney with contrast and fat; give another case.")

@@ -29,6 +29,7 @@ from training.blind import blind, by_density
 from training.data import Case, read_prepared, read_split
 from training.pictures import plot_worst
 from training.tables import markdown_table, write_csv, write_json, write_text
+from training.truth import pair, read_pair
 
 Figures = dict[str, Any]
 IN_DOUBT = 8.0  # logit; background beyond it is so easy and so much that calibration would count nothing else
@@ -119,9 +120,10 @@ def by_size(patients: list[Figures]) -> Figures:
 
 def evaluate_volume(folder: Path, segmenter: Segmenter, options: Options = Options()) -> Figures:
     """Every figure of one case in KiTS19's layout, through the whole engine."""
-    result = segmenter.segment_file(folder / "imaging.nii.gz", options)
+    imaging, segmentation = pair(folder)
+    _, truth = read_pair(imaging, segmentation)  # before the work: the mask may be of another CT
+    result = segmenter.segment_file(imaging, options)
     labels = together(result.labels)
-    truth = files.read(folder / "segmentation.nii.gz").hu
     spacing = result.volume.spacing
     surfaces = {
         f"{name}_{key}": value

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from wpunet import bundle
 from wpunet.labels import CYST, KIDNEY
 from wpunet.segment import Segmenter
 
-from training import evaluate, metrics
+from training import chance, edge, evaluate, metrics
 from training.data import Case, to_grey
 from training.export import as_bundle
 from training.networks import load_trained
@@ -123,6 +124,19 @@ def test_a_volume_is_judged_as_it_would_be_by_hand(segmenter, kits):
     assert lesions["found"] + lesions["missed"] == 1
     assert 0 <= figures["kidney_surface_dice"] <= 1
     assert figures["kidney_hd95_mm"] > 0
+
+
+@pytest.mark.parametrize("module", [evaluate, chance, edge])
+def test_a_mask_of_other_voxels_is_refused(module, segmenter, kits, tmp_path, command, capsys):
+    case = tmp_path / "moved"
+    shutil.copytree(kits / "case_00000", case)
+    mask = nib.load(case / "segmentation.nii.gz")
+    moved = mask.affine.copy()
+    moved[0, 3] += 12
+    nib.save(nib.Nifti1Image(np.asarray(mask.dataobj), moved), case / "segmentation.nii.gz")
+    options = ("--weights", segmenter.weights.path, "--output", tmp_path / "out", "--volumes", case)
+    assert command(module, *((case,) if module is edge else options)) == 2
+    assert f"{module.__name__.split('.')[1]}: {case}/segmentation.nii.gz lies 12 mm away" in capsys.readouterr().err
 
 
 def test_all_files_are_written(segmenter, kits, unlabelled, prepared, trained, tmp_path, command, capsys):

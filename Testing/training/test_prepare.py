@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 from wpunet import phantom
 from wpunet.errors import InputError
-from wpunet.labels import CYST
+from wpunet.labels import CYST, PARENCHYMA
 
 from training import prepare, slices
 from training.data import LOWEST_HU, case_names, read_case, read_prepared
@@ -22,11 +23,13 @@ def run(folder, output):
     return prepare.prepare(list(prepare.kits_sources(folder)), output)
 
 
-def rewrite(path, change):
+def rewrite(path, change, description=""):
     """Store what ``change`` makes of the array and the affine of a NIfTI file."""
     image = nib.load(path)
     array, affine = change(np.asarray(image.dataobj).copy(), image.affine.copy())
-    nib.save(nib.Nifti1Image(array, affine), path)
+    image = nib.Nifti1Image(array, affine)
+    image.header["descrip"] = description
+    nib.save(image, path)
 
 
 def test_a_case_keeps_its_hu_and_its_truth(tmp_path):
@@ -105,6 +108,19 @@ def _other_labels(labels, affine):
     return labels, affine
 
 
+def _same(labels, affine):
+    return labels, affine
+
+
+def _finer(labels, affine):
+    """By less than the tolerance once was, and yet by a voxel or more at the far end."""
+    return labels, affine - 0.04 * np.sign(affine) * (np.abs(affine) > 1) * [1, 1, 1, 0]
+
+
+def _shares(labels, affine):
+    return (labels * 0.75).astype(np.float32), affine
+
+
 def _empty(labels, affine):
     return labels * 0, affine
 
@@ -121,9 +137,12 @@ def _oblong(array, affine):
 BAD = {
     "no mask": ("segmentation", lambda path: path.unlink(), "does not exist: a case needs its mask"),
     "no image": ("imaging", lambda path: path.unlink(), "does not exist: a case needs its image"),
-    "other shape": ("segmentation", lambda path: rewrite(path, _shorter), "does not fit its image"),
-    "elsewhere": ("segmentation", lambda path: rewrite(path, _elsewhere), "affines differ"),
-    "other labels": ("segmentation", lambda path: rewrite(path, _other_labels), "holds labels [0, 1, 7]"),
+    "other shape": ("segmentation", lambda path: rewrite(path, _shorter), "voxels, the CT 100 x 84 x 24"),
+    "elsewhere": ("segmentation", lambda path: rewrite(path, _elsewhere), "lies 20 mm away from the CT"),
+    "other spacing": ("segmentation", lambda path: rewrite(path, _finer), "has voxels of 3.96 x 3.96 x 7.96 mm"),
+    "other labels": ("segmentation", lambda path: rewrite(path, _other_labels), "holds the values 0, 1, 7, which"),
+    "shares": ("segmentation", lambda path: rewrite(path, _shares), "holds the values 0, 0.75, 1.5, which"),
+    "parenchyma": ("segmentation", lambda path: rewrite(path, _same, PARENCHYMA), "their parenchyma alone here"),
     "empty mask": ("segmentation", lambda path: rewrite(path, _empty), "no kidney is marked"),
     "not HU": ("imaging", lambda path: rewrite(path, _grey_values), "not HU"),
     "cut short": ("imaging", lambda path: path.write_bytes(path.read_bytes()[:5000]), "cut short or damaged"),
@@ -153,6 +172,35 @@ def test_oblong_pixels_are_refused(tmp_path):
         rewrite(tmp_path / "kits" / "oblong" / f"{name}.nii.gz", _oblong)
     (why,) = run(tmp_path / "kits", tmp_path / "out")["left_out"].values()
     assert "pixels of 6.00 x 4.00 mm" in why
+
+
+def test_an_oblique_case_is_brought_upright_with_its_labels(tmp_path):
+    made = save_case(tmp_path / "kits" / "oblique", seed=2, tumor_mm=60, cysts=2)
+    turn = np.eye(4)
+    turn[:2, :2] = [[np.cos(0.3), -np.sin(0.3)], [np.sin(0.3), np.cos(0.3)]]
+    for name in ("imaging", "segmentation"):
+        rewrite(tmp_path / "kits" / "oblique" / f"{name}.nii.gz", lambda array, affine: (array, turn @ affine))
+    assert run(tmp_path / "kits", tmp_path / "out")["left_out"] == {}
+    (case,) = read_prepared(tmp_path / "out", "labelled")
+    for value in (1, 2, CYST):  # as numbers in between they would be each other's rims
+        assert (case.labels == value).sum() == pytest.approx((made.labels == value).sum(), rel=0.08)
+
+
+def test_a_mask_beside_its_kidneys_is_told_whenever_it_is_prepared(tmp_path, command, capsys):
+    save_case(tmp_path / "kits" / "good", seed=1)
+    save_case(tmp_path / "kits" / "moved", seed=2)
+    rewrite(
+        tmp_path / "kits" / "moved" / "segmentation.nii.gz", lambda labels, affine: (np.roll(labels, 25, 1), affine)
+    )
+    (tmp_path / "kits" / "other program").mkdir()
+    (tmp_path / "kits" / "other program" / "ct.nrrd").write_bytes(b"NRRD0004")
+    for _ in range(2):
+        assert command(prepare, "--output", tmp_path / "out", "--kits", tmp_path / "kits") == 0
+        said = capsys.readouterr().out
+        assert re.search(r"look at moved: .*Of what is marked \d+% is fat, air or bone", said)
+        assert said.count("Of what is marked") == 1
+        assert "left out other program" in said
+        assert "2 cases of 2 patients prepared" in said
 
 
 def test_a_case_that_comes_twice_is_taken_once(tmp_path, kits):
@@ -368,7 +416,7 @@ def test_the_command_says_what_it_left_out_and_what_is_missing(tmp_path, kits, c
     assert command(prepare, "--output", tmp_path / "out", "--kits", tmp_path / "own", "--kits", kits) == 0
     said = capsys.readouterr().out
     assert "left out mine" in said
-    assert "6 cases prepared" in said
+    assert "6 cases of 6 patients prepared" in said
     assert "1 left out" in said
     (tmp_path / "empty").mkdir()
     assert command(prepare, "--output", tmp_path / "out", "--kits", tmp_path / "empty") == 2
