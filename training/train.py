@@ -79,6 +79,8 @@ class Run:
             others = {group: read_prepared(data, group) for group in GROUPS if group != "labelled"}
             cases |= {group: [one for one in there if one.patient not in away] for group, there in others.items()}
             cases = {group: [one for one in there if self.drawn(one)] for group, there in cases.items()}
+            if not (cases["labelled"] or config.parenchyma):
+                raise InputError("[sources] in the config gives no share to any labelled case; draw from one at least.")
             for case in levels_of_whole_ct([*cases["labelled"], *cases["tumor_free"]]):
                 cases[case.group].append(case)
         self.sampler = self._sampler(cases, config.drawn, config.seed)
