@@ -19,6 +19,7 @@ from training import checkpoint
 from training.config import Config
 from training.data import read_split, write_split
 from training.networks import load_trained
+from training.train import CHECKPOINT
 
 
 def blend(early: WPUNet, late: WPUNet, share: float = 0.5) -> WPUNet:
@@ -50,6 +51,8 @@ def main() -> int:
         leaked = sorted(set(read_split(given.runs[0] / "split.json")[0]) & away)
         if leaked:
             raise InputError(f"{given.runs[0]} was trained on {leaked[0]}, whom {given.runs[1]} was kept from.")
+        if (given.output / CHECKPOINT).exists():
+            raise InputError(f"{given.output} is a run of its own, which would be lost; choose another folder.")
         given.output.mkdir(parents=True, exist_ok=True)
         checkpoint.save(given.output / "average.safetensors", dict(blend(early, late).state_dict()), facts)
         write_split(given.output / "split.json", training, held_out)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from pathlib import Path
 
 from training.pictures import plot_log
+from training.tables import write_text
 
 COLUMNS = ("step", "loss", "learning_rate", "kidney_or_tumor", "tumor", "seconds")
 DRAWN = ("step", "group", "source", "samples")
@@ -45,7 +47,8 @@ class Log:
 def _begin(path: Path, columns: tuple[str, ...], step: int) -> None:
     rows: list[list[str]] = []
     if path.exists():
-        with path.open(newline="") as file:
-            rows = [row for row in list(csv.reader(file))[1:] if int(row[0]) <= step]
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([list(columns), *rows])
+        with path.open(newline="") as file:  # on a full disk its last row may have been cut short
+            rows = [row for row in list(csv.reader(file))[1:] if len(row) == len(columns) and int(row[0]) <= step]
+    text = io.StringIO()
+    csv.writer(text).writerows([list(columns), *rows])
+    write_text(text.getvalue(), path)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from wpunet.bundle import NetworkSpec
-from wpunet.errors import InputError
+from wpunet.errors import DeviceError, InputError, reason
 from wpunet.network import WPUNet
 
 from training import checkpoint
@@ -19,6 +19,16 @@ from training import checkpoint
 def default_device() -> torch.device:
     """A GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_called(name: str) -> torch.device:
+    """The device of this name; raises DeviceError where there is none."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"There is no device '{name}' here ({reason(error)}); give cpu or cuda.") from error
+    return device
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:

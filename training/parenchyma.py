@@ -102,7 +102,7 @@ def main() -> int:
     given = arguments.parse_args()
     try:
         teach(given.run, given.data, given.output, Config.read(given.config, steps=given.steps))
-    except WpunetError as error:
+    except (WpunetError, OSError) as error:
         print(f"parenchyma: {error}", file=sys.stderr)
         return 2
     return 0

@@ -10,7 +10,7 @@ from wpunet.errors import InputError
 
 from training import distributed
 from training.config import Config
-from training.data import patient_names, read_split, split_patients
+from training.data import GROUPS, patient_names, read_split, split_patients
 
 
 def division(config: Config, data: Path, own: Path, given: Path | None) -> tuple[list[str], list[str]]:
@@ -20,16 +20,35 @@ def division(config: Config, data: Path, own: Path, given: Path | None) -> tuple
     """
     if given and own.exists() and read_split(given) != read_split(own):
         raise InputError(f"{own.parent} was begun with another split than {given}; choose another folder.")
+    there = patient_names(data, "labelled")
     if not given and not own.exists():
-        return split_patients(patient_names(data, "labelled"), config.held_out, config.fold, config.sealed)
+        return split_patients(there, config.held_out, config.fold, config.sealed)
     training, held_out = read_split(given or own)
+    if not training:
+        raise InputError(f"The split {given or own} trains on nobody; name somebody under training.")
     sealed = sorted(set(training) & set(config.sealed)) if given else []
     if sealed:
         raise InputError(
             f"{given} trains on {sealed[0]}, who is sealed; take that patient out of it, or seal others (sealed in the "
             "config; training.train has --sealed, too, alone for nobody)."
         )
+    neither = sorted({*there} - {*training, *held_out, *config.sealed})
+    if neither and distributed.rank() == 0:
+        print(
+            f"{len(neither)} patients of {data}, the first {neither[0]}, are in no part of the split {given or own}: "
+            "they are neither trained on nor held out. A run keeps the split that it was begun with; for new cases "
+            "choose another folder.",
+            file=sys.stderr,
+            flush=True,
+        )
     return training, held_out
+
+
+def require_known(names: list[str], data: Path) -> None:
+    """Raise InputError where a name that was typed is no patient's: it would keep nobody away."""
+    strange = sorted({*names} - {name for group in GROUPS for name in patient_names(data, group)})
+    if strange:
+        raise InputError(f"{data} has no patient {strange[0]} to keep away from (--sealed); see its prepared.json.")
 
 
 def not_known_to(weights: Path, away: set[str]) -> None:

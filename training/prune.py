@@ -153,6 +153,8 @@ def prune(
     Raises InputError when so few weights cannot be left, when ``output`` was begun for something else, and when ``run``
     knows whom ``resplit`` holds out.
     """
+    if rounds < 1 or output.resolve() == run.resolve():
+        raise InputError("Prune in at least one round, and into another folder than the run's own.")
     network, facts = load_trained(run)
     if network.spec.parenchyma:
         raise InputError(
@@ -265,7 +267,7 @@ def main() -> int:
         figures |= loss_of_accuracy(given.run, fine, given.patients)
         write_json(figures, given.output / "pruned.json")
         print(json.dumps(figures, indent=1))
-    except WpunetError as error:
+    except (WpunetError, OSError) as error:
         print(f"prune: {error}", file=sys.stderr)
         return 2
     return 0

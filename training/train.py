@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from wpunet.errors import InputError, WpunetError
 
-from training import checkpoint, distributed, fused
+from training import asked, checkpoint, distributed, fused
 from training.augment import Sampler
 from training.config import Config
 from training.data import GROUPS, Case, levels_of_whole_ct, patient_names, read_prepared, write_split
@@ -33,7 +33,7 @@ from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
 from training.mixture import PLAIN, Mixture
 from training.networks import ARCHITECTURES, channels_last, computes_in_bfloat16, default_device, steps_in_all
-from training.patients import division, not_known_to
+from training.patients import division, not_known_to, require_known
 from training.start import check_start, fill_from
 from training.tables import write_json
 
@@ -130,7 +130,10 @@ class Run:
     def _keep_config(self) -> None:
         """The recipe beside the weights; raises InputError when the folder was begun with one that cannot go on so."""
         path, now = self.folder / "config.json", json.loads(json.dumps(self.config.as_dict()))
-        begun = json.loads(path.read_text("utf-8")) if path.exists() else None
+        try:
+            begun = json.loads(path.read_text("utf-8")) if path.exists() else None
+        except ValueError as error:
+            raise InputError(f"{path} cannot be read ({error}); choose another folder.") from error
         if begun is not None:
             begun = {"parenchyma": 0} | begun  # which runs of before there was such a part do not tell
             changed = [name for name in FIXED if begun.get(name) != now[name]]
@@ -287,7 +290,9 @@ def train(run: Run, until: int | None = None) -> None:
     """Go on to the end of the schedule, or to the step ``until``; raises TrainingError when that fails."""
     stop = min(run.config.steps, until or run.config.steps)
     if distributed.rank() == 0:
-        print(f"Training {run.precision}, {run.kernels}.", file=sys.stderr, flush=True)
+        done = f"{run.folder} has its {run.step} steps, so nothing is trained; for other cases choose another folder."
+        said = done if 0 < run.step >= stop else f"Training {run.precision}, {run.kernels}."
+        print(said, file=sys.stderr, flush=True)
     try:
         log = Log(run.folder, run.step) if distributed.rank() == 0 else None
         try:
@@ -352,11 +357,20 @@ def main() -> int:
                 raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")
             if given.weights and not config.parenchyma and not (given.run / CHECKPOINT).exists():
                 check_start(given.weights, config)  # before the folder is begun with a config that cannot go on
+            there = given.weights and given.weights.exists()  # gone on with, a run needs them no more
+            begun_with = {"weights": asked.digest(given.weights) if there else None}
+            if there:
+                asked.compare(begun_with, given.run)
+            if given.sealed:
+                require_known(given.sealed, given.data)
             run = Run(config, given.data, given.run, device, given.split)
-            if given.weights and run.step == 0:
-                start_from(run, given.weights)
+            if run.step == 0:
+                if given.weights:
+                    start_from(run, given.weights)
+                if distributed.rank() == 0:
+                    asked.keep(begun_with, given.run)
             train(run, given.until)
-    except WpunetError as error:
+    except (WpunetError, OSError) as error:
         print(f"train: {error}", file=sys.stderr)
         return 2
     return 0

@@ -277,7 +277,7 @@ def main() -> int:
         write_json(figures, given.output / f"{given.what}.json")
         write_csv(figures["per_patient" if "per_patient" in figures else "rows"], given.output / f"{given.what}.csv")
         write_text(text, given.output / f"{given.what}.md")
-    except WpunetError as error:
+    except (WpunetError, OSError) as error:
         print(f"trials: {error}", file=sys.stderr)
         return 2
     print(text)

@@ -168,6 +168,57 @@ def test_the_average_is_that_of_the_last_weights(recipe, prepared, tmp_path):
     assert torch.allclose(mean, expected, atol=1e-6)
 
 
+def test_what_a_run_does_not_do_any_more_is_told(recipe, prepared, trained, tmp_path, command, capsys):
+    """Given again for new cases, or with other weights, it must not seem to have learned from them."""
+    options = ("--config", recipe(steps=2, held_out=1), "--run", tmp_path / "run", "--device", "cpu")
+    facts = json.loads((prepared / "prepared.json").read_text())
+    shutil.copytree(prepared, tmp_path / "fewer")
+    fewer = {name: group for name, group in facts["prepared"].items() if name not in ("case_00001", "case_00004")}
+    (tmp_path / "fewer" / "prepared.json").write_text(json.dumps(facts | {"prepared": fewer}))
+    assert command(train, *options, "--data", tmp_path / "fewer") == 0
+    assert "neither trained on" not in capsys.readouterr().err
+    assert command(train, *options, "--data", prepared) == 0
+    told = capsys.readouterr().err
+    assert "2 patients" in told
+    assert "the first case_00001, are in no part of the split" in told
+    assert "run has its 2 steps, so nothing is trained" in told
+    assert command(train, *options, "--data", prepared, "--weights", trained / "average.safetensors") == 2
+    assert "another value of 'weights'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--sealed", "case_1"), "has no patient case_1 to keep away from"),
+        (("--device", "quantum"), "There is no device 'quantum' here"),
+        (("--split", "nobody.json"), "trains on nobody"),
+        (("--run", "c.toml/run"), "Not a directory"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(options, says, recipe, prepared, tmp_path, command, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe().rename("c.toml")
+    Path("nobody.json").write_text('{"training": [], "held_out": ["case_00001"]}')
+    assert command(train, "--config", "c.toml", "--data", prepared, "--run", "run", "--device", "cpu", *options) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.count("\n") == 1
+
+
+def test_a_log_or_a_recipe_that_was_cut_short_on_a_full_disk(recipe, prepared, tmp_path, command, capsys):
+    options = ("--config", recipe(), "--data", prepared, "--run", tmp_path / "run", "--device", "cpu")
+    assert command(train, *options, "--until", 6) == 0
+    for name, end in (("log.csv", "12,0.3"), ("drawn.csv", "\n1")):
+        with (tmp_path / "run" / name).open("a") as file:
+            file.write(end)
+    assert command(train, *options) == 0
+    assert [line.split(",")[0] for line in (tmp_path / "run" / "log.csv").read_text().split()] == ["step", "6", "12"]
+    (tmp_path / "run" / "config.json").write_text('{"steps":')
+    capsys.readouterr()
+    assert command(train, *options) == 2
+    assert "config.json cannot be read" in capsys.readouterr().err
+
+
 def test_logs_and_curves(trained):
     with (trained / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
