@@ -117,7 +117,7 @@ class Sampler:
         shelf = self._shelf(group_draw)
         labelled, real = shelf == "labelled", shelf in ("labelled", "tumor_free")
         case = self.shelves[shelf].draw(float(g.random()))
-        donors = self.shelves["labelled"].chances
+        donors = self.shelves["labelled"].donors
         level = self._level(shelf, case, g)
         frame = self._frame(g) if labelled and frame_draw < m.composite else None
         centre, reach = np.zeros(2), m.shift_mm if labelled else 2 * m.shift_mm

@@ -34,7 +34,7 @@ from wpunet.sides import split_sides
 from wpunet.volume import AXES_RAS, Volume, from_array
 
 from training.data import Case
-from training.evaluate import arguments_of, held_out_cases
+from training.evaluate import arguments_of, held_out_cases, shown
 from training.tables import markdown_table, write_json, write_text
 from training.truth import pair, read_pair
 
@@ -189,6 +189,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 def summary(candidates: list[Candidate], looked_at: list[str], weights: Weights) -> dict[str, Any]:
     """The model as it goes into a card, and how reliable it is."""
     chance, told = fit(candidates), told_by_others(candidates)
+    if not np.isfinite(told).any():
+        raise InputError("No chance can be told by a model of other patients, so few they are; give more of them.")
     is_tumor = np.array([one.is_tumor for one in candidates])
     marked = {one.patient for one in candidates if one.is_tumor}
     return {
@@ -238,6 +240,8 @@ def into_card(found: dict[str, Any], card: Path) -> None:
         values = json.loads(card.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"The card {card} cannot be read ({error}); give NAME.json beside the weights.") from error
+    if values.get("sha256") != found["weights_sha256"]:
+        raise InputError(f"The card {card} is of other weights; give NAME.json beside those that were looked at.")
     write_json(values | {"tumor_chance": {key: found[key] for key in ("features", "offset", "weights")}}, card)
 
 
@@ -247,13 +251,13 @@ def collect(
     """What is marked as tumor, and the names of all patients that were looked at."""
     found: list[Candidate] = []
     names = [case.patient for case in cases]
-    for case in cases:
+    for case in shown(cases):
         found += of_slices(case, segmenter.runtime, segmenter.weights)
-    for folder in volumes:
+    for folder in shown(volumes):
         volume, truth = read_pair(*pair(folder))
         names.append(folder.name)
         found += of_volume(folder.name, volume, truth, segmenter)
-    for path in tumor_free:
+    for path in shown(tumor_free):
         names.append(files.case_name(path))
         found += of_volume(names[-1], files.read(path), None, segmenter)
     return found, sorted(set(names))

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from wpunet.errors import InputError, WpunetError
+from wpunet.labels import TUMOR
 
 from training import asked, checkpoint, distributed, fused
 from training.augment import Sampler
@@ -272,7 +273,7 @@ class Run:
 
     @torch.no_grad()
     def look(self, at_most: int = 120) -> dict[str, float]:
-        """Dice of the averaged weights, pooled over some held-out slices at the network's pixels; {} without any."""
+        """Dice of the averaged weights, pooled over some held-out slices at the network's pixels; without any none."""
         if not self.seen:
             return {}
         sampler = self._sampler({"labelled": self.seen}, PLAIN, 0)
@@ -283,7 +284,8 @@ class Run:
             found.append(self.answer(x.to(self.device)).argmax(1).cpu().numpy())
             truth.append(labels.cpu().numpy())
         f, t = np.concatenate(found), np.concatenate(truth)
-        return {"kidney_or_tumor": dice(f > 0, t > 0) or 0.0, "tumor": dice(f == 2, t == 2) or 0.0}
+        told = {"kidney_or_tumor": dice(f > 0, t > 0), "tumor": dice(f == TUMOR, t == TUMOR)}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 def train(run: Run, until: int | None = None) -> None:

@@ -207,7 +207,7 @@ def _of_slices(slices: Figures) -> Figures:
 
 def _means(patients: list[Figures]) -> Figures:
     return {"patients": len(patients)} | {
-        key: metrics.summary([one[key] for one in patients])["mean"] for key in SCORES
+        key: metrics.summary([one[key] for one in patients]).get("mean") for key in SCORES
     }
 
 
@@ -215,6 +215,8 @@ def _change(whole: list[Figures], patients: list[Figures]) -> Figures:
     """Mean change of the tumor's Dice from the recipe's, of the same patients, and its standard error."""
     pairs = [(a["tumor"], b["tumor"]) for a, b in zip(whole, patients, strict=True)]
     told = metrics.summary([b - a for a, b in pairs if a is not None and b is not None])
+    if not told["n"]:
+        return {"tumor_change": None, "standard_error": None}
     return {"tumor_change": told["mean"], "standard_error": round(told["sd"] / told["n"] ** 0.5, 4)}
 
 

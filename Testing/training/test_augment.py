@@ -149,11 +149,17 @@ def test_patients_with_small_tumors_are_drawn_more_often():
         y, x = np.mgrid[:64, :64]
         return case_of(np.where((x - 32) ** 2 + (y - 32) ** 2 < radius**2, 2, 0)[None], np.zeros((1, 64, 64)))
 
-    sampler = Sampler({"labelled": [patient(5), patient(8), patient(20)]}, Mixture(small_tumors=3.0), 2.0, 64, seed=1)
-    drawn = np.bincount([sampler._plan(np.random.default_rng([1, k, 0])).case for k in range(3000)])
+    patients = [patient(radius) for radius in (5, 8, 20, 0)]
+    sampler = Sampler({"labelled": patients}, Mixture(small_tumors=3.0), 2.0, 64, seed=1)
+    plans = [sampler._plan(np.random.default_rng([1, k, 0])) for k in range(3000)]
+    drawn = np.bincount([plan.case for plan in plans])
     counts = drawn / drawn[2]
     assert counts[0] == pytest.approx(3.0, rel=0.15)
     assert counts[1] == pytest.approx(2.0, rel=0.15)
+    assert counts[3] == pytest.approx(1.0, rel=0.15)  # whose tumor is none, not a small one
+    donors = [plan.graft.donor for plan in plans if plan.graft]
+    assert set(donors) == {0, 1, 2}
+    assert np.mean(np.array(donors) == 0) == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_composite_keeps_the_organs_and_fills_only_the_frame(drawn):

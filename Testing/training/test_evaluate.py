@@ -174,6 +174,9 @@ def test_slices_of_one_patient_are_pooled_and_others_do_not_count_for_dice(weigh
     assert figures["blind"]["without_kidney"]["slices"] == 1 + 1 + 3
     assert figures["blind"]["without_kidney"]["false_alarms"] == 0
     assert "Slices without kidney: 5" in "\n".join(evaluate._slice_table(figures))
+    figures = evaluate.evaluate_slices([empty], Oracle(), weights)  # all who are held out are without tumor
+    assert (figures["per_patient"], figures["paper"]) == ([], None)
+    assert "Slices without kidney: 3" in "\n".join(evaluate._slice_table(figures))
 
 
 def test_a_kidney_that_was_not_found_is_missed():

@@ -218,6 +218,14 @@ def test_a_log_or_a_recipe_that_was_cut_short_on_a_full_disk(recipe, prepared, t
     assert "config.json cannot be read" in capsys.readouterr().err
 
 
+def test_no_dice_is_told_of_a_tumor_that_nobody_has_or_finds(recipe, prepared, tmp_path, monkeypatch):
+    run = start(config_of(recipe), prepared, tmp_path)
+    for case in run.seen:
+        case.labels[case.labels == 2] = 1
+    monkeypatch.setattr(run, "answer", lambda x: torch.tensor([1.0, 0, 0])[None, :, None, None].expand(-1, -1, 64, 64))
+    assert run.look(8) == {"kidney_or_tumor": 0.0}
+
+
 def test_logs_and_curves(trained):
     with (trained / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
