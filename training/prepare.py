@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 from wpunet import check, files, outputs
+from wpunet.bodies import bodies
 from wpunet.errors import InputError, WpunetError
-from wpunet.labels import CYST, KIDNEY, NO_CASE, together
+from wpunet.labels import CYST, KIDNEY, LEFT_KIDNEY, NO_CASE, together
 from wpunet.predict import SLAB_MM, mean_slabs
 
 from training import checkpoint
 from training.data import Case, patient_of, to_grey, write_case
+from training.metrics import KIDNEY_ML
 from training.phantoms import phantom_case
 from training.slices import KITS23_CYST, slice_sources
 from training.source import Source, source_name
@@ -70,6 +72,8 @@ def kits_case(
     volume, mask = read_pair(imaging, segmentation)
     if not mask.any():
         raise InputError(f"{segmentation} is empty: no kidney is marked.")
+    if group == "labelled" and not np.isin(mask, KIDNEY if kits23 else (KIDNEY, LEFT_KIDNEY)).any():
+        raise InputError(f"{segmentation} marks no kidney; mark whole kidneys, not what lies in them alone.")
     if group == "labelled" and outputs.holds_parenchyma(segmentation):
         raise InputError(f"{segmentation}: {NO_CASE}")
     rows_mm, columns_mm = volume.spacing[1:]
@@ -79,6 +83,8 @@ def kits_case(
     tissue = _share_of_tissue(volume.hu, mask)
     if tissue < LEAST_TISSUE:
         notes = (*notes, f"Of what is marked {1 - tissue:.0%} is fat, air or bone: does the mask lie on its image?")
+    if np.count_nonzero(bodies(mask > 0).voxels * volume.voxel_ml >= KIDNEY_ML) < 2:
+        notes = (*notes, "Only one kidney is marked: a second one in the CT would be learned as none.")
     step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
     hu = mean_slabs(volume.hu, step)
     middle = np.minimum(np.arange(len(hu)) * step + step // 2, len(mask) - 1)

@@ -37,6 +37,10 @@ def _finer(labels, affine):
     return labels, affine - 0.04 * np.sign(affine) * (np.abs(affine) > 1) * [1, 1, 1, 0]
 
 
+def _tumor_alone(labels, affine):
+    return np.where(labels == 2, labels, 0), affine
+
+
 def _shares(labels, affine):
     return (labels * 0.75).astype(np.float32), affine
 
@@ -62,6 +66,7 @@ BAD = {
     "other spacing": ("segmentation", lambda path: rewrite(path, _finer), "has voxels of 3.96 x 3.96 x 7.96 mm"),
     "other labels": ("segmentation", lambda path: rewrite(path, _other_labels), "holds the values 0, 1, 7, which"),
     "shares": ("segmentation", lambda path: rewrite(path, _shares), "holds the values 0, 0.75, 1.5, which"),
+    "a tumor alone": ("segmentation", lambda path: rewrite(path, _tumor_alone), "mark whole kidneys"),
     "parenchyma": ("segmentation", lambda path: rewrite(path, _same, PARENCHYMA), "their parenchyma alone here"),
     "empty mask": ("segmentation", lambda path: rewrite(path, _empty), "no kidney is marked"),
     "not HU": ("imaging", lambda path: rewrite(path, _grey_values), "not HU"),
@@ -112,6 +117,7 @@ def test_a_mask_beside_its_kidneys_is_told_whenever_it_is_prepared(tmp_path, com
     rewrite(
         tmp_path / "kits" / "moved" / "segmentation.nii.gz", lambda labels, affine: (np.roll(labels, 25, 1), affine)
     )
+    save_case(tmp_path / "kits" / "one", seed=3, kidneys=("right",))
     (tmp_path / "kits" / "other program").mkdir()
     (tmp_path / "kits" / "other program" / "ct.nrrd").write_bytes(b"NRRD0004")
     for _ in range(2):
@@ -120,4 +126,6 @@ def test_a_mask_beside_its_kidneys_is_told_whenever_it_is_prepared(tmp_path, com
         assert re.search(r"look at moved: .*Of what is marked \d+% is fat, air or bone", said)
         assert said.count("Of what is marked") == 1
         assert "left out other program" in said
-        assert "2 cases of 2 patients prepared" in said
+        assert re.search(r"look at one: .*Only one kidney is marked", said)
+        assert said.count("Only one kidney") == 1
+        assert "3 cases of 3 patients prepared" in said

@@ -201,10 +201,16 @@ def test_single_slices_are_gathered_by_patient(folder, tmp_path):
     assert three.pixel_mm == 0.75
 
 
+def _spoil_row(folder, old, new):
+    table = folder / "slices.csv"
+    table.write_text(table.read_text().replace(old, new, 1))
+
+
 SPOILT_SLICES = {
     "no mask": (lambda f: (f / "masks" / "3_20.png").unlink(), "cannot be read"),
     "other shape": (lambda f: Image.new("L", (40, 48)).save(f / "masks" / "3_20.png"), "does not fit its image"),
     "other labels": (lambda f: Image.new("L", (48, 48), 9).save(f / "masks" / "3_20.png"), "labels above 2"),
+    "no scale": (lambda f: _spoil_row(f, ",-400,", ",,"), "does not tell case_00003 as it should"),
     "no picture": (lambda f: (f / "images" / "3_10.jp2").write_text("no picture"), "cannot be read"),
 }
 
