@@ -5,7 +5,9 @@ import re
 
 import numpy as np
 import pytest
-from wpunet.labels import CYST, PARENCHYMA
+import SimpleITK as sitk
+from wpunet import files
+from wpunet.labels import CYST, PARENCHYMA, WITH_CYSTS
 
 from training import prepare
 from training.data import case_names, read_prepared
@@ -109,6 +111,23 @@ def test_an_oblique_case_is_brought_upright_with_its_labels(tmp_path):
     (case,) = read_prepared(tmp_path / "out", "labelled")
     for value in (1, 2, CYST):  # as numbers in between they would be each other's rims
         assert (case.labels == value).sum() == pytest.approx((made.labels == value).sum(), rel=0.08)
+
+
+def test_a_case_of_another_program_is_read_as_it_is(tmp_path):
+    """A CT as NRRD and a segmentation of 3D Slicer, whose values are others than its names tell."""
+    folder = tmp_path / "kits" / "Müller 1"
+    made = save_case(folder, seed=2, tumor_mm=60, cysts=2)
+    ct = files.read(folder / "imaging.nii.gz")
+    sitk.WriteImage(sitk.ReadImage(str(folder / "imaging.nii.gz")), str(folder / "imaging.nrrd"))
+    files.write_labels(folder / "segmentation.seg.nrrd", made.labels, ct, WITH_CYSTS)
+    for name, what in (("imaging", "image"), ("segmentation", "mask")):
+        assert f"which one is the {what}? Leave one" in str(run(tmp_path / "kits", tmp_path / "out")["left_out"])
+        (folder / f"{name}.nii.gz").unlink()
+    assert run(tmp_path / "kits", tmp_path / "out")["left_out"] == {}
+    (case,) = read_prepared(tmp_path / "out", "labelled")
+    assert case.cysts
+    for value in (1, 2, CYST):
+        assert (case.labels == value).sum() == (made.labels == value).sum()
 
 
 def test_a_mask_beside_its_kidneys_is_told_whenever_it_is_prepared(tmp_path, command, capsys):
