@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 
+from training.command import command
 from training.tables import markdown_table
 from training.truth import pair, read_pair
 
@@ -63,18 +64,15 @@ def of_case(folder: Path) -> np.ndarray:
     return found
 
 
+@command("edge")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("folders", type=Path, nargs="+")
     given = arguments.parse_args()
     rows = []
-    try:
-        for folder in given.folders:
-            found = of_case(folder)
-            rows.append([folder.name, str(len(found)), f"{np.median(found):+.2f}"])
-    except WpunetError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return 2
+    for folder in given.folders:
+        found = of_case(folder)
+        rows.append([folder.name, str(len(found)), f"{np.median(found):+.2f}"])
     print("\n".join(markdown_table(("case", "points", "visible edge outside the outline, mm"), rows)))
     print(f"\nMean of the cases: {np.mean([float(row[2]) for row in rows]):+.2f} mm")
     return 0

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from wpunet import files, runtime
 from wpunet.arrays import on_host
 from wpunet.bundle import Weights
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.labels import TUMOR, together
 from wpunet.locate import whole
 from wpunet.monitor import Monitor
@@ -28,6 +28,7 @@ from wpunet.volume import AXES_RAS, from_array
 
 from training import metrics
 from training.blind import blind, by_density
+from training.command import command
 from training.data import Case, read_prepared, read_split
 from training.pictures import plot_worst
 from training.tables import markdown_table, write_csv, write_json, write_text
@@ -330,6 +331,7 @@ def arguments_of(description: str | None) -> argparse.ArgumentParser:
     return arguments
 
 
+@command("evaluate")
 def main() -> int:
     arguments = arguments_of(__doc__)
     arguments.add_argument(
@@ -339,14 +341,10 @@ def main() -> int:
     )
     given = arguments.parse_args()
     options = Options(parenchyma=given.parenchyma)
-    try:
-        segmenter = Segmenter(given.weights)
-        cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []
-        figures = evaluate(segmenter, cases, given.volumes, given.tumor_free, options)
-        write(figures, given.output)
-    except WpunetError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
+    segmenter = Segmenter(given.weights)
+    cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []
+    figures = evaluate(segmenter, cases, given.volumes, given.tumor_free, options)
+    write(figures, given.output)
     if cases and figures["slices"]["per_patient"]:
         draw_worst(figures, cases, segmenter, given.output / "worst.png")
     print(markdown(figures))

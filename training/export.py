@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from wpunet import bundle
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.network import WPUNet, cost
 from wpunet.runtime import OpenVINORuntime
 
 from training import checkpoint
+from training.command import command
 from training.data import read_split
 from training.networks import load_trained, steps_in_all
 from training.tables import write_text
@@ -94,6 +95,7 @@ def _difference(network: WPUNet, output: Path) -> float:
     return difference
 
 
+@command("export")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -104,11 +106,7 @@ def main() -> int:
     add("--temperature", type=float, default=1.0, help="divides the logits before they become probabilities")
     given = arguments.parse_args()
     card = {"name": given.name, "version": given.version}
-    try:
-        print(json.dumps(export(given.run, given.output, card, given.temperature), indent=2))
-    except (WpunetError, OSError) as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 2
+    print(json.dumps(export(given.run, given.output, card, given.temperature), indent=2))
     return 0
 
 

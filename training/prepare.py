@@ -20,11 +20,12 @@ import numpy as np
 from tqdm import tqdm
 from wpunet import check, files, outputs
 from wpunet.bodies import bodies
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.labels import CYST, KIDNEY, LEFT_KIDNEY, NO_CASE, together
 from wpunet.predict import SLAB_MM, mean_slabs
 
 from training import checkpoint
+from training.command import command
 from training.data import Case, patient_of, to_grey, write_case
 from training.metrics import KIDNEY_ML
 from training.phantoms import phantom_case
@@ -176,6 +177,7 @@ def _prepare_one(source: Source, path: Path, digests: dict[str, str]) -> tuple[s
     return digest, list(case.notes) if case else about.get("notes", [])
 
 
+@command("prepare")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -193,19 +195,15 @@ def main() -> int:
     add("--unlabelled", type=Path, help="folder of the CT whose kidney-free levels are known")
     add("--phantoms", type=int, default=0, help="how many to generate")
     given = arguments.parse_args()
-    try:
-        sources = [source for folder in given.kits for source in kits_sources(folder)]
-        sources += [source for folder in given.kits23 for source in kits_sources(folder, kits23=True)]
-        sources += [source for folder in given.tumor_free for source in kits_sources(folder, "tumor_free")]
-        sources += [source for folder in given.slices for source in slice_sources(folder)]
-        sources += kidney_free_sources(given.unlabelled) if given.unlabelled else []
-        sources += phantom_sources(given.phantoms)
-        if not sources:
-            raise InputError("There is nothing to prepare; name a source (--kits, --slices, --unlabelled, --phantoms).")
-        report = prepare(sources, given.output)
-    except (WpunetError, OSError) as error:
-        print(f"prepare: {error}", file=sys.stderr)
-        return 2
+    sources = [source for folder in given.kits for source in kits_sources(folder)]
+    sources += [source for folder in given.kits23 for source in kits_sources(folder, kits23=True)]
+    sources += [source for folder in given.tumor_free for source in kits_sources(folder, "tumor_free")]
+    sources += [source for folder in given.slices for source in slice_sources(folder)]
+    sources += kidney_free_sources(given.unlabelled) if given.unlabelled else []
+    sources += phantom_sources(given.phantoms)
+    if not sources:
+        raise InputError("There is nothing to prepare; name a source (--kits, --slices, --unlabelled, --phantoms).")
+    report = prepare(sources, given.output)
     for name, reason in report["left_out"].items():
         print(f"left out {name}: {reason}")
     for name, notes in report["look_at"].items():

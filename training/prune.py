@@ -22,11 +22,12 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 from wpunet import bundle, runtime
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.network import WPUNet
 
 from training import asked
 from training.augment import Sampler
+from training.command import command
 from training.config import Config
 from training.data import Case, read_prepared, read_split
 from training.evaluate import evaluate_slices
@@ -235,6 +236,7 @@ def loss_of_accuracy(dense: Path, pruned: PrunedRun, at_most: int) -> dict[str, 
     return {"held_out_patients": len(cases), "dice_before": before, "dice_after": after, "dice_lost": lost}
 
 
+@command("prune")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -251,25 +253,21 @@ def main() -> int:
     add("--curve", action="store_true", help="accuracy against sparsity for each method, without fine-tuning")
     add("--patients", type=int, default=1000, help="at most so many held-out patients for the Dice")
     given = arguments.parse_args()
-    try:
-        if given.curve:
-            curve(given.run, given.data, given.output, [0, 0.2, 0.4, 0.5, 0.6, 0.669, 0.75, 0.85, 0.92], given.patients)
-            return 0
-        network, _ = load_trained(given.run)
-        total = sum(p.numel() for p in network.parameters())
-        weights = round(total * (1 - given.sparsity)) if given.sparsity is not None else given.weights
-        if weights is None or given.config is None:
-            raise InputError("Say how much to prune (--weights or --sparsity) and how to fine-tune (--config).")
-        config = Config.read(given.config, steps=given.steps)
-        method, rounds = given.method, given.rounds
-        fine = prune(given.run, given.data, given.output, config, method, weights, rounds, resplit=given.resplit)
-        figures = {"method": given.method, "weights_before": total, "weights_left": remaining(fine.average)}
-        figures |= loss_of_accuracy(given.run, fine, given.patients)
-        write_json(figures, given.output / "pruned.json")
-        print(json.dumps(figures, indent=1))
-    except (WpunetError, OSError) as error:
-        print(f"prune: {error}", file=sys.stderr)
-        return 2
+    if given.curve:
+        curve(given.run, given.data, given.output, [0, 0.2, 0.4, 0.5, 0.6, 0.669, 0.75, 0.85, 0.92], given.patients)
+        return 0
+    network, _ = load_trained(given.run)
+    total = sum(p.numel() for p in network.parameters())
+    weights = round(total * (1 - given.sparsity)) if given.sparsity is not None else given.weights
+    if weights is None or given.config is None:
+        raise InputError("Say how much to prune (--weights or --sparsity) and how to fine-tune (--config).")
+    config = Config.read(given.config, steps=given.steps)
+    method, rounds = given.method, given.rounds
+    fine = prune(given.run, given.data, given.output, config, method, weights, rounds, resplit=given.resplit)
+    figures = {"method": given.method, "weights_before": total, "weights_left": remaining(fine.average)}
+    figures |= loss_of_accuracy(given.run, fine, given.patients)
+    write_json(figures, given.output / "pruned.json")
+    print(json.dumps(figures, indent=1))
     return 0
 
 

@@ -26,6 +26,7 @@ from wpunet.labels import TUMOR
 
 from training import asked, checkpoint, distributed, fused
 from training.augment import Sampler
+from training.command import command
 from training.config import Config
 from training.data import GROUPS, Case, levels_of_whole_ct, patient_names, read_prepared, write_split
 from training.feed import Feed
@@ -332,6 +333,7 @@ def _steps(run: Run, stop: int, log: Log | None) -> None:
     run.save()
 
 
+@command("train")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -351,30 +353,26 @@ def main() -> int:
     )
     add("--device", default=default_device().type)
     given = arguments.parse_args()
-    try:
-        changes = {name: getattr(given, name) for name in ("fold", "steps", "held_out", "sealed")}
-        config = Config.read(given.config, **changes)
-        with distributed.processes(given.device) as device:
-            if config.batch % distributed.world():
-                raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")
-            if given.weights and not config.parenchyma and not (given.run / CHECKPOINT).exists():
-                check_start(given.weights, config)  # before the folder is begun with a config that cannot go on
-            there = given.weights and given.weights.exists()  # gone on with, a run needs them no more
-            begun_with = {"weights": asked.digest(given.weights) if there else None}
-            if there:
-                asked.compare(begun_with, given.run)
-            if given.sealed:
-                require_known(given.sealed, given.data)
-            run = Run(config, given.data, given.run, device, given.split)
-            if run.step == 0:
-                if given.weights:
-                    start_from(run, given.weights)
-                if distributed.rank() == 0:
-                    asked.keep(begun_with, given.run)
-            train(run, given.until)
-    except (WpunetError, OSError) as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
+    changes = {name: getattr(given, name) for name in ("fold", "steps", "held_out", "sealed")}
+    config = Config.read(given.config, **changes)
+    with distributed.processes(given.device) as device:
+        if config.batch % distributed.world():
+            raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")
+        if given.weights and not config.parenchyma and not (given.run / CHECKPOINT).exists():
+            check_start(given.weights, config)  # before the folder is begun with a config that cannot go on
+        there = given.weights and given.weights.exists()  # gone on with, a run needs them no more
+        begun_with = {"weights": asked.digest(given.weights) if there else None}
+        if there:
+            asked.compare(begun_with, given.run)
+        if given.sealed:
+            require_known(given.sealed, given.data)
+        run = Run(config, given.data, given.run, device, given.split)
+        if run.step == 0:
+            if given.weights:
+                start_from(run, given.weights)
+            if distributed.rank() == 0:
+                asked.keep(begun_with, given.run)
+        train(run, given.until)
     return 0
 
 
