@@ -19,7 +19,8 @@ from training import checkpoint
 from training.command import command
 from training.config import Config
 from training.data import read_split, write_split
-from training.networks import load_trained
+from training.networks import AVERAGE, load_trained
+from training.patients import known_by, told_by
 from training.train import CHECKPOINT
 
 
@@ -49,13 +50,16 @@ def main() -> int:
         raise InputError(f"Pixels of {begun['pixel_mm']} and {facts['pixel_mm']} mm cannot be blended.")
     training, held_out = read_split(given.runs[1] / "split.json")
     away = {*held_out, *Config.of_run(given.runs[1]).sealed}
-    leaked = sorted(set(read_split(given.runs[0] / "split.json")[0]) & away)
+    known, unseen = zip(*(known_by(run / AVERAGE) for run in given.runs), strict=True)
+    leaked = sorted(known[0] & away)
     if leaked:
         raise InputError(f"{given.runs[0]} was trained on {leaked[0]}, whom {given.runs[1]} was kept from.")
     if (given.output / CHECKPOINT).exists():
         raise InputError(f"{given.output} is a run of its own, which would be lost; choose another folder.")
     given.output.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(given.output / "average.safetensors", dict(blend(early, late).state_dict()), facts)
+    unsure = [names for names in unseen if names is not None]
+    facts |= told_by(set.union(*known), set.intersection(*unsure) if unsure else None)
+    checkpoint.save(given.output / AVERAGE, dict(blend(early, late).state_dict()), facts)
     write_split(given.output / "split.json", training, held_out)
     shutil.copyfile(given.runs[1] / "config.json", given.output / "config.json")
     return 0

@@ -15,6 +15,8 @@ from wpunet.network import WPUNet
 
 from training import checkpoint
 
+AVERAGE = "average.safetensors"  # of a run, what it is used and gone on with by
+
 
 def default_device() -> torch.device:
     """A GPU where there is one, else the CPU."""
@@ -120,7 +122,7 @@ def nnunet_2d(spec: NetworkSpec, dropout: float = 0.0) -> nn.Module:  # noqa: AR
 def load_trained(run: Path) -> tuple[WPUNet, dict[str, Any]]:
     """The averaged WP-UNet of a run and the facts beside it; raises InputError when there is none."""
     try:
-        tensors, facts = checkpoint.load(run / "average.safetensors")
+        tensors, facts = checkpoint.load(run / AVERAGE)
         network = WPUNet(NetworkSpec.from_dict(facts["spec"]))
         network.load_state_dict(tensors)
     except (OSError, KeyError, RuntimeError, checkpoint.SafetensorError) as error:

@@ -23,7 +23,7 @@ from training.command import command
 from training.config import Config
 from training.data import Case, read_prepared
 from training.losses import parenchyma_loss
-from training.networks import default_device, load_trained, steps_in_all
+from training.networks import AVERAGE, default_device, load_trained
 from training.train import Run, train
 
 # Masks with tumors and generated ones are of readers who count the sinus
@@ -76,7 +76,7 @@ def begin(run: Path, data: Path, output: Path, config: Config) -> ParenchymaRun:
         raise InputError(f"{data} holds no CT without tumor of a source with a share; see [sources] in the config.")
     known = {name: t for name, t in network.state_dict().items() if not name.startswith("parenchyma.")}
     if taught.step == 0:
-        taught.before = steps_in_all(facts)
+        taught.inherit(run / AVERAGE)
         for one in (taught.network, taught.average):
             one.load_state_dict(known, strict=False)
     began = taught.average.state_dict()

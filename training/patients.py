@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wpunet.errors import InputError
 
-from training import distributed
+from training import checkpoint, distributed
 from training.config import Config
 from training.data import GROUPS, patient_names, read_split, split_patients
 
@@ -54,22 +54,37 @@ def require_known(names: list[str], data: Path) -> None:
 def not_known_to(weights: Path, away: set[str]) -> None:
     """Raise InputError when ``weights`` were trained on one of the patients ``away``; warn where nobody says.
 
-    Those of a run lie beside its split; a bundle's card names whom they have not seen, and not whom they have.
+    A bundle's card names whom they have not seen, and not whom they have.
     """
-    split = weights.with_name("split.json")
-    if split.exists():
-        known = sorted(set(read_split(split)[0]) & away)
-        if known:
-            raise InputError(
-                f"{weights} were trained on {known[0]}, whom this run is kept from: its figures would be of patients "
-                "that it knows. Start from others, or hold out whom that run did (--split)."
-            )
-    elif away - _unseen(weights.with_suffix(".json")) and distributed.rank() == 0:
+    known, unseen = known_by(weights)
+    both = sorted(known & away)
+    if both:
+        raise InputError(
+            f"{weights} were trained on {both[0]}, whom this run is kept from: its figures would be of patients "
+            "that it knows. Start from others, or hold out whom that run did (--split)."
+        )
+    if unseen is not None and away - unseen and distributed.rank() == 0:
         print(
             f"Nobody says whether {weights} were trained on patients that are held out here; figures may flatter.",
             file=sys.stderr,
             flush=True,
         )
+
+
+def known_by(weights: Path) -> tuple[set[str], set[str] | None]:
+    """Whom weights were trained on; where it may have been others, too, the second is who these surely are not.
+
+    A run tells it of the weights that it began with, too; its own patients are also in the split beside it.
+    """
+    facts, split = checkpoint.facts(weights), weights.with_name("split.json")
+    known = {*facts.get("knows", ()), *(read_split(split)[0] if split.exists() else ())}
+    unseen = facts.get("unseen") if split.exists() else _unseen(weights.with_suffix(".json"))
+    return known, None if unseen is None else {*unseen} - known
+
+
+def told_by(known: set[str], unseen: set[str] | None) -> dict[str, list[str] | None]:
+    """The same as facts beside weights."""
+    return {"knows": sorted(known), "unseen": None if unseen is None else sorted(unseen - known)}
 
 
 def _unseen(card: Path) -> set[str]:

@@ -33,7 +33,7 @@ from training.data import Case, read_prepared, read_split
 from training.evaluate import evaluate_slices
 from training.export import as_bundle
 from training.narrow import narrow, widths_for
-from training.networks import default_device, load_trained, steps_in_all
+from training.networks import AVERAGE, default_device, load_trained
 from training.patients import not_known_to
 from training.pictures import plot_curve
 from training.tables import write_csv, write_json
@@ -157,11 +157,12 @@ def prune(
     if rounds < 1 or output.resolve() == run.resolve():
         raise InputError("Prune in at least one round, and into another folder than the run's own.")
     network, facts = load_trained(run)
+    before = run / AVERAGE
     if network.spec.parenchyma:
         raise InputError(
             f"{run} tells parenchyma already; prune the run that it began with, and train that part again."
         )
-    asked_for = {"run": asked.digest(run / "average.safetensors"), "method": method, "weights": weights}
+    asked_for = {"run": asked.digest(before), "method": method, "weights": weights}
     asked_for |= {"rounds": rounds, "steps": config.steps, "resplit": resplit}
     asked.compare(asked_for, output)
     total = sum(p.numel() for p in network.parameters())
@@ -178,15 +179,16 @@ def prune(
             fine.masks = {n: (p != 0).float().to(device) for n, p in network.named_parameters() if p.ndim == 4}
         if fine.step == 0:
             if resplit:
-                not_known_to(run / "average.safetensors", fine.kept_from)
+                not_known_to(before, fine.kept_from)
             if config.steps:
                 settle(network.to(device), fine.sampler)
-            fine.before = steps_in_all(facts)
+            fine.inherit(before)
             for one in (fine.network, fine.average):
                 one.load_state_dict(network.state_dict())
         asked.keep(asked_for, output)  # now that it can be done
         train(fine)
         network, facts = load_trained(folder)
+        before = folder / AVERAGE
     return fine
 
 

@@ -34,8 +34,8 @@ from training.log import Log
 from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
 from training.mixture import PLAIN, Mixture
-from training.networks import ARCHITECTURES, channels_last, computes_in_bfloat16, default_device, steps_in_all
-from training.patients import division, not_known_to, require_known
+from training.networks import ARCHITECTURES, AVERAGE, channels_last, computes_in_bfloat16, default_device, steps_in_all
+from training.patients import division, known_by, not_known_to, require_known, told_by
 from training.start import check_start, fill_from
 from training.tables import write_json
 
@@ -88,7 +88,9 @@ class Run:
         self.sampler = self._sampler(cases, config.drawn, config.seed)
         self.seen = self.held_out_cases(data)
         self.step = 0
-        self.before = 0  # steps that the weights it began with were trained for, as far as they tell
+        # of the weights it began with, as far as they tell: the steps and the patients they were trained for and on
+        self.before = 0
+        self.known: tuple[set[str], set[str] | None] = (set(), None)
         if self.checkpoint.exists():
             self._resume()
         distributed.share_statistics(self.network)
@@ -205,9 +207,10 @@ class Run:
         spec = self.config.spec.as_dict()
         about = {"spec": spec, "pixel_mm": self.config.pixel_mm, "step": self.step}
         about |= {"architecture": self.config.architecture, "steps_in_all": self.before + self.step}
+        about |= told_by({*self.known[0], *self.training}, self.known[1])
         try:
             checkpoint.save(self.checkpoint, tensors, about)
-            checkpoint.save(self.folder / "average.safetensors", dict(self.average.state_dict()), about)
+            checkpoint.save(self.folder / AVERAGE, dict(self.average.state_dict()), about)
         except OSError as error:
             raise TrainingError(
                 f"The checkpoint of step {self.step} cannot be written ({error}); the one before it is whole. "
@@ -224,6 +227,12 @@ class Run:
         checkpoint.restore_optimizer(self.optimizer, tensors)
         self.step = facts["step"]
         self.before = steps_in_all(facts) - self.step
+        self.known = known_by(self.checkpoint)
+
+    def inherit(self, weights: Path) -> None:
+        """Tell of ``weights``, which this run begins with, when it tells of itself."""
+        self.before = steps_in_all(checkpoint.facts(weights))
+        self.known = known_by(weights)
 
     def learning_rate(self) -> float:
         """A short warm-up, then half a cosine down to almost nothing; or constant."""
@@ -382,7 +391,8 @@ def start_from(run: Run, weights: Path) -> None:
     Raises InputError when they do not fit, or know whom the run is kept from.
     """
     not_known_to(weights, run.kept_from)
-    run.before = fill_from(weights, run.config, (run.network, run.average))
+    fill_from(weights, run.config, (run.network, run.average))
+    run.inherit(weights)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ import pytest
 import torch
 from wpunet.errors import InputError
 
-from training import checkpoint, train
+from training import blend, checkpoint, prune, train
 from training.config import Config
 from training.data import read_split, write_split
 from training.export import as_bundle
 from training.networks import load_trained
+from training.patients import not_known_to
 from training.train import Run
 
 
@@ -51,6 +52,35 @@ def test_weights_that_know_whom_a_run_is_kept_from_are_refused(recipe, prepared,
         train.start_from(run, weights)
         assert run.before == 60
     assert capsys.readouterr().err == ""
+
+
+def test_whom_weights_of_weights_know_is_told_on(recipe, prepared, trained, tmp_path, command, capsys):
+    """A run on others in between does not make anybody unseen: by pruning or blending neither."""
+    training, held_out = read_split(trained / "split.json")
+    path = recipe(widths=[8, 8, 16, 16, 16], held_out=0, sealed=[], steps=2)
+    fewer = tmp_path / "fewer.json"
+    fewer.write_text(json.dumps({"training": training[:1], "held_out": []}))
+    bundled = as_bundle(load_trained(trained)[0], 4.0, tmp_path / "b.safetensors")
+    bundled.with_suffix(".json").write_text(json.dumps({"held_out_patients": held_out[:1]}))
+    options = ("--data", prepared, "--config", path)
+    for name, weights in (("run", trained / "average.safetensors"), ("bundle", bundled)):
+        folder = tmp_path / name
+        split = ("--split", fewer, "--run", folder)
+        assert command(train, *options, "--weights", weights, *split, "--device", "cpu") == 0
+        cut = ("--sparsity", 0.2, "--rounds", 2, "--steps", 0, "--output", folder / "p")
+        assert command(prune, *options, "--run", folder, *cut) == 0
+        assert command(blend, "--runs", folder, folder / "p", "--output", folder / "b") == 0
+        capsys.readouterr()
+        for one in (folder, folder / "p", folder / "b"):
+            first, unseen = one / "average.safetensors", set(held_out[:1])
+            not_known_to(first, unseen)
+            assert capsys.readouterr().err == ""
+            if name == "run":
+                with pytest.raises(InputError, match=f"were trained on {training[1]}"):
+                    not_known_to(first, {training[1]})
+            else:
+                not_known_to(first, {*unseen, training[1]})
+                assert "Nobody says whether" in capsys.readouterr().err
 
 
 def test_a_bundle_that_does_not_say_whom_it_knows_is_told(recipe, prepared, trained, tmp_path, capsys):
