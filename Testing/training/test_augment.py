@@ -165,12 +165,16 @@ def test_patients_with_small_tumors_are_drawn_more_often():
 def test_a_composite_keeps_the_organs_and_fills_only_the_frame(drawn):
     y, x = np.mgrid[:128, :128]
     free = case_of(np.zeros((1, 128, 128)), np.where(x + y > 0, 300.0, 0)[None], 4.0, "free", "kidney_free")
+    drawn.labels[0, 60:80, 100:] = 1  # a kidney that the crop cuts
+    drawn.grey[:] = to_grey(drawn.labels * 100.0)
     shelves = {"labelled": [drawn], "kidney_free": [free]}
     x, labels = Sampler(shelves, replace(PLAIN, composite=1.0), 4.0, 128, seed=1).batch(0, 0, 1)
     hu = (x[0, 0] * 250 + 90).numpy()
     assert hu[2, 2] == pytest.approx(300, abs=5)  # beyond the crop of 256 mm
     assert hu[labels[0].numpy() == 2].mean() == pytest.approx(200, abs=25)
-    assert hu[64, 80] == pytest.approx(0, abs=5)
+    assert hu[56, 64] == pytest.approx(0, abs=5)
+    assert (labels == 1).any(1)[0, 90]
+    assert hu[labels[0].numpy() == 1].max() < 210  # where the frame covers it, it is none
 
 
 def test_the_healthy_half_takes_the_tumors_place():
@@ -198,6 +202,10 @@ def test_without_contrast_kidneys_look_like_muscle_and_bone_like_bone():
     assert float(plain[45, 45]) < 220
     assert float(plain[54, 10]) == 900
     assert float(plain[2, 2]) == pytest.approx(46, abs=2)
+    hu[15:25, 15:25], labels[15:25, 15:25] = 8.0, CYST
+    plain = take_contrast_away(hu, labels, squeeze=0.15, kidney_hu=30.0)
+    assert float(plain[labels == 1].median()) == pytest.approx(30, abs=3)
+    assert float(plain[20, 20]) == pytest.approx(8, abs=2)  # water stays water
     air = torch.full((60, 60), -1000.0)
     assert torch.equal(take_contrast_away(air, torch.zeros_like(labels), 0.15, 30.0), air)
 
