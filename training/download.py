@@ -199,6 +199,8 @@ def numbers(text: str) -> list[int]:
     found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
+        if last and int(last) < int(first):
+            raise ValueError(f"{part} holds no number")
         found += range(int(first), int(last or first) + 1)
     return found
 

@@ -110,12 +110,13 @@ def _share_of_tissue(hu: np.ndarray, mask: np.ndarray) -> float:
 
 
 def kidney_free_sources(folder: Path) -> Iterator[Source]:
-    """The CT of ``KIDNEY_FREE`` that ``folder`` holds."""
-    for name, ranges in KIDNEY_FREE.items():
-        path = folder / f"{name}.nii.gz"
-        if path.exists():
-            load = partial(kidney_free_case, name, path, ranges, source_name(folder))
-            yield Source(name, "kidney_free", (path,), load)
+    """The CT of ``KIDNEY_FREE`` that ``folder`` holds; raises InputError where it holds none."""
+    there = {name: path for name in KIDNEY_FREE if (path := folder / f"{name}.nii.gz").exists()}
+    if not there:
+        raise InputError(f"{folder} holds none of the CT whose levels are known: {', '.join(KIDNEY_FREE)} (.nii.gz).")
+    for name, path in there.items():
+        load = partial(kidney_free_case, name, path, KIDNEY_FREE[name], source_name(folder))
+        yield Source(name, "kidney_free", (path,), load)
 
 
 def kidney_free_case(name: str, path: Path, ranges: tuple[tuple[int, int], ...], source: str = "") -> Case:

@@ -305,6 +305,8 @@ def test_the_command_says_what_it_left_out_and_what_is_missing(tmp_path, kits, c
     assert "holds no case in KiTS19's layout" in capsys.readouterr().err
     assert command(prepare, "--output", tmp_path / "out") == 2
     assert "name a source" in capsys.readouterr().err
+    assert command(prepare, "--output", tmp_path / "out", "--kits", kits, "--unlabelled", tmp_path / "empty") == 2
+    assert "empty holds none of the CT whose levels are known: noncontrast_neck" in capsys.readouterr().err
     assert command(prepare, "--output", tmp_path / "out", "--slices", tmp_path) == 2
     assert "slices.csv cannot be read" in capsys.readouterr().err
 
