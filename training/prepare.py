@@ -32,7 +32,7 @@ from training.phantoms import phantom_case
 from training.slices import KITS23_CYST, slice_sources
 from training.source import Source, source_name
 from training.tables import write_json
-from training.truth import pair, read_pair
+from training.truth import all_of, pair, read_pair
 
 # Levels without kidney of known CT, by eye, counted from the head; others of such a folder are left alone.
 KIDNEY_FREE = {
@@ -57,9 +57,8 @@ def kits_sources(folder: Path, group: str = "labelled", *, kits23: bool = False)
             f"{folder} holds no case in KiTS19's layout (case_00000/imaging.nii.gz and segmentation.nii.gz)."
         )
     for path in folders:
-        paths = pair(path)
-        load = partial(kits_case, path.name, *paths, group, source_name(folder), kits23=kits23)
-        yield Source(path.name, group, paths, load)
+        load = partial(kits_case, path.name, *pair(path), group, source_name(folder), kits23=kits23)
+        yield Source(path.name, group, all_of(path), load)
 
 
 def kits_case(

@@ -23,6 +23,11 @@ def pair(folder: Path) -> tuple[Path, Path]:
     return imaging, segmentation
 
 
+def all_of(folder: Path) -> tuple[Path, ...]:
+    """The pair, and whatever else may be the image or the mask: a second one is to be noticed later, too."""
+    return tuple(dict.fromkeys((*pair(folder), *(path for name in WHAT for path in _called(folder, name)))))
+
+
 def _called(folder: Path, name: str) -> list[Path]:
     """The files that may be the image or the mask, KiTS19's own first."""
     there = [folder / f"{name}{ending}" for ending in (KITS, *files.ENDINGS)]

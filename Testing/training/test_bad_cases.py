@@ -118,6 +118,7 @@ def test_a_case_of_another_program_is_read_as_it_is(tmp_path):
     folder = tmp_path / "kits" / "Müller 1"
     made = save_case(folder, seed=2, tumor_mm=60, cysts=2)
     ct = files.read(folder / "imaging.nii.gz")
+    assert run(tmp_path / "kits", tmp_path / "out")["left_out"] == {}  # and yet the second mask is noticed afterwards
     sitk.WriteImage(sitk.ReadImage(str(folder / "imaging.nii.gz")), str(folder / "imaging.nrrd"))
     files.write_labels(folder / "segmentation.seg.nrrd", made.labels, ct, WITH_CYSTS)
     for name, what in (("imaging", "image"), ("segmentation", "mask")):
