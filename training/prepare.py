@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
-from wpunet import check, files, outputs
+from wpunet import check, files, label_maps, outputs
 from wpunet.bodies import bodies
 from wpunet.errors import InputError
 from wpunet.labels import CYST, KIDNEY, LEFT_KIDNEY, NO_CASE, together
@@ -90,6 +90,9 @@ def kits_case(
     middle = np.minimum(np.arange(len(hu)) * step + step // 2, len(mask) - 1)
     labels = mask[middle]
     if kits23:
+        named = outputs.is_ours(segmentation) or files.ending_of(segmentation) == label_maps.SEGMENTS
+        if named and LEFT_KIDNEY in labels:
+            raise InputError(f"{segmentation} tells left kidneys, which are no cysts; give it with --kits.")
         labels[labels == KITS23_CYST] = CYST
     labels = together(labels, cysts=True)
     if group == "tumor_free":

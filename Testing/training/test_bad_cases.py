@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from wpunet import files
-from wpunet.labels import CYST, PARENCHYMA, WITH_CYSTS
+from wpunet.labels import CYST, PARENCHYMA, SIDES, WITH_CYSTS
+from wpunet.outputs import MARK
 
 from training import prepare
 from training.data import case_names, read_prepared
@@ -129,6 +130,22 @@ def test_a_case_of_another_program_is_read_as_it_is(tmp_path):
     assert case.cysts
     for value in (1, 2, CYST):
         assert (case.labels == value).sum() == (made.labels == value).sum()
+
+
+def test_left_kidneys_are_no_cysts_of_kits23(tmp_path):
+    save_case(tmp_path / "kits" / "mine", seed=1)
+    mask = tmp_path / "kits" / "mine" / "segmentation.nii.gz"
+
+    def sided(labels, affine):
+        labels[50:][labels[50:] == 1] = 3
+        return labels, affine
+
+    rewrite(mask, sided)
+    for description, told in (("", 0), (f"{MARK}: labels, {SIDES}", 1)):
+        rewrite(mask, _same, description)
+        report = prepare.prepare(list(prepare.kits_sources(tmp_path / "kits", kits23=True)), tmp_path / "out")
+        assert str(report["left_out"]).count("tells left kidneys, which are no cysts; give it with --kits") == told
+        assert run(tmp_path / "kits", tmp_path / "out")["left_out"] == {}
 
 
 def test_a_mask_beside_its_kidneys_is_told_whenever_it_is_prepared(tmp_path, command, capsys):
