@@ -325,7 +325,8 @@ def train(run: Run, until: int | None = None) -> None:
 
 def _steps(run: Run, stop: int, log: Log | None) -> None:
     config = run.config
-    saved = start = time.monotonic()
+    saved = time.monotonic()
+    start = saved - (log.seconds if log else 0.0)
     losses: list[float] = []
     for _ in tqdm(range(run.step, stop), initial=run.step, total=config.steps, disable=not sys.stderr.isatty()):
         losses.append(run.one_step())

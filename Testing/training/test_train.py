@@ -207,7 +207,7 @@ def test_what_cannot_be_is_told_in_a_line(options, says, recipe, prepared, tmp_p
 def test_a_log_or_a_recipe_that_was_cut_short_on_a_full_disk(recipe, prepared, tmp_path, command, capsys):
     options = ("--config", recipe(), "--data", prepared, "--run", tmp_path / "run", "--device", "cpu")
     assert command(train, *options, "--until", 6) == 0
-    for name, end in (("log.csv", "12,0.3"), ("drawn.csv", "\n1")):
+    for name, end in (("log.csv", "6,0.3,0.1,,,"), ("drawn.csv", "\n1")):
         with (tmp_path / "run" / name).open("a") as file:
             file.write(end)
     assert command(train, *options) == 0
@@ -362,6 +362,9 @@ def test_how_often_each_source_was_drawn_is_told_and_goes_on_after_a_stop(recipe
     with (tmp_path / "run" / "drawn.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["step"] for row in rows} == {"6", "12"}
+    with (tmp_path / "run" / "log.csv").open(newline="") as file:
+        first, last = (float(row["seconds"]) for row in csv.DictReader(file))
+    assert last > first
     assert sum(int(row["samples"]) for row in rows) == 12 * config.batch
     assert {row["group"] for row in rows} <= {"labelled", "kidney_free"}
     assert {row["source"] for row in rows if row["group"] == "labelled"} == {kits.name}
