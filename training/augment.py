@@ -117,7 +117,7 @@ class Sampler:
         shelf = self._shelf(group_draw)
         labelled, real = shelf == "labelled", shelf in ("labelled", "tumor_free")
         case = self.shelves[shelf].draw(float(g.random()))
-        donors = self.shelves["labelled"].chances
+        donors = self.shelves["labelled"].donors
         level = self._level(shelf, case, g)
         frame = self._frame(g) if labelled and frame_draw < m.composite else None
         centre, reach = np.zeros(2), m.shift_mm if labelled else 2 * m.shift_mm
@@ -206,6 +206,7 @@ class Sampler:
             weight = self._sample(inside, plan.matrix, pixel_mm, 0.0, bend=plan.bend)
             weight = blur(weight[None], [2.0])[0]
             hu = hu * weight + around * (1 - weight)
+            placed = placed * (weight >= 0.5)  # a kidney that the crop cuts ends where it is covered
         if plan.graft is not None:
             hu, placed = self._grafted(hu, placed, plan.graft)
         if plan.foreign is not None:
@@ -373,7 +374,7 @@ def take_contrast_away(hu: Tensor, labels: Tensor, squeeze: float, kidney_hu: fl
     to_bone = SOFT_TISSUE_HU + 175 * squeeze
     between = to_bone + (hu - 220) * (330 - to_bone) / 110
     plain = torch.where(hu > 330, hu, torch.where(hu > 220, between, torch.where(hu > SOFT_TISSUE_HU, enhanced, hu)))
-    marked = labels > 0
+    marked = (labels > 0) & (labels != CYST)  # its fluid takes up no contrast, so it loses none
     if bool(marked.any()):
         soft = blur(marked.float()[None], [1.0])[0]
         drop = float(plain[marked].median()) - kidney_hu

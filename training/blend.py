@@ -12,13 +12,16 @@ import shutil
 import sys
 from pathlib import Path
 
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.network import WPUNet
 
 from training import checkpoint
+from training.command import command
 from training.config import Config
 from training.data import read_split, write_split
-from training.networks import load_trained
+from training.networks import AVERAGE, load_trained
+from training.patients import known_by, told_by
+from training.train import CHECKPOINT
 
 
 def blend(early: WPUNet, late: WPUNet, share: float = 0.5) -> WPUNet:
@@ -35,28 +38,30 @@ def blend(early: WPUNet, late: WPUNet, share: float = 0.5) -> WPUNet:
     return mean
 
 
+@command("blend")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
     add("--runs", type=Path, nargs=2, required=True, metavar=("EARLY", "LATE"))
     add("--output", type=Path, required=True, help="a run to prune or export; holds out whom LATE does")
     given = arguments.parse_args()
-    try:
-        (early, begun), (late, facts) = map(load_trained, given.runs)
-        if begun["pixel_mm"] != facts["pixel_mm"]:
-            raise InputError(f"Pixels of {begun['pixel_mm']} and {facts['pixel_mm']} mm cannot be blended.")
-        training, held_out = read_split(given.runs[1] / "split.json")
-        away = {*held_out, *Config.of_run(given.runs[1]).sealed}
-        leaked = sorted(set(read_split(given.runs[0] / "split.json")[0]) & away)
-        if leaked:
-            raise InputError(f"{given.runs[0]} was trained on {leaked[0]}, whom {given.runs[1]} was kept from.")
-        given.output.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(given.output / "average.safetensors", dict(blend(early, late).state_dict()), facts)
-        write_split(given.output / "split.json", training, held_out)
-        shutil.copyfile(given.runs[1] / "config.json", given.output / "config.json")
-    except (WpunetError, OSError) as error:
-        print(f"blend: {error}", file=sys.stderr)
-        return 2
+    (early, begun), (late, facts) = map(load_trained, given.runs)
+    if begun["pixel_mm"] != facts["pixel_mm"]:
+        raise InputError(f"Pixels of {begun['pixel_mm']} and {facts['pixel_mm']} mm cannot be blended.")
+    training, held_out = read_split(given.runs[1] / "split.json")
+    away = {*held_out, *Config.of_run(given.runs[1]).sealed}
+    known, unseen = zip(*(known_by(run / AVERAGE) for run in given.runs), strict=True)
+    leaked = sorted(known[0] & away)
+    if leaked:
+        raise InputError(f"{given.runs[0]} was trained on {leaked[0]}, whom {given.runs[1]} was kept from.")
+    if (given.output / CHECKPOINT).exists():
+        raise InputError(f"{given.output} is a run of its own, which would be lost; choose another folder.")
+    given.output.mkdir(parents=True, exist_ok=True)
+    unsure = [names for names in unseen if names is not None]
+    facts |= told_by(set.union(*known), set.intersection(*unsure) if unsure else None)
+    checkpoint.save(given.output / AVERAGE, dict(blend(early, late).state_dict()), facts)
+    write_split(given.output / "split.json", training, held_out)
+    shutil.copyfile(given.runs[1] / "config.json", given.output / "config.json")
     return 0
 
 

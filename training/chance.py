@@ -23,7 +23,7 @@ from wpunet import check, files, locate
 from wpunet.bundle import Weights
 from wpunet.certainty import FEATURES, Chance, features
 from wpunet.clean import CleanRules, clean
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.labels import TUMOR
 from wpunet.measure import Body, parts
 from wpunet.monitor import Monitor
@@ -33,9 +33,11 @@ from wpunet.segment import Segmenter
 from wpunet.sides import split_sides
 from wpunet.volume import AXES_RAS, Volume, from_array
 
+from training.command import command
 from training.data import Case
-from training.evaluate import arguments_of, held_out_cases
+from training.evaluate import arguments_of, held_out_cases, shown
 from training.tables import markdown_table, write_json, write_text
+from training.truth import pair, read_pair
 
 TRUE_SHARE = 0.1  # of a marked body; one with as much of a true tumor is a tumor
 APART_MM = 100.0  # between single slices, so that each stays alone
@@ -188,6 +190,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 def summary(candidates: list[Candidate], looked_at: list[str], weights: Weights) -> dict[str, Any]:
     """The model as it goes into a card, and how reliable it is."""
     chance, told = fit(candidates), told_by_others(candidates)
+    if not np.isfinite(told).any():
+        raise InputError("No chance can be told by a model of other patients, so few they are; give more of them.")
     is_tumor = np.array([one.is_tumor for one in candidates])
     marked = {one.patient for one in candidates if one.is_tumor}
     return {
@@ -231,12 +235,20 @@ def write(found: dict[str, Any], candidates: list[Candidate], folder: Path) -> N
     draw(found["reliability"], told[known], is_tumor[known], folder / "reliability.png")
 
 
-def into_card(found: dict[str, Any], card: Path) -> None:
-    """Put the model into the card of weights; raises InputError where there is none or it is of other weights."""
+def card_of(sha256: str, card: Path) -> dict[str, Any]:
+    """The card of the weights with this hash; raises InputError where there is none or it is of other weights."""
     try:
         values = json.loads(card.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"The card {card} cannot be read ({error}); give NAME.json beside the weights.") from error
+    if values.get("sha256") != sha256:
+        raise InputError(f"The card {card} is of other weights; give NAME.json beside those that are looked at.")
+    return values
+
+
+def into_card(found: dict[str, Any], card: Path) -> None:
+    """Put the model into the card of weights; raises InputError as ``card_of`` does."""
+    values = card_of(found["weights_sha256"], card)
     write_json(values | {"tumor_chance": {key: found[key] for key in ("features", "offset", "weights")}}, card)
 
 
@@ -246,34 +258,33 @@ def collect(
     """What is marked as tumor, and the names of all patients that were looked at."""
     found: list[Candidate] = []
     names = [case.patient for case in cases]
-    for case in cases:
+    for case in shown(cases):
         found += of_slices(case, segmenter.runtime, segmenter.weights)
-    for folder in volumes:
-        volume, truth = files.read(folder / "imaging.nii.gz"), files.read(folder / "segmentation.nii.gz").hu
+    for folder in shown(volumes):
+        volume, truth = read_pair(*pair(folder))
         names.append(folder.name)
         found += of_volume(folder.name, volume, truth, segmenter)
-    for path in tumor_free:
+    for path in shown(tumor_free):
         names.append(files.case_name(path))
         found += of_volume(names[-1], files.read(path), None, segmenter)
     return found, sorted(set(names))
 
 
+@command("chance")
 def main() -> int:
     arguments = arguments_of(__doc__)
     arguments.add_argument("--card", type=Path, help="card (NAME.json beside the weights) that the model is put into")
     given = arguments.parse_args()
-    try:
-        segmenter = Segmenter(given.weights)
-        cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []
-        candidates, looked_at = collect(segmenter, cases, given.volumes, given.tumor_free)
-        found = summary(candidates, looked_at, segmenter.weights)
-        given.output.mkdir(parents=True, exist_ok=True)
-        write(found, candidates, given.output)
-        if given.card:
-            into_card(found, given.card)
-    except WpunetError as error:
-        print(f"chance: {error}", file=sys.stderr)
-        return 2
+    segmenter = Segmenter(given.weights)
+    if given.card:
+        card_of(segmenter.weights.sha256, given.card)  # before the work
+    cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []
+    candidates, looked_at = collect(segmenter, cases, given.volumes, given.tumor_free)
+    found = summary(candidates, looked_at, segmenter.weights)
+    given.output.mkdir(parents=True, exist_ok=True)
+    write(found, candidates, given.output)
+    if given.card:
+        into_card(found, given.card)
     print(markdown(found))
     return 0
 

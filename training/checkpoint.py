@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from wpunet import outputs
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
@@ -18,6 +19,7 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     try:
         contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         save_file(contiguous, temporary, metadata={key: json.dumps(value) for key, value in facts.items()})
+        temporary.chmod(outputs.usual_mode())  # the writer lets nobody else read: weights are for colleagues, too
         temporary.replace(path)
     except SafetensorError as error:  # how its writer tells of a full disk
         raise OSError(f"{path} cannot be written ({error})") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -20,6 +21,14 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+SHARES = ("kidney_free", "generated", "tumor_free", "healthy", "no_contrast", "composite", "window", "focus", "cysts")
+LIMITS: dict[str, tuple[float, float]] = dict.fromkeys((*SHARES, "lesions", "grafts", "foreign", "decoys"), (0, 1))
+LIMITS |= {"dropout": (0, 1), "norms": (1, 2), "classes": (3, 4)}
+LIMITS |= {"batch": (1, math.inf), "look_every": (1, math.inf), "size": (16, math.inf)}
+FIVE = "a list of five whole numbers above 0"
+ABOVE_0 = ("pixel_mm", "learning_rate", "zoom", "small_tumors")
 
 
 @dataclass(frozen=True)
@@ -114,11 +123,13 @@ class Config:
     @classmethod
     def of(cls, values: dict[str, Any], path: str) -> Config:
         """Check the values of a config; ``path`` is for the message."""
-        known = {one.name for one in fields(cls)}
         mixture = values.get("mixture", {})
-        unknown = sorted(set(values) - known) + sorted(set(mixture) - {one.name for one in fields(Mixture)})
-        if unknown:
-            raise InputError(f"{path} has the unknown setting {unknown[0]}; known are {', '.join(sorted(known))}.")
+        _check_tables(values, path)
+        for kind, given in ((cls, values), (Mixture, mixture)):
+            known = sorted(one.name for one in fields(kind))
+            unknown = sorted(set(given) - set(known))
+            if unknown:
+                raise InputError(f"{path} has the unknown setting {unknown[0]}; known are {', '.join(known)}.")
         missing = {"widths", "steps"} - set(values)
         if missing:
             raise InputError(f"{path} says nothing of {', '.join(sorted(missing))}.")
@@ -129,10 +140,55 @@ class Config:
                 raise InputError(f"{path}: {key} is '{values[key]}'; it can be {', '.join(allowed)}.")
         tuples: dict[str, Any] = {key: tuple(values[key]) for key in ("widths", "sealed") if key in values}
         config = cls(**(values | tuples | {"mixture": Mixture(**mixture)}))
-        if not isinstance(config.parenchyma, int) or config.parenchyma < 0:
-            raise InputError(f"{path}: parenchyma is {config.parenchyma!r}; it must be a number of channels, or 0.")
+        _check_values(config, path)
         if config.parenchyma and config.architecture != "wpunet":
             raise InputError(f"{path}: parenchyma is for the architecture wpunet alone.")
         if config.size % 16:
             raise InputError(f"{path}: size is {config.size}; it must be a multiple of 16.")
         return config
+
+
+def _check_tables(values: dict[str, Any], path: str) -> None:
+    """Raises InputError where a list or a table of settings is none, or holds what it cannot."""
+    kinds: dict[str, tuple[Any, Any, str]] = {
+        "widths": (list, int, FIVE),
+        "sealed": (list, str, "a list of names"),
+        "sources": (dict, int | float, "a table of shares, numbers from 0 on"),
+        "mixture": (dict, int | float, "a table of numbers"),
+    }
+    for name, (kind, of, what) in kinds.items():
+        value = values.get(name, kind())
+        inside = value.values() if isinstance(value, dict) else value
+        fits = isinstance(value, kind | tuple) and all(isinstance(one, of) for one in inside)
+        if not fits or (name == "sources" and min(inside, default=0) < 0):
+            raise InputError(f"{path}: {name} is {value!r}; it must be {what}.")
+    widths = values.get("widths", [1] * 5)
+    if len(widths) != 5 or min(widths) < 1:
+        raise InputError(f"{path}: widths is {widths!r}; it must be {FIVE}.")
+
+
+def _check_values(config: Config, path: str) -> None:
+    """Raises InputError where a setting is of another kind than its default, or a number that it cannot be."""
+    for settings, usual in ((config, Config((1,) * 5, 1)), (config.mixture, Mixture())):
+        for one in fields(settings):
+            value, like = getattr(settings, one.name), getattr(usual, one.name)
+            what = _what_it_must_be(one.name, value, like)
+            if what:
+                raise InputError(f"{path}: {one.name} is {value!r}; it must be {what}.")
+    m = config.mixture
+    if m.kidney_free + m.generated + m.tumor_free > 1 + 1e-9:
+        raise InputError(f"{path}: kidney_free, generated and tumor_free are shares of all samples, and more than 1.")
+
+
+def _what_it_must_be(name: str, value: Any, like: Any) -> str:
+    """In words, where ``value`` is not that; ``like``: another value of this setting."""
+    if isinstance(like, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if not isinstance(like, int | float):
+        return ""
+    whole, (least, most) = isinstance(like, int), LIMITS.get(name, (0, math.inf))
+    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if fits and least <= value <= most and value < math.inf and (value or name not in ABOVE_0):
+        return ""
+    limits = f"from {least} to {most}" if most < math.inf else "above 0" if name in ABOVE_0 else f"from {least} on"
+    return f"a {'whole ' * whole}number {limits}"

@@ -32,6 +32,7 @@ class Case:
     labels: uint8, same shape: 0, 1 kidney, 2 tumor, 4 cyst
     source: where it came from: a name that the recipe gives a share to
     cysts:  whether cysts are marked as such; else they count as kidney, and label 1 means either
+    notes:  what a person should look at before training on it; not read back
     """
 
     name: str
@@ -41,6 +42,7 @@ class Case:
     labels: np.ndarray
     source: str = ""
     cysts: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def patient(self) -> str:
@@ -95,7 +97,7 @@ def write_case(case: Case, path: Path, facts: dict[str, str]) -> None:
     """Write a case, whole or not at all; ``facts`` tell where it came from."""
     tensors = {"grey": torch.from_numpy(case.grey), "labels": torch.from_numpy(case.labels)}
     about = {"name": case.name, "group": case.group, "pixel_mm": case.pixel_mm, "digest": case.digest}
-    about |= {"source": case.source, "cysts": case.cysts}
+    about |= {"source": case.source, "cysts": case.cysts, "notes": case.notes}
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(path, tensors, about | facts)
 

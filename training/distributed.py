@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from training.networks import device_called
+
 
 def rank() -> int:
     """This process's number; 0 where there is only one."""
@@ -29,7 +31,7 @@ def world() -> int:
 def processes(device: str) -> Iterator[torch.device]:
     """Join the others when ``torchrun`` started this process; yields the device of this one."""
     if "WORLD_SIZE" not in os.environ:
-        yield torch.device(device)
+        yield device_called(device)
         return
     gpu = device.startswith("cuda")
     dist.init_process_group("nccl" if gpu else "gloo")

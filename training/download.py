@@ -21,6 +21,8 @@ from tqdm import tqdm
 from wpunet import files
 from wpunet.errors import InputError, WpunetError
 
+from training.command import command
+
 LICENCE = """KiTS19 and KiTS23 (Heller et al., The KiTS19 Challenge Data, arXiv 1904.00445; Med Image Anal
 2021;67:101821; The KiTS21 Challenge, arXiv 2307.01984) are published under CC BY-NC-SA 4.0: credit their authors, no
 commercial use, and what you derive from them, trained weights included, under the same licence. Say --accept-licence to
@@ -197,10 +199,13 @@ def numbers(text: str) -> list[int]:
     found: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
+        if last and int(last) < int(first):
+            raise ValueError(f"{part} holds no number")
         found += range(int(first), int(last or first) + 1)
     return found
 
 
+@command("download")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -214,11 +219,7 @@ def main() -> int:
         return 2
     service = SERVICES[given.dataset]
     cases = given.cases or numbers(service.cases)
-    try:
-        failed = download(given.output, cases, service)
-    except (DownloadError, OSError) as error:
-        print(f"download: {error}", file=sys.stderr)
-        return 2
+    failed = download(given.output, cases, service)
     print(f"{2 * len(cases) - len(failed)} files are there; {len(failed)} cases have failed")
     return 1 if failed else 0
 

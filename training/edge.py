@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from wpunet import files
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 
+from training.command import command
 from training.tables import markdown_table
+from training.truth import pair, read_pair
 
 REACH_MM, STEP_MM = 5.0, 0.5  # how far along the normal, and from look to look
 BESIDE_MM = 3.5  # beyond that the tissue counts as kidney or fat
@@ -54,29 +55,24 @@ def _within(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 
 def of_case(folder: Path) -> np.ndarray:
-    """``edge_mm`` of all slices of a case; raises InputError where image and mask do not fit or nothing tells."""
-    volume, mask = files.read(folder / "imaging.nii.gz"), files.read(folder / "segmentation.nii.gz")
-    if volume.hu.shape != mask.hu.shape:
-        raise InputError(f"Image and mask of {folder} differ in shape; give a case whose mask is of its image.")
-    pairs = zip(volume.hu.astype(np.float32), mask.hu > 0, strict=True)
+    """``edge_mm`` of all slices of a case; raises InputError where image and mask do not fit, or nothing tells."""
+    volume, labels = read_pair(*pair(folder))
+    pairs = zip(volume.hu.astype(np.float32), labels > 0, strict=True)
     found = np.concatenate([edge_mm(hu, marked, volume.spacing[1]) for hu, marked in pairs])
     if len(found) < LEAST_POINTS:
         raise InputError(f"{folder} has no edge between a kidney with contrast and fat; give another case.")
     return found
 
 
+@command("edge")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("folders", type=Path, nargs="+")
     given = arguments.parse_args()
     rows = []
-    try:
-        for folder in given.folders:
-            found = of_case(folder)
-            rows.append([folder.name, str(len(found)), f"{np.median(found):+.2f}"])
-    except WpunetError as error:
-        print(f"edge: {error}", file=sys.stderr)
-        return 2
+    for folder in given.folders:
+        found = of_case(folder)
+        rows.append([folder.name, str(len(found)), f"{np.median(found):+.2f}"])
     print("\n".join(markdown_table(("case", "points", "visible edge outside the outline, mm"), rows)))
     print(f"\nMean of the cases: {np.mean([float(row[2]) for row in rows]):+.2f} mm")
     return 0

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 from wpunet import files, runtime
 from wpunet.arrays import on_host
 from wpunet.bundle import Weights
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.labels import TUMOR, together
 from wpunet.locate import whole
 from wpunet.monitor import Monitor
@@ -26,12 +28,19 @@ from wpunet.volume import AXES_RAS, from_array
 
 from training import metrics
 from training.blind import blind, by_density
+from training.command import command
 from training.data import Case, read_prepared, read_split
 from training.pictures import plot_worst
 from training.tables import markdown_table, write_csv, write_json, write_text
+from training.truth import pair, read_pair
 
 Figures = dict[str, Any]
 IN_DOUBT = 8.0  # logit; background beyond it is so easy and so much that calibration would count nothing else
+
+
+def shown(items: list[Any]) -> Iterable[Any]:
+    """The same one by one, with a bar on a terminal: whole CT take seconds each."""
+    return tqdm(items, unit="case", disable=not sys.stderr.isatty())
 
 
 def segment_slices(case: Case, network: runtime.Runtime, weights: Weights) -> tuple[np.ndarray, np.ndarray]:
@@ -51,7 +60,7 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
     Cases of the group "labelled" count for Dice; all of them, with or without kidney, for calibration and the rest.
     """
     answers, doubtful, marked = [], [], []
-    for case in cases:
+    for case in shown(cases):
         labels, logits = segment_slices(case, network, weights)
         answers.append(labels)
         close = (np.abs(logits) < IN_DOUBT) | (labels > 0) | (case.labels > 0)
@@ -67,9 +76,7 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
         "slices": sum(len(case.labels) for case in cases),
         **{key: metrics.summary([one[key] for one in patients]) for key in ("kidney_or_tumor", "tumor", "composite")},
         "tumor_by_size": by_size(patients),
-        "paper": metrics.slice_scores(
-            _flat([together(found) for _, found in labelled]), _flat([together(one.labels) for one, _ in labelled])
-        ),
+        "paper": _paper(labelled),
         "blind": blind(zip(cases, answers, strict=True)),
         "rule_on_water": {
             "tumor": metrics.summary([one["tumor"] for one in _pooled(_labelled(cases, watery))]),
@@ -79,6 +86,15 @@ def evaluate_slices(cases: list[Case], network: runtime.Runtime, weights: Weight
         | {"suggested_temperature": metrics.temperature(close_logits, close_truth)},
         "per_patient": patients,
     }
+
+
+def _paper(labelled: list[tuple[Case, np.ndarray]]) -> dict[str, float] | None:
+    """The paper's figures of these cases and what was found in them; None without any."""
+    if not labelled:
+        return None
+    return metrics.slice_scores(
+        _flat([together(found) for _, found in labelled]), _flat([together(one.labels) for one, _ in labelled])
+    )
 
 
 def _labelled(cases: list[Case], answers: list[np.ndarray]) -> list[tuple[Case, np.ndarray]]:
@@ -119,9 +135,10 @@ def by_size(patients: list[Figures]) -> Figures:
 
 def evaluate_volume(folder: Path, segmenter: Segmenter, options: Options = Options()) -> Figures:
     """Every figure of one case in KiTS19's layout, through the whole engine."""
-    result = segmenter.segment_file(folder / "imaging.nii.gz", options)
+    imaging, segmentation = pair(folder)
+    _, truth = read_pair(imaging, segmentation)  # before the work: the mask may be of another CT
+    result = segmenter.segment_file(imaging, options)
     labels = together(result.labels)
-    truth = files.read(folder / "segmentation.nii.gz").hu
     spacing = result.volume.spacing
     surfaces = {
         f"{name}_{key}": value
@@ -170,8 +187,8 @@ def evaluate(
     }
     if cases:
         figures["slices"] = evaluate_slices(cases, segmenter.runtime, segmenter.weights)
-    figures["volumes"] = [evaluate_volume(folder, segmenter, options) for folder in volumes]
-    figures["tumor_free"] = [evaluate_tumor_free(path, segmenter, options) for path in tumor_free]
+    figures["volumes"] = [evaluate_volume(folder, segmenter, options) for folder in shown(volumes)]
+    figures["tumor_free"] = [evaluate_tumor_free(path, segmenter, options) for path in shown(tumor_free)]
     return figures
 
 
@@ -194,7 +211,7 @@ def markdown(figures: Figures) -> str:
     if "slices" in figures:
         lines += _slice_table(figures["slices"])
     if figures["volumes"]:
-        lines += ["Whole volumes held out, through the whole engine:", "", *_table(figures["volumes"], _OF_VOLUMES)]
+        lines += ["Whole volumes, through the whole engine:", "", *_table(figures["volumes"], _OF_VOLUMES)]
         lines += ["Tumors found, missed, invented:", ""]
         lines += [f"- {v['case']}: " + ", ".join(str(v["lesions"][k]) for k in _LESIONS) for v in figures["volumes"]]
         lines.append("")
@@ -226,11 +243,15 @@ def _slice_table(slices: Figures) -> list[str]:
         "",
     ]
     lines += dice_table(named)
-    paper = slices["paper"]
+    paper, told = slices["paper"], ""
+    if paper:
+        told = (
+            f"Slice-wise, as in the paper: accuracy {paper['accuracy']:.4f}, mean IoU {paper['mean_iou']:.3f}, mean "
+            f"Dice {paper['mean_dice']:.3f}. "
+        )
     lines += [
         "",
-        f"Slice-wise, as in the paper: accuracy {paper['accuracy']:.4f}, mean IoU {paper['mean_iou']:.3f}, mean Dice "
-        f"{paper['mean_dice']:.3f}. Expected calibration error {slices['calibration']['error']:.3f}; a temperature of "
+        f"{told}Expected calibration error {slices['calibration']['error']:.3f}; a temperature of "
         f"{slices['calibration']['suggested_temperature']} times the bundle's would suit these patients.",
         "",
         *_blind_lines(slices["blind"]),
@@ -281,7 +302,9 @@ def dice_table(named: dict[str, dict[str, float]]) -> list[str]:
 
 def _table(rows: list[Figures], columns: tuple[str, ...]) -> list[str]:
     def text(value: float | None) -> str:
-        return "" if value is None else f"{value:.3f}" if value < 1 else f"{value:.1f}"
+        if value is None or isinstance(value, int):
+            return "" if value is None else str(value)
+        return f"{value:.3f}" if value < 1 else f"{value:.1f}"
 
     body = ([one["case"], *(text(one[name]) for name in columns)] for one in rows)
     return [*markdown_table(("", *columns), body), ""]
@@ -308,6 +331,7 @@ def arguments_of(description: str | None) -> argparse.ArgumentParser:
     return arguments
 
 
+@command("evaluate")
 def main() -> int:
     arguments = arguments_of(__doc__)
     arguments.add_argument(
@@ -317,15 +341,11 @@ def main() -> int:
     )
     given = arguments.parse_args()
     options = Options(parenchyma=given.parenchyma)
-    try:
-        segmenter = Segmenter(given.weights)
-        cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []
-        figures = evaluate(segmenter, cases, given.volumes, given.tumor_free, options)
-        write(figures, given.output)
-    except WpunetError as error:
-        print(f"evaluate: {error}", file=sys.stderr)
-        return 2
-    if cases:
+    segmenter = Segmenter(given.weights)
+    cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []
+    figures = evaluate(segmenter, cases, given.volumes, given.tumor_free, options)
+    write(figures, given.output)
+    if cases and figures["slices"]["per_patient"]:
         draw_worst(figures, cases, segmenter, given.output / "worst.png")
     print(markdown(figures))
     return 0

@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 from wpunet import bundle
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.network import WPUNet, cost
 from wpunet.runtime import OpenVINORuntime
 
 from training import checkpoint
+from training.command import command
 from training.data import read_split
 from training.networks import load_trained, steps_in_all
+from training.tables import write_text
 
 LICENCE = "CC BY-NC-SA 4.0 (non-commercial, share-alike; credit: Heller et al., KiTS19 and KiTS23)"
 TOLERANCE = 0.02  # of the largest logit: half precision of the weights, float32 arithmetic
@@ -37,14 +39,24 @@ def as_bundle(network: WPUNet, pixel_mm: float, output: Path, temperature: float
 
 
 def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1.0) -> dict[str, Any]:
-    """Write the bundle of a run and its card; returns the card.
+    """Write the bundle of a run and its card; returns the card. What was there stays until the new one is proven.
 
     Raises InputError when the run has no weights of a WP-UNet, or the engine would answer otherwise than the network.
     """
+    if output.suffix == ".json":
+        raise InputError(f"{output} would be the name of the card, too; give one that ends in .safetensors.")
+    if not 0 < temperature < np.inf:
+        raise InputError(f"The temperature is {temperature}; it must be a number above 0.")
     network, facts = load_trained(run)
     training, held_out = read_split(run / "split.json")
-    as_bundle(network, facts["pixel_mm"], output, temperature)
-    difference = _difference(network, output)
+    made = output.with_name(f"new-{output.name}")
+    try:
+        as_bundle(network, facts["pixel_mm"], made, temperature)
+        difference = _difference(network, made)
+        output.with_suffix(".json").unlink(missing_ok=True)  # which would deny the new weights
+        made.replace(output)
+    finally:
+        made.unlink(missing_ok=True)
     counted = cost(network)
     parenchyma = sum(tensor.numel() for name, tensor in network.named_parameters() if name.startswith("parenchyma."))
     own_steps = facts["step"] if parenchyma else 0
@@ -62,7 +74,7 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
         "parenchyma_steps": own_steps,
         "largest_difference_of_logits": f"{difference:.2g} of the largest",
     }
-    output.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", "utf-8")
+    write_text(json.dumps(card, indent=2) + "\n", output.with_suffix(".json"))
     return card
 
 
@@ -73,16 +85,17 @@ def _difference(network: WPUNet, output: Path) -> float:
         expected = {False: network.eval()(torch.from_numpy(slices)).numpy()}
         if network.spec.parenchyma:
             expected[True] = torch.cat(network.told(torch.from_numpy(slices)), 1).numpy()
-    difference = 0.0
+    differences = []
     for parenchyma, logits in expected.items():
         found = OpenVINORuntime(bundle.load(output), precision="f32", parenchyma=parenchyma)(slices)
-        difference = max(difference, float(np.abs(found - logits).max() / np.abs(logits).max()))
-    if difference > TOLERANCE:
-        output.unlink()
+        differences.append(np.abs(found - logits).max() / np.abs(logits).max())
+    difference = float(np.max(differences))  # not a number where an answer is none
+    if not difference <= TOLERANCE:
         raise InputError(f"The engine's logits differ by {difference:.2g} from the network's; nothing was exported.")
     return difference
 
 
+@command("export")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -93,11 +106,7 @@ def main() -> int:
     add("--temperature", type=float, default=1.0, help="divides the logits before they become probabilities")
     given = arguments.parse_args()
     card = {"name": given.name, "version": given.version}
-    try:
-        print(json.dumps(export(given.run, given.output, card, given.temperature), indent=2))
-    except WpunetError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 2
+    print(json.dumps(export(given.run, given.output, card, given.temperature), indent=2))
     return 0
 
 

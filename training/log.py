@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from pathlib import Path
 
 from training.pictures import plot_log
+from training.tables import write_text
 
 COLUMNS = ("step", "loss", "learning_rate", "kidney_or_tumor", "tumor", "seconds")
 DRAWN = ("step", "group", "source", "samples")
@@ -16,14 +18,16 @@ class Log:
     """The files of a run; rows beyond the resumed step are taken out.
 
     ``drawn.csv`` tells how many samples of each source were drawn since the step told before.
+    seconds: that it had taken when it was stopped, as far as the rows tell
     """
 
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.path, self.drawn, self.folder = folder / "log.csv", folder / "drawn.csv", folder
-        for path, columns in ((self.path, COLUMNS), (self.drawn, DRAWN)):
-            _begin(path, columns, step)
+        rows = _begin(self.path, COLUMNS, step)
+        self.seconds = float(rows[-1][-1]) if rows else 0.0
+        _begin(self.drawn, DRAWN, step)
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     def row(self, values: dict[str, float], drawn: Counter[tuple[str, str]]) -> None:
@@ -42,10 +46,14 @@ class Log:
         plot_log(self.path, self.folder / "curves.png")
 
 
-def _begin(path: Path, columns: tuple[str, ...], step: int) -> None:
+def _begin(path: Path, columns: tuple[str, ...], step: int) -> list[list[str]]:
+    """Write the rows of a table that are of steps done, and give them."""
     rows: list[list[str]] = []
     if path.exists():
-        with path.open(newline="") as file:
-            rows = [row for row in list(csv.reader(file))[1:] if int(row[0]) <= step]
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([list(columns), *rows])
+        with path.open(newline="") as file:  # on a full disk its last row may have been cut short
+            whole = [row for row in list(csv.reader(file))[1:] if len(row) == len(columns) and row[-1]]
+            rows = [row for row in whole if int(row[0]) <= step]
+    text = io.StringIO()
+    csv.writer(text).writerows([list(columns), *rows])
+    write_text(text.getvalue(), path)
+    return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from wpunet.bodies import bodies, bounding_box, grown
 from wpunet.contour import hulls
@@ -43,8 +45,10 @@ def surface(found: np.ndarray, truth: np.ndarray, spacing: Spacing) -> dict[str,
 
     box = grown(box, max(spacing), spacing, found.shape)
     f, t = (torch.from_numpy(one[box].astype(np.uint8))[None, None] for one in (found, truth))
-    within = compute_surface_dice(f, t, [SURFACE_MM], include_background=True, spacing=spacing)
-    hd95 = compute_hausdorff_distance(f, t, include_background=True, percentile=95, spacing=spacing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of MONAI about itself
+        within = compute_surface_dice(f, t, [SURFACE_MM], include_background=True, spacing=spacing)
+        hd95 = compute_hausdorff_distance(f, t, include_background=True, percentile=95, spacing=spacing)
     return {"surface_dice": float(within), "hd95_mm": float(hd95)}
 
 

@@ -10,15 +10,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from wpunet.bundle import NetworkSpec
-from wpunet.errors import InputError
+from wpunet.errors import DeviceError, InputError, reason
 from wpunet.network import WPUNet
 
 from training import checkpoint
+
+AVERAGE = "average.safetensors"  # of a run, what it is used and gone on with by
 
 
 def default_device() -> torch.device:
     """A GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_called(name: str) -> torch.device:
+    """The device of this name; raises DeviceError where there is none."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"There is no device '{name}' here ({reason(error)}); give cpu or cuda.") from error
+    return device
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
@@ -110,7 +122,7 @@ def nnunet_2d(spec: NetworkSpec, dropout: float = 0.0) -> nn.Module:  # noqa: AR
 def load_trained(run: Path) -> tuple[WPUNet, dict[str, Any]]:
     """The averaged WP-UNet of a run and the facts beside it; raises InputError when there is none."""
     try:
-        tensors, facts = checkpoint.load(run / "average.safetensors")
+        tensors, facts = checkpoint.load(run / AVERAGE)
         network = WPUNet(NetworkSpec.from_dict(facts["spec"]))
         network.load_state_dict(tensors)
     except (OSError, KeyError, RuntimeError, checkpoint.SafetensorError) as error:

@@ -18,11 +18,11 @@ import numpy as np
 from scipy import ndimage
 from wpunet import files
 from wpunet.bodies import bodies
-from wpunet.errors import WpunetError
 from wpunet.labels import KIDNEY
 from wpunet.segment import Segmenter
 from wpunet.volume import Volume
 
+from training.command import command
 from training.pictures import plot_outlines
 
 PLAIN_HU = (5.0, 70.0)  # kidney tissue without contrast
@@ -119,6 +119,7 @@ def outline(segmenter: Segmenter, ct: Path, healthy: Healthy, output: Path) -> N
     print(f"{folder}: {labels.sum() * volume.voxel_ml:.0f} ml of kidney at {last - first} levels", flush=True)
 
 
+@command("outline")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -126,13 +127,9 @@ def main() -> int:
     add("--output", type=Path, required=True, help="folder for the cases and their pictures")
     add("--weights", type=Path, help="default: the bundled ones")
     given = arguments.parse_args()
-    try:
-        segmenter = Segmenter(given.weights)
-        for name, healthy in HEALTHY.items():
-            outline(segmenter, given.unlabelled / f"{name}.nii.gz", healthy, given.output)
-    except WpunetError as error:
-        print(f"outline: {error}", file=sys.stderr)
-        return 2
+    segmenter = Segmenter(given.weights)
+    for name, healthy in HEALTHY.items():
+        outline(segmenter, given.unlabelled / f"{name}.nii.gz", healthy, given.output)
     return 0
 
 

@@ -15,14 +15,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.network import Parenchyma, WPUNet
 from wpunet.predict import parenchyma_alone
 
+from training.command import command
 from training.config import Config
 from training.data import Case, read_prepared
 from training.losses import parenchyma_loss
-from training.networks import default_device, load_trained, steps_in_all
+from training.networks import AVERAGE, default_device, load_trained
 from training.train import Run, train
 
 # Masks with tumors and generated ones are of readers who count the sinus
@@ -75,7 +76,7 @@ def begin(run: Path, data: Path, output: Path, config: Config) -> ParenchymaRun:
         raise InputError(f"{data} holds no CT without tumor of a source with a share; see [sources] in the config.")
     known = {name: t for name, t in network.state_dict().items() if not name.startswith("parenchyma.")}
     if taught.step == 0:
-        taught.before = steps_in_all(facts)
+        taught.inherit(run / AVERAGE)
         for one in (taught.network, taught.average):
             one.load_state_dict(known, strict=False)
     began = taught.average.state_dict()
@@ -91,6 +92,7 @@ def _check(recipe: Config) -> None:
         raise InputError("The config must name the sources whose readers left the sinus out ([sources]; no augment).")
 
 
+@command("parenchyma")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -100,11 +102,7 @@ def main() -> int:
     add("--output", type=Path, required=True)
     add("--steps", type=int, help="another length of the schedule than the config's")
     given = arguments.parse_args()
-    try:
-        teach(given.run, given.data, given.output, Config.read(given.config, steps=given.steps))
-    except WpunetError as error:
-        print(f"parenchyma: {error}", file=sys.stderr)
-        return 2
+    teach(given.run, given.data, given.output, Config.read(given.config, steps=given.steps))
     return 0
 
 

@@ -14,20 +14,25 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
-from wpunet import check, files
-from wpunet.errors import InputError, WpunetError
-from wpunet.labels import CYST, KIDNEY, LEFT_KIDNEY, TUMOR, together
+from wpunet import check, files, label_maps, outputs
+from wpunet.bodies import bodies
+from wpunet.errors import InputError
+from wpunet.labels import CYST, KIDNEY, LEFT_KIDNEY, NO_CASE, together
 from wpunet.predict import SLAB_MM, mean_slabs
 
 from training import checkpoint
-from training.data import Case, to_grey, write_case
+from training.command import command
+from training.data import Case, patient_of, to_grey, write_case
+from training.metrics import KIDNEY_ML
 from training.phantoms import phantom_case
 from training.slices import KITS23_CYST, slice_sources
 from training.source import Source, source_name
 from training.tables import write_json
+from training.truth import all_of, pair, read_pair
 
 # Levels without kidney of known CT, by eye, counted from the head; others of such a folder are left alone.
 KIDNEY_FREE = {
@@ -38,6 +43,7 @@ KIDNEY_FREE = {
     "noncontrast_pelvis": ((5, 10_000),),
 }
 BODY_HU = -300
+TISSUE_HU, LEAST_TISSUE = (-20, 350), 0.85  # of what is marked: 14 real CT have 0.87 and more, mirrored most have less
 
 
 def kits_sources(folder: Path, group: str = "labelled", *, kits23: bool = False) -> Iterator[Source]:
@@ -45,16 +51,14 @@ def kits_sources(folder: Path, group: str = "labelled", *, kits23: bool = False)
 
     ``kits23``: label 3 of the masks is the cyst, and cysts are told; else it is the left kidney.
     """
-    folders = sorted(path for path in folder.iterdir() if path.is_dir())
-    if not any(list(path.glob("*.nii.gz")) for path in folders):
+    folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not any(one.exists() for path in folders for one in pair(path)):
         raise InputError(
             f"{folder} holds no case in KiTS19's layout (case_00000/imaging.nii.gz and segmentation.nii.gz)."
         )
     for path in folders:
-        pair = (path / "imaging.nii.gz", path / "segmentation.nii.gz")
-        if any(one.exists() for one in pair):
-            load = partial(kits_case, path.name, *pair, group, source_name(folder), kits23=kits23)
-            yield Source(path.name, group, pair, load)
+        load = partial(kits_case, path.name, *pair(path), group, source_name(folder), kits23=kits23)
+        yield Source(path.name, group, all_of(path), load)
 
 
 def kits_case(
@@ -65,31 +69,30 @@ def kits_case(
     In the group "tumor_free" all that is marked counts as kidney: so a machine's mask of healthy kidneys serves. Cysts
     are told where any is marked.
     """
-    for path, what in ((imaging, "image"), (segmentation, "mask")):
-        if not path.exists():
-            raise InputError(f"{path} does not exist: a case needs its {what}.")
-    volume, mask = files.read(imaging), files.read(segmentation)
-    if volume.hu.shape != mask.hu.shape:
-        shapes = " and ".join("x".join(map(str, one.hu.shape)) for one in (volume, mask))
-        raise InputError(f"{segmentation} does not fit its image ({shapes}).")
-    if not np.allclose(volume.affine, mask.affine, atol=0.05):
-        raise InputError(f"{segmentation} lies elsewhere than its image (their affines differ).")
-    values = np.unique(mask.hu)
-    if not set(values.tolist()) <= {0, KIDNEY, TUMOR, LEFT_KIDNEY, CYST}:
-        raise InputError(
-            f"{segmentation} holds labels {values.tolist()[:8]}; give 0, 1 kidney, 2 tumor (3 left kidney, 4 cyst)."
-        )
-    if values.max() == 0:
+    volume, mask = read_pair(imaging, segmentation)
+    if not mask.any():
         raise InputError(f"{segmentation} is empty: no kidney is marked.")
+    if group == "labelled" and not np.isin(mask, KIDNEY if kits23 else (KIDNEY, LEFT_KIDNEY)).any():
+        raise InputError(f"{segmentation} marks no kidney; mark whole kidneys, not what lies in them alone.")
+    if group == "labelled" and outputs.holds_parenchyma(segmentation):
+        raise InputError(f"{segmentation}: {NO_CASE}")
     rows_mm, columns_mm = volume.spacing[1:]
     if abs(rows_mm - columns_mm) > 0.01 * rows_mm:
         raise InputError(f"{imaging} has pixels of {rows_mm:.2f} x {columns_mm:.2f} mm; resample it to square ones.")
-    volume, _ = check.check(volume)
+    volume, notes = check.check(volume)
+    tissue = _share_of_tissue(volume.hu, mask)
+    if tissue < LEAST_TISSUE:
+        notes = (*notes, f"Of what is marked {1 - tissue:.0%} is fat, air or bone: does the mask lie on its image?")
+    if np.count_nonzero(bodies(mask > 0).voxels * volume.voxel_ml >= KIDNEY_ML) < 2:
+        notes = (*notes, "Only one kidney is marked: a second one in the CT would be learned as none.")
     step = max(1, int(SLAB_MM / volume.spacing[0] + 1e-3))
     hu = mean_slabs(volume.hu, step)
-    middle = np.minimum(np.arange(len(hu)) * step + step // 2, len(mask.hu) - 1)
-    labels = mask.hu[middle].astype(np.uint8)
+    middle = np.minimum(np.arange(len(hu)) * step + step // 2, len(mask) - 1)
+    labels = mask[middle]
     if kits23:
+        named = outputs.is_ours(segmentation) or files.ending_of(segmentation) == label_maps.SEGMENTS
+        if named and LEFT_KIDNEY in labels:
+            raise InputError(f"{segmentation} tells left kidneys, which are no cysts; give it with --kits.")
         labels[labels == KITS23_CYST] = CYST
     labels = together(labels, cysts=True)
     if group == "tumor_free":
@@ -98,16 +101,24 @@ def kits_case(
     rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
     box = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     cysts = kits23 or bool((labels == CYST).any())
-    return Case(name, group, volume.spacing[1], to_grey(hu[box]), np.ascontiguousarray(labels[box]), source, cysts)
+    labels = np.ascontiguousarray(labels[box])
+    return Case(name, group, volume.spacing[1], to_grey(hu[box]), labels, source, cysts, notes)
+
+
+def _share_of_tissue(hu: np.ndarray, mask: np.ndarray) -> float:
+    """How much of what is marked has the HU of kidneys and lesions."""
+    marked = hu[mask > 0]
+    return float(((marked > TISSUE_HU[0]) & (marked < TISSUE_HU[1])).mean())
 
 
 def kidney_free_sources(folder: Path) -> Iterator[Source]:
-    """The CT of ``KIDNEY_FREE`` that ``folder`` holds."""
-    for name, ranges in KIDNEY_FREE.items():
-        path = folder / f"{name}.nii.gz"
-        if path.exists():
-            load = partial(kidney_free_case, name, path, ranges, source_name(folder))
-            yield Source(name, "kidney_free", (path,), load)
+    """The CT of ``KIDNEY_FREE`` that ``folder`` holds; raises InputError where it holds none."""
+    there = {name: path for name in KIDNEY_FREE if (path := folder / f"{name}.nii.gz").exists()}
+    if not there:
+        raise InputError(f"{folder} holds none of the CT whose levels are known: {', '.join(KIDNEY_FREE)} (.nii.gz).")
+    for name, path in there.items():
+        load = partial(kidney_free_case, name, path, KIDNEY_FREE[name], source_name(folder))
+        yield Source(name, "kidney_free", (path,), load)
 
 
 def kidney_free_case(name: str, path: Path, ranges: tuple[tuple[int, int], ...], source: str = "") -> Case:
@@ -123,10 +134,14 @@ def phantom_sources(count: int) -> Iterator[Source]:
         yield Source(f"phantom_{number:03}", "generated", (), partial(phantom_case, number))
 
 
-def prepare(sources: list[Source], output: Path) -> dict[str, dict[str, str]]:
-    """Write each source's case; returns {"prepared": {name: group}, "left_out": {name: reason}}."""
+def prepare(sources: list[Source], output: Path) -> dict[str, dict[str, Any]]:
+    """Write each source's case; returns {"prepared": {name: group}, "left_out": {name: reason}, "look_at": ...}.
+
+    The last is what a person should look at in cases that are prepared: {name: notes}.
+    """
     prepared: dict[str, str] = {}
     left_out: dict[str, str] = {}
+    look_at: dict[str, list[str]] = {}
     digests: dict[str, str] = {}
     output.mkdir(parents=True, exist_ok=True)
     for source in tqdm(sources, unit="case", disable=not sys.stderr.isatty()):
@@ -134,7 +149,7 @@ def prepare(sources: list[Source], output: Path) -> dict[str, dict[str, str]]:
         try:
             if source.name in prepared:
                 raise InputError(f"{source.paths[0].parent}: the case {source.name} comes twice; the first one stays.")
-            digest = _prepare_one(source, path, digests)
+            digest, notes = _prepare_one(source, path, digests)
         except InputError as error:
             if source.name not in prepared:
                 path.unlink(missing_ok=True)  # of an earlier run, when it was still good
@@ -142,14 +157,16 @@ def prepare(sources: list[Source], output: Path) -> dict[str, dict[str, str]]:
             continue
         prepared[source.name] = source.group
         digests[digest] = source.name
-    report = {"prepared": prepared, "left_out": left_out}
+        if notes:
+            look_at[source.name] = notes
+    report: dict[str, dict[str, Any]] = {"prepared": prepared, "left_out": left_out, "look_at": look_at}
     write_json(report, output / "prepared.json")
     return report
 
 
-def _prepare_one(source: Source, path: Path, digests: dict[str, str]) -> str:
-    """Write a case unless it is there already; returns the digest of its picture."""
-    about: dict[str, str] = {}
+def _prepare_one(source: Source, path: Path, digests: dict[str, str]) -> tuple[str, list[str]]:
+    """Write a case unless it is there already; returns the digest of its picture, and its notes."""
+    about: dict[str, Any] = {}
     if path.exists():
         with suppress(OSError, ValueError):
             about = checkpoint.facts(path)
@@ -160,9 +177,10 @@ def _prepare_one(source: Source, path: Path, digests: dict[str, str]) -> str:
         raise InputError(f"{source.name} is the same scan as {digests[digest]}.")
     if case:
         write_case(case, path, {"fingerprint": source.fingerprint})
-    return digest
+    return digest, list(case.notes) if case else about.get("notes", [])
 
 
+@command("prepare")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -180,22 +198,24 @@ def main() -> int:
     add("--unlabelled", type=Path, help="folder of the CT whose kidney-free levels are known")
     add("--phantoms", type=int, default=0, help="how many to generate")
     given = arguments.parse_args()
-    try:
-        sources = [source for folder in given.kits for source in kits_sources(folder)]
-        sources += [source for folder in given.kits23 for source in kits_sources(folder, kits23=True)]
-        sources += [source for folder in given.tumor_free for source in kits_sources(folder, "tumor_free")]
-        sources += [source for folder in given.slices for source in slice_sources(folder)]
-        sources += kidney_free_sources(given.unlabelled) if given.unlabelled else []
-        sources += phantom_sources(given.phantoms)
-        if not sources:
-            raise InputError("There is nothing to prepare; name a source (--kits, --slices, --unlabelled, --phantoms).")
-        report = prepare(sources, given.output)
-    except (WpunetError, OSError) as error:
-        print(f"prepare: {error}", file=sys.stderr)
-        return 2
+    sources = [source for folder in given.kits for source in kits_sources(folder)]
+    sources += [source for folder in given.kits23 for source in kits_sources(folder, kits23=True)]
+    sources += [source for folder in given.tumor_free for source in kits_sources(folder, "tumor_free")]
+    sources += [source for folder in given.slices for source in slice_sources(folder)]
+    sources += kidney_free_sources(given.unlabelled) if given.unlabelled else []
+    sources += phantom_sources(given.phantoms)
+    if not sources:
+        raise InputError("There is nothing to prepare; name a source (--kits, --slices, --unlabelled, --phantoms).")
+    report = prepare(sources, given.output)
     for name, reason in report["left_out"].items():
         print(f"left out {name}: {reason}")
-    print(f"{len(report['prepared'])} cases prepared in {given.output}, {len(report['left_out'])} left out")
+    for name, notes in report["look_at"].items():
+        print(f"look at {name}: {' '.join(notes)}")
+    patients = len({patient_of(name) for name in report["prepared"]})
+    print(
+        f"{len(report['prepared'])} cases of {patients} patients prepared in {given.output}, "
+        f"{len(report['left_out'])} left out"
+    )
     return 0
 
 

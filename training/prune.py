@@ -22,17 +22,18 @@ import torch
 from torch import nn
 from torch.nn.utils import prune as torch_prune
 from wpunet import bundle, runtime
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.network import WPUNet
 
 from training import asked
 from training.augment import Sampler
+from training.command import command
 from training.config import Config
 from training.data import Case, read_prepared, read_split
 from training.evaluate import evaluate_slices
 from training.export import as_bundle
 from training.narrow import narrow, widths_for
-from training.networks import default_device, load_trained, steps_in_all
+from training.networks import AVERAGE, default_device, load_trained
 from training.patients import not_known_to
 from training.pictures import plot_curve
 from training.tables import write_csv, write_json
@@ -153,12 +154,15 @@ def prune(
     Raises InputError when so few weights cannot be left, when ``output`` was begun for something else, and when ``run``
     knows whom ``resplit`` holds out.
     """
+    if rounds < 1 or output.resolve() == run.resolve():
+        raise InputError("Prune in at least one round, and into another folder than the run's own.")
     network, facts = load_trained(run)
+    before = run / AVERAGE
     if network.spec.parenchyma:
         raise InputError(
             f"{run} tells parenchyma already; prune the run that it began with, and train that part again."
         )
-    asked_for = {"run": asked.digest(run / "average.safetensors"), "method": method, "weights": weights}
+    asked_for = {"run": asked.digest(before), "method": method, "weights": weights}
     asked_for |= {"rounds": rounds, "steps": config.steps, "resplit": resplit}
     asked.compare(asked_for, output)
     total = sum(p.numel() for p in network.parameters())
@@ -175,15 +179,16 @@ def prune(
             fine.masks = {n: (p != 0).float().to(device) for n, p in network.named_parameters() if p.ndim == 4}
         if fine.step == 0:
             if resplit:
-                not_known_to(run / "average.safetensors", fine.kept_from)
+                not_known_to(before, fine.kept_from)
             if config.steps:
                 settle(network.to(device), fine.sampler)
-            fine.before = steps_in_all(facts)
+            fine.inherit(before)
             for one in (fine.network, fine.average):
                 one.load_state_dict(network.state_dict())
         asked.keep(asked_for, output)  # now that it can be done
         train(fine)
         network, facts = load_trained(folder)
+        before = folder / AVERAGE
     return fine
 
 
@@ -233,6 +238,7 @@ def loss_of_accuracy(dense: Path, pruned: PrunedRun, at_most: int) -> dict[str, 
     return {"held_out_patients": len(cases), "dice_before": before, "dice_after": after, "dice_lost": lost}
 
 
+@command("prune")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -249,25 +255,21 @@ def main() -> int:
     add("--curve", action="store_true", help="accuracy against sparsity for each method, without fine-tuning")
     add("--patients", type=int, default=1000, help="at most so many held-out patients for the Dice")
     given = arguments.parse_args()
-    try:
-        if given.curve:
-            curve(given.run, given.data, given.output, [0, 0.2, 0.4, 0.5, 0.6, 0.669, 0.75, 0.85, 0.92], given.patients)
-            return 0
-        network, _ = load_trained(given.run)
-        total = sum(p.numel() for p in network.parameters())
-        weights = round(total * (1 - given.sparsity)) if given.sparsity is not None else given.weights
-        if weights is None or given.config is None:
-            raise InputError("Say how much to prune (--weights or --sparsity) and how to fine-tune (--config).")
-        config = Config.read(given.config, steps=given.steps)
-        method, rounds = given.method, given.rounds
-        fine = prune(given.run, given.data, given.output, config, method, weights, rounds, resplit=given.resplit)
-        figures = {"method": given.method, "weights_before": total, "weights_left": remaining(fine.average)}
-        figures |= loss_of_accuracy(given.run, fine, given.patients)
-        write_json(figures, given.output / "pruned.json")
-        print(json.dumps(figures, indent=1))
-    except WpunetError as error:
-        print(f"prune: {error}", file=sys.stderr)
-        return 2
+    if given.curve:
+        curve(given.run, given.data, given.output, [0, 0.2, 0.4, 0.5, 0.6, 0.669, 0.75, 0.85, 0.92], given.patients)
+        return 0
+    network, _ = load_trained(given.run)
+    total = sum(p.numel() for p in network.parameters())
+    weights = round(total * (1 - given.sparsity)) if given.sparsity is not None else given.weights
+    if weights is None or given.config is None:
+        raise InputError("Say how much to prune (--weights or --sparsity) and how to fine-tune (--config).")
+    config = Config.read(given.config, steps=given.steps)
+    method, rounds = given.method, given.rounds
+    fine = prune(given.run, given.data, given.output, config, method, weights, rounds, resplit=given.resplit)
+    figures = {"method": given.method, "weights_before": total, "weights_left": remaining(fine.average)}
+    figures |= loss_of_accuracy(given.run, fine, given.patients)
+    write_json(figures, given.output / "pruned.json")
+    print(json.dumps(figures, indent=1))
     return 0
 
 

@@ -18,6 +18,7 @@ class Shelf:
     """The cases of one group on the device: a list of uint8 pictures (grey, labels) a case.
 
     sources: the share of each source; {}: as it has cases. weights: of each case among those of its source
+    donors: how probable each case is where a tumor of it is asked for; as it is drawn where none has one
     """
 
     cases: list[Case]
@@ -33,6 +34,8 @@ class Shelf:
         self.cystic = [np.flatnonzero((case.labels == CYST).any((1, 2))) for case in self.cases]
         self.chances = _chances(self.cases, self.sources, self.weights)
         self._upto = np.cumsum(self.chances)
+        with_tumor = self.chances * [len(levels) > 0 for levels in self.tumorous]
+        self.donors = with_tumor / with_tumor.sum() if with_tumor.any() else self.chances
 
     def draw(self, at: float) -> int:
         """The case that a number from 0 to 1 falls to."""
@@ -61,7 +64,9 @@ def _chances(cases: list[Case], sources: dict[str, float], weights: np.ndarray) 
 
 
 def weight(case: Case, small_tumors: float) -> float:
-    """How often a patient is drawn, by the largest tumor's diameter in a slice."""
-    largest = max(float((labels == 2).sum()) for labels in case.labels) * case.pixel_mm**2
+    """How often a patient is drawn, by the largest tumor's diameter in a slice; 1 without any."""
+    largest = max(float((labels == TUMOR).sum()) for labels in case.labels) * case.pixel_mm**2
     diameter = 2 * math.sqrt(largest / math.pi)
+    if not diameter:
+        return 1.0
     return small_tumors if diameter < 25 else (1 + small_tumors) / 2 if diameter < 40 else 1.0

@@ -45,15 +45,15 @@ def slice_sources(folder: Path) -> Iterator[Source]:
         with (folder / "slices.csv").open(newline="", encoding="utf-8") as table:
             rows = list(csv.DictReader(table))
         patients = sorted({int(row["case"]) for row in rows})
-    except (OSError, KeyError, ValueError) as error:
+        for patient in patients:
+            name, own = f"case_{patient:05}", [row for row in rows if int(row["case"]) == patient]
+            if any("kind" in row for row in own):
+                for row in own:
+                    yield _source(f"{name} {row['kind']}", _group(row), folder, [row])
+            else:
+                yield _source(name, "labelled", folder, own)
+    except (OSError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{folder / 'slices.csv'} cannot be read ({error}).") from error
-    for patient in patients:
-        name, own = f"case_{patient:05}", [row for row in rows if int(row["case"]) == patient]
-        if any("kind" in row for row in own):
-            for row in own:
-                yield _source(f"{name} {row['kind']}", _group(row), folder, [row])
-        else:
-            yield _source(name, "labelled", folder, own)
 
 
 def _source(name: str, group: str, folder: Path, rows: list[Row]) -> Source:
@@ -82,7 +82,10 @@ def _group(row: Row) -> str:
 
 def slice_case(name: str, folder: Path, rows: list[Row], group: str = "labelled") -> Case:
     """The slices ``rows`` of one patient; raises InputError when one cannot be used or they are not alike."""
-    pictures = [_read(folder, row) for row in rows]
+    try:
+        pictures = [_read(folder, row) for row in rows]
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{folder / 'slices.csv'} does not tell {name} as it should ({error}).") from error
     if len({picture.grey.shape for picture in pictures}) > 1:
         raise InputError(f"The slices of {name} in {folder} are of several sizes.")
     told = "cyst_px" in rows[0] or any(_cysts(folder, row).exists() for row in rows)

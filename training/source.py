@@ -9,6 +9,8 @@ from pathlib import Path
 
 from training.data import Case
 
+READING = 2  # raise it when files are read or checked otherwise than before, so that all cases are made anew
+
 
 @dataclass(frozen=True)
 class Source:
@@ -23,7 +25,7 @@ class Source:
     def fingerprint(self) -> str:
         """Changes when a file does, or how it is to be read; not when the folder only moves."""
         given = (*self.load.args, *sorted(self.load.keywords.items()))
-        how = repr([source_name(one) if isinstance(one, Path) else one for one in given])
+        how = repr([READING, *(source_name(one) if isinstance(one, Path) else one for one in given)])
         files = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in self.paths if p.exists()]
         return ";".join([*files, hashlib.sha256(how.encode()).hexdigest()])
 

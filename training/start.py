@@ -12,7 +12,6 @@ from wpunet.network import WPUNet
 
 from training import checkpoint
 from training.config import Config
-from training.networks import steps_in_all
 from training.widen import widen, with_cyst
 
 DAMAGED = (OSError, ValueError, KeyError, TypeError, RuntimeError, checkpoint.SafetensorError)
@@ -54,14 +53,14 @@ def _told(values: dict[str, object], names: list[str]) -> str:
     return ", ".join(f"{name} = {values[name]}" for name in names)
 
 
-def fill_from(weights: Path, config: Config, networks: tuple[nn.Module, ...]) -> int:
-    """Give fresh ``networks`` of ``config`` the numbers of ``weights``; returns how many steps made these.
+def fill_from(weights: Path, config: Config, networks: tuple[nn.Module, ...]) -> None:
+    """Give fresh ``networks`` of ``config`` the numbers of ``weights``.
 
     Raises InputError when they do not fit or are damaged.
     """
     spec = check_start(weights, config)
     try:
-        tensors, facts = checkpoint.load(weights)
+        tensors, _ = checkpoint.load(weights)
         tensors = {name: tensor.float() for name, tensor in tensors.items() if "num_batches" not in name}
         if config.architecture == "wpunet":
             tensors = _grown(tensors, spec, config.spec)
@@ -69,7 +68,6 @@ def fill_from(weights: Path, config: Config, networks: tuple[nn.Module, ...]) ->
             _fill(network, tensors)
     except DAMAGED as error:
         raise InputError(f"Training cannot start from {weights} ({reason(error)}); {GIVE}.") from error
-    return steps_in_all(facts)
 
 
 def _grown(tensors: dict[str, Tensor], spec: NetworkSpec, wanted: NetworkSpec) -> dict[str, Tensor]:

@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 from wpunet.errors import InputError, WpunetError
+from wpunet.labels import TUMOR
 
-from training import checkpoint, distributed, fused
+from training import asked, checkpoint, distributed, fused
 from training.augment import Sampler
+from training.command import command
 from training.config import Config
 from training.data import GROUPS, Case, levels_of_whole_ct, patient_names, read_prepared, write_split
 from training.feed import Feed
@@ -32,8 +34,8 @@ from training.log import Log
 from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
 from training.mixture import PLAIN, Mixture
-from training.networks import ARCHITECTURES, channels_last, computes_in_bfloat16, default_device, steps_in_all
-from training.patients import division, not_known_to
+from training.networks import ARCHITECTURES, AVERAGE, channels_last, computes_in_bfloat16, default_device, steps_in_all
+from training.patients import division, known_by, not_known_to, require_known, told_by
 from training.start import check_start, fill_from
 from training.tables import write_json
 
@@ -79,12 +81,16 @@ class Run:
             others = {group: read_prepared(data, group) for group in GROUPS if group != "labelled"}
             cases |= {group: [one for one in there if one.patient not in away] for group, there in others.items()}
             cases = {group: [one for one in there if self.drawn(one)] for group, there in cases.items()}
+            if not (cases["labelled"] or config.parenchyma):
+                raise InputError("[sources] in the config gives no share to any labelled case; draw from one at least.")
             for case in levels_of_whole_ct([*cases["labelled"], *cases["tumor_free"]]):
                 cases[case.group].append(case)
         self.sampler = self._sampler(cases, config.drawn, config.seed)
         self.seen = self.held_out_cases(data)
         self.step = 0
-        self.before = 0  # steps that the weights it began with were trained for, as far as they tell
+        # of the weights it began with, as far as they tell: the steps and the patients they were trained for and on
+        self.before = 0
+        self.known: tuple[set[str], set[str] | None] = (set(), None)
         if self.checkpoint.exists():
             self._resume()
         distributed.share_statistics(self.network)
@@ -128,7 +134,10 @@ class Run:
     def _keep_config(self) -> None:
         """The recipe beside the weights; raises InputError when the folder was begun with one that cannot go on so."""
         path, now = self.folder / "config.json", json.loads(json.dumps(self.config.as_dict()))
-        begun = json.loads(path.read_text("utf-8")) if path.exists() else None
+        try:
+            begun = json.loads(path.read_text("utf-8")) if path.exists() else None
+        except ValueError as error:
+            raise InputError(f"{path} cannot be read ({error}); choose another folder.") from error
         if begun is not None:
             begun = {"parenchyma": 0} | begun  # which runs of before there was such a part do not tell
             changed = [name for name in FIXED if begun.get(name) != now[name]]
@@ -198,9 +207,10 @@ class Run:
         spec = self.config.spec.as_dict()
         about = {"spec": spec, "pixel_mm": self.config.pixel_mm, "step": self.step}
         about |= {"architecture": self.config.architecture, "steps_in_all": self.before + self.step}
+        about |= told_by({*self.known[0], *self.training}, self.known[1])
         try:
             checkpoint.save(self.checkpoint, tensors, about)
-            checkpoint.save(self.folder / "average.safetensors", dict(self.average.state_dict()), about)
+            checkpoint.save(self.folder / AVERAGE, dict(self.average.state_dict()), about)
         except OSError as error:
             raise TrainingError(
                 f"The checkpoint of step {self.step} cannot be written ({error}); the one before it is whole. "
@@ -217,6 +227,12 @@ class Run:
         checkpoint.restore_optimizer(self.optimizer, tensors)
         self.step = facts["step"]
         self.before = steps_in_all(facts) - self.step
+        self.known = known_by(self.checkpoint)
+
+    def inherit(self, weights: Path) -> None:
+        """Tell of ``weights``, which this run begins with, when it tells of itself."""
+        self.before = steps_in_all(checkpoint.facts(weights))
+        self.known = known_by(weights)
 
     def learning_rate(self) -> float:
         """A short warm-up, then half a cosine down to almost nothing; or constant."""
@@ -267,7 +283,7 @@ class Run:
 
     @torch.no_grad()
     def look(self, at_most: int = 120) -> dict[str, float]:
-        """Dice of the averaged weights, pooled over some held-out slices at the network's pixels; {} without any."""
+        """Dice of the averaged weights, pooled over some held-out slices at the network's pixels; without any none."""
         if not self.seen:
             return {}
         sampler = self._sampler({"labelled": self.seen}, PLAIN, 0)
@@ -278,14 +294,17 @@ class Run:
             found.append(self.answer(x.to(self.device)).argmax(1).cpu().numpy())
             truth.append(labels.cpu().numpy())
         f, t = np.concatenate(found), np.concatenate(truth)
-        return {"kidney_or_tumor": dice(f > 0, t > 0) or 0.0, "tumor": dice(f == 2, t == 2) or 0.0}
+        told = {"kidney_or_tumor": dice(f > 0, t > 0), "tumor": dice(f == TUMOR, t == TUMOR)}
+        return {name: value for name, value in told.items() if value is not None}
 
 
 def train(run: Run, until: int | None = None) -> None:
     """Go on to the end of the schedule, or to the step ``until``; raises TrainingError when that fails."""
     stop = min(run.config.steps, until or run.config.steps)
     if distributed.rank() == 0:
-        print(f"Training {run.precision}, {run.kernels}.", file=sys.stderr, flush=True)
+        done = f"{run.folder} has its {run.step} steps, so nothing is trained; for other cases choose another folder."
+        said = done if 0 < run.step >= stop else f"Training {run.precision}, {run.kernels}."
+        print(said, file=sys.stderr, flush=True)
     try:
         log = Log(run.folder, run.step) if distributed.rank() == 0 else None
         try:
@@ -306,7 +325,8 @@ def train(run: Run, until: int | None = None) -> None:
 
 def _steps(run: Run, stop: int, log: Log | None) -> None:
     config = run.config
-    saved = start = time.monotonic()
+    saved = time.monotonic()
+    start = saved - (log.seconds if log else 0.0)
     losses: list[float] = []
     for _ in tqdm(range(run.step, stop), initial=run.step, total=config.steps, disable=not sys.stderr.isatty()):
         losses.append(run.one_step())
@@ -323,6 +343,7 @@ def _steps(run: Run, stop: int, log: Log | None) -> None:
     run.save()
 
 
+@command("train")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -342,21 +363,26 @@ def main() -> int:
     )
     add("--device", default=default_device().type)
     given = arguments.parse_args()
-    try:
-        changes = {name: getattr(given, name) for name in ("fold", "steps", "held_out", "sealed")}
-        config = Config.read(given.config, **changes)
-        with distributed.processes(given.device) as device:
-            if config.batch % distributed.world():
-                raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")
-            if given.weights and not config.parenchyma and not (given.run / CHECKPOINT).exists():
-                check_start(given.weights, config)  # before the folder is begun with a config that cannot go on
-            run = Run(config, given.data, given.run, device, given.split)
-            if given.weights and run.step == 0:
+    changes = {name: getattr(given, name) for name in ("fold", "steps", "held_out", "sealed")}
+    config = Config.read(given.config, **changes)
+    with distributed.processes(given.device) as device:
+        if config.batch % distributed.world():
+            raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")
+        if given.weights and not config.parenchyma and not (given.run / CHECKPOINT).exists():
+            check_start(given.weights, config)  # before the folder is begun with a config that cannot go on
+        there = given.weights and given.weights.exists()  # gone on with, a run needs them no more
+        begun_with = {"weights": asked.digest(given.weights) if there else None}
+        if there:
+            asked.compare(begun_with, given.run)
+        if given.sealed:
+            require_known(given.sealed, given.data)
+        run = Run(config, given.data, given.run, device, given.split)
+        if run.step == 0:
+            if given.weights:
                 start_from(run, given.weights)
-            train(run, given.until)
-    except WpunetError as error:
-        print(f"train: {error}", file=sys.stderr)
-        return 2
+            if distributed.rank() == 0:
+                asked.keep(begun_with, given.run)
+        train(run, given.until)
     return 0
 
 
@@ -366,7 +392,8 @@ def start_from(run: Run, weights: Path) -> None:
     Raises InputError when they do not fit, or know whom the run is kept from.
     """
     not_known_to(weights, run.kept_from)
-    run.before = fill_from(weights, run.config, (run.network, run.average))
+    fill_from(weights, run.config, (run.network, run.average))
+    run.inherit(weights)
 
 
 if __name__ == "__main__":

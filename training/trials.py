@@ -18,11 +18,12 @@ from typing import Any
 
 from wpunet import files
 from wpunet.clean import CleanRules
-from wpunet.errors import InputError, WpunetError
+from wpunet.errors import InputError
 from wpunet.network import WPUNet
 from wpunet.segment import Options, Segmenter
 
 from training import asked, metrics
+from training.command import command
 from training.config import Config
 from training.data import folds, patient_names, read_split
 from training.evaluate import Figures, by_size, dice_table, evaluate, held_out_cases
@@ -207,7 +208,7 @@ def _of_slices(slices: Figures) -> Figures:
 
 def _means(patients: list[Figures]) -> Figures:
     return {"patients": len(patients)} | {
-        key: metrics.summary([one[key] for one in patients])["mean"] for key in SCORES
+        key: metrics.summary([one[key] for one in patients]).get("mean") for key in SCORES
     }
 
 
@@ -215,6 +216,8 @@ def _change(whole: list[Figures], patients: list[Figures]) -> Figures:
     """Mean change of the tumor's Dice from the recipe's, of the same patients, and its standard error."""
     pairs = [(a["tumor"], b["tumor"]) for a, b in zip(whole, patients, strict=True)]
     told = metrics.summary([b - a for a, b in pairs if a is not None and b is not None])
+    if not told["n"]:
+        return {"tumor_change": None, "standard_error": None}
     return {"tumor_change": told["mean"], "standard_error": round(told["sd"] / told["n"] ** 0.5, 4)}
 
 
@@ -248,6 +251,7 @@ def _text(column: str, value: Any) -> str:
     return format(value, ".1f" if column.endswith("_ml") else "+.3f" if column.endswith("_change") else ".3f")
 
 
+@command("trials")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -264,22 +268,18 @@ def main() -> int:
     add("--volumes", type=Path, nargs="*", default=[], help="cases in KiTS19's layout that nothing is trained on")
     add("--tumor-free", type=Path, nargs="*", default=[], help="CT without kidney tumor")
     given = arguments.parse_args()
-    try:
-        config = Config.read(given.config, steps=given.steps)
-        bench = Bench(given.data, given.output, given.volumes, given.tumor_free, given.split, given.weights)
-        if given.what == "sources":
-            figures = sources(config, bench, given.source)
-        elif given.what == "folds":
-            figures = cross_validate(config, bench, given.fold)
-        else:
-            figures = ingredients(config, bench, given.ingredient, given.fold)
-        text = markdown(figures, config)
-        write_json(figures, given.output / f"{given.what}.json")
-        write_csv(figures["per_patient" if "per_patient" in figures else "rows"], given.output / f"{given.what}.csv")
-        write_text(text, given.output / f"{given.what}.md")
-    except WpunetError as error:
-        print(f"trials: {error}", file=sys.stderr)
-        return 2
+    config = Config.read(given.config, steps=given.steps)
+    bench = Bench(given.data, given.output, given.volumes, given.tumor_free, given.split, given.weights)
+    if given.what == "sources":
+        figures = sources(config, bench, given.source)
+    elif given.what == "folds":
+        figures = cross_validate(config, bench, given.fold)
+    else:
+        figures = ingredients(config, bench, given.ingredient, given.fold)
+    text = markdown(figures, config)
+    write_json(figures, given.output / f"{given.what}.json")
+    write_csv(figures["per_patient" if "per_patient" in figures else "rows"], given.output / f"{given.what}.csv")
+    write_text(text, given.output / f"{given.what}.md")
     print(text)
     return 0
 

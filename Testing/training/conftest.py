@@ -5,6 +5,7 @@ import resource
 import sys
 from contextlib import contextmanager
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -43,6 +44,20 @@ def save_case(folder, seed, **options):
     phantom.save_nifti(made.hu, made.affine, folder / "imaging.nii.gz")
     phantom.save_nifti(made.labels, made.affine, folder / "segmentation.nii.gz")
     return made
+
+
+def prepare_kits(folder, output):
+    """What training.prepare says of a folder of cases in KiTS19's layout."""
+    return prepare.prepare(list(prepare.kits_sources(folder)), output)
+
+
+def rewrite(path, change, description=""):
+    """Store what ``change`` makes of the array and the affine of a NIfTI file."""
+    image = nib.load(path)
+    array, affine = change(np.asarray(image.dataobj).copy(), image.affine.copy())
+    image = nib.Nifti1Image(array, affine)
+    image.header["descrip"] = description
+    nib.save(image, path)
 
 
 @pytest.fixture(scope="session")

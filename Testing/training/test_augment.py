@@ -149,22 +149,32 @@ def test_patients_with_small_tumors_are_drawn_more_often():
         y, x = np.mgrid[:64, :64]
         return case_of(np.where((x - 32) ** 2 + (y - 32) ** 2 < radius**2, 2, 0)[None], np.zeros((1, 64, 64)))
 
-    sampler = Sampler({"labelled": [patient(5), patient(8), patient(20)]}, Mixture(small_tumors=3.0), 2.0, 64, seed=1)
-    drawn = np.bincount([sampler._plan(np.random.default_rng([1, k, 0])).case for k in range(3000)])
+    patients = [patient(radius) for radius in (5, 8, 20, 0)]
+    sampler = Sampler({"labelled": patients}, Mixture(small_tumors=3.0), 2.0, 64, seed=1)
+    plans = [sampler._plan(np.random.default_rng([1, k, 0])) for k in range(3000)]
+    drawn = np.bincount([plan.case for plan in plans])
     counts = drawn / drawn[2]
     assert counts[0] == pytest.approx(3.0, rel=0.15)
     assert counts[1] == pytest.approx(2.0, rel=0.15)
+    assert counts[3] == pytest.approx(1.0, rel=0.15)  # whose tumor is none, not a small one
+    donors = [plan.graft.donor for plan in plans if plan.graft]
+    assert set(donors) == {0, 1, 2}
+    assert np.mean(np.array(donors) == 0) == pytest.approx(0.5, abs=0.05)
 
 
 def test_a_composite_keeps_the_organs_and_fills_only_the_frame(drawn):
     y, x = np.mgrid[:128, :128]
     free = case_of(np.zeros((1, 128, 128)), np.where(x + y > 0, 300.0, 0)[None], 4.0, "free", "kidney_free")
+    drawn.labels[0, 60:80, 100:] = 1  # a kidney that the crop cuts
+    drawn.grey[:] = to_grey(drawn.labels * 100.0)
     shelves = {"labelled": [drawn], "kidney_free": [free]}
     x, labels = Sampler(shelves, replace(PLAIN, composite=1.0), 4.0, 128, seed=1).batch(0, 0, 1)
     hu = (x[0, 0] * 250 + 90).numpy()
     assert hu[2, 2] == pytest.approx(300, abs=5)  # beyond the crop of 256 mm
     assert hu[labels[0].numpy() == 2].mean() == pytest.approx(200, abs=25)
-    assert hu[64, 80] == pytest.approx(0, abs=5)
+    assert hu[56, 64] == pytest.approx(0, abs=5)
+    assert (labels == 1).any(1)[0, 90]
+    assert hu[labels[0].numpy() == 1].max() < 210  # where the frame covers it, it is none
 
 
 def test_the_healthy_half_takes_the_tumors_place():
@@ -192,6 +202,10 @@ def test_without_contrast_kidneys_look_like_muscle_and_bone_like_bone():
     assert float(plain[45, 45]) < 220
     assert float(plain[54, 10]) == 900
     assert float(plain[2, 2]) == pytest.approx(46, abs=2)
+    hu[15:25, 15:25], labels[15:25, 15:25] = 8.0, CYST
+    plain = take_contrast_away(hu, labels, squeeze=0.15, kidney_hu=30.0)
+    assert float(plain[labels == 1].median()) == pytest.approx(30, abs=3)
+    assert float(plain[20, 20]) == pytest.approx(8, abs=2)  # water stays water
     air = torch.full((60, 60), -1000.0)
     assert torch.equal(take_contrast_away(air, torch.zeros_like(labels), 0.15, 30.0), air)
 

@@ -69,3 +69,10 @@ def test_who_was_trained_on_by_one_cannot_be_held_out_by_the_other(runs, command
     assert command(blend, "--runs", runs / "early", runs / "late", "--output", runs / "leaky") == 2
     assert f"was trained on {sealed}, whom" in capsys.readouterr().err
     assert command(blend, "--runs", runs / "nowhere", runs / "all", "--output", runs / "none") == 2
+
+
+def test_a_run_is_not_blended_over(runs, command, capsys):
+    before = (runs / "late" / "average.safetensors").read_bytes()
+    assert command(blend, "--runs", runs / "early", runs / "late", "--output", runs / "late") == 2
+    assert "is a run of its own" in capsys.readouterr().err
+    assert (runs / "late" / "average.safetensors").read_bytes() == before

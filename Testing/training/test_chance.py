@@ -1,6 +1,7 @@
 """The chance of a marked tumor: fitted, told of others than it was fitted on, and put where the engine finds it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,16 +88,20 @@ def test_all_is_written_and_the_engine_finds_the_model(tmp_path, make_weights):
     assert "41 patients" in (tmp_path / "chance.md").read_text()
     assert (tmp_path / "reliability.png").read_bytes()[:4] == b"\x89PNG"
     card = tmp_path / "weights.json"
-    card.write_text(json.dumps({"version": "1", "sha256": "a"}))
+    card.write_text(json.dumps({"version": "1", "sha256": weights.sha256}))
     chance.into_card(json.loads((tmp_path / "chance.json").read_text()), card)
     kept = json.loads(card.read_text())
-    assert kept["sha256"] == "a"
+    assert (kept["version"], kept["sha256"]) == ("1", weights.sha256)
     model, x = Chance.of_card(kept), np.array([one.features for one in candidates])
     assert np.allclose(model(x), chance.fit(candidates)(x))
     assert Chance.of_card({}) is None
     assert Chance.of_card({"tumor_chance": {"features": ["other"], "offset": 0, "weights": [1]}}) is None
     with pytest.raises(InputError, match="card"):
         chance.into_card(found, tmp_path / "absent.json")
+    with pytest.raises(InputError, match="is of other weights"):
+        chance.into_card(found | {"weights_sha256": "another"}, card)
+    with pytest.raises(InputError, match="give more of them"):
+        chance.summary([replace(one, patient="one") for one in candidates], ["one"], weights)
 
 
 def maps_of(ct, foreground, tumor):
@@ -133,8 +138,6 @@ def test_the_certainty_of_a_kidney_is_its_mean_probability_and_of_a_tumor_its_ch
 
 
 def test_slices_of_one_patient_are_one_patients(prepared):
-    from dataclasses import replace
-
     case = next(one for one in read_prepared(prepared, "labelled") if (one.labels == 2).any())
     parts = [replace(case, name=f"{case.name} {part}") for part in ("z50", "mid")]
     found, names = chance.collect(Segmenter(), parts, [], [])

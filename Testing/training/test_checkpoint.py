@@ -14,6 +14,8 @@ def test_tensors_and_facts_survive(tmp_path):
     checkpoint.save(tmp_path / "c.safetensors", TENSORS, {"step": 7, "spec": {"widths": [1, 2]}})
     tensors, facts = checkpoint.load(tmp_path / "c.safetensors")
     assert same(tensors, TENSORS)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "c.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode  # others may read it, too
     assert facts == checkpoint.facts(tmp_path / "c.safetensors") == {"step": 7, "spec": {"widths": [1, 2]}}
 
 

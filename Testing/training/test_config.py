@@ -34,6 +34,23 @@ WRONG = {
     "an unknown loss": ('loss = "mse"\n', "loss is 'mse'; it can be paper, dice_ce"),
     "an unknown network": ('architecture = "vit"\n', "architecture is 'vit'"),
     "an odd size": ("size = 100\n", "multiple of 16"),
+    "settings that share no table": ("[mixture]\nnoise = 3\n", "known are bend_mm, composite"),
+    "another kind of number": ('steps = "many"\n', "steps is 'many'; it must be a whole number from 0 on"),
+    "a part of a step": ("steps = 3.5\n", "a whole number from 0 on"),
+    "no number at all": ("learning_rate = nan\n", "learning_rate is nan; it must be a number above 0"),
+    "a word for a switch": ('augment = "no"\n', "augment is 'no'; it must be true or false"),
+    "a negative number": ("average = -5\n", "average is -5; it must be a whole number from 0 on"),
+    "no samples": ("batch = 0\n", "batch is 0; it must be a whole number from 1 on"),
+    "no pixels": ("pixel_mm = 0\n", "pixel_mm is 0; it must be a number above 0"),
+    "too many classes": ("classes = 5\n", "classes is 5; it must be a whole number from 3 to 4"),
+    "more than all": ("[mixture]\ncysts = 60\n", "cysts is 60; it must be a number from 0 to 1"),
+    "more than all together": ("[mixture]\nkidney_free = 0.6\ntumor_free = 0.6\n", "more than 1"),
+    "a word in the mixture": ('[mixture]\nzoom = "much"\n', "mixture is .*; it must be a table of numbers"),
+    "a mixture that is none": ("mixture = 3\n", "mixture is 3; it must be a table"),
+    "two levels": ("widths = [4, 4]\n", r"widths is \[4, 4\]; it must be a list of five"),
+    "one width": ("widths = 4\n", "widths is 4; it must be a list of five"),
+    "one name": ('sealed = "case_00001"\n', "sealed is 'case_00001'; it must be a list of names"),
+    "a share below nothing": ("[sources]\nkits = -1.0\n", "sources is .*; it must be a table of shares"),
     "no TOML": ("size = = 3\n", "cannot be read"),
 }
 
@@ -42,7 +59,8 @@ WRONG = {
 def test_what_is_wrong_is_named(tmp_path, kind):
     lines, message = WRONG[kind]
     path = tmp_path / "r.toml"
-    path.write_text("widths = [4, 4, 8, 8, 8]\nsteps = 3\n" + lines)
+    usual = {"widths": "[4, 4, 8, 8, 8]", "steps": "3"}
+    path.write_text("".join(f"{key} = {value}\n" for key, value in usual.items() if not lines.startswith(key)) + lines)
     with pytest.raises(InputError, match=r"r\.toml.*" + message.replace("(", r"\(")):
         Config.read(path)
 

@@ -250,6 +250,14 @@ def test_the_command(tmp_path, command, capsys, monkeypatch, failed, status):
     assert "no room" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("cases", ["9-3", "", "x"])
+def test_no_numbers_are_not_all_cases(cases, tmp_path, command, capsys, monkeypatch):
+    monkeypatch.setattr(download, "download", lambda *_: pytest.fail("something was fetched"))
+    with pytest.raises(SystemExit):
+        command(download, "--output", tmp_path, "--accept-licence", "--cases", cases)
+    assert "--cases: invalid numbers value" in capsys.readouterr().err
+
+
 def test_kits23_comes_likewise(server, service, tmp_path):
     mask = "/dataset/case_00401/segmentation.nii.gz"
     server.content |= {mask: nifti(1), "/image_00401.nii.gz": nifti(2)}

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from wpunet import bundle
 from wpunet.labels import CYST, KIDNEY
 from wpunet.segment import Segmenter
 
-from training import evaluate, metrics
+from training import chance, edge, evaluate, metrics
 from training.data import Case, to_grey
 from training.export import as_bundle
 from training.networks import load_trained
@@ -125,6 +126,19 @@ def test_a_volume_is_judged_as_it_would_be_by_hand(segmenter, kits):
     assert figures["kidney_hd95_mm"] > 0
 
 
+@pytest.mark.parametrize("module", [evaluate, chance, edge])
+def test_a_mask_of_other_voxels_is_refused(module, segmenter, kits, tmp_path, command, capsys):
+    case = tmp_path / "moved"
+    shutil.copytree(kits / "case_00000", case)
+    mask = nib.load(case / "segmentation.nii.gz")
+    moved = mask.affine.copy()
+    moved[0, 3] += 12
+    nib.save(nib.Nifti1Image(np.asarray(mask.dataobj), moved), case / "segmentation.nii.gz")
+    options = ("--weights", segmenter.weights.path, "--output", tmp_path / "out", "--volumes", case)
+    assert command(module, *((case,) if module is edge else options)) == 2
+    assert f"{module.__name__.split('.')[1]}: {case}/segmentation.nii.gz lies 12 mm away" in capsys.readouterr().err
+
+
 def test_all_files_are_written(segmenter, kits, unlabelled, prepared, trained, tmp_path, command, capsys):
     arguments = ["--weights", segmenter.weights.path, "--data", prepared, "--split", trained / "split.json"]
     arguments += ["--volumes", kits / "case_00000", "--tumor-free", next(unlabelled.glob("*.nii.gz"))]
@@ -160,6 +174,9 @@ def test_slices_of_one_patient_are_pooled_and_others_do_not_count_for_dice(weigh
     assert figures["blind"]["without_kidney"]["slices"] == 1 + 1 + 3
     assert figures["blind"]["without_kidney"]["false_alarms"] == 0
     assert "Slices without kidney: 5" in "\n".join(evaluate._slice_table(figures))
+    figures = evaluate.evaluate_slices([empty], Oracle(), weights)  # all who are held out are without tumor
+    assert (figures["per_patient"], figures["paper"]) == ([], None)
+    assert "Slices without kidney: 3" in "\n".join(evaluate._slice_table(figures))
 
 
 def test_a_kidney_that_was_not_found_is_missed():

@@ -1,6 +1,7 @@
 """The bundle: what was trained is what the engine runs, and the card says what it is."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from wpunet.errors import InputError, WeightsError
 from wpunet.network import cost
 from wpunet.runtime import OpenVINORuntime
 
-from training import export
+from training import checkpoint, export
 from training.data import read_split
 from training.networks import load_trained
+
+from .conftest import no_file_over
 
 
 @pytest.fixture
@@ -64,6 +67,31 @@ def test_a_bundle_that_answers_otherwise_is_not_left_behind(trained, tmp_path, m
     monkeypatch.setattr(export, "OpenVINORuntime", Wrong)
     with pytest.raises(InputError, match="nothing was exported"):
         export.export(trained, tmp_path / "b.safetensors", {"name": "Test", "version": "1"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("why", ["not a number", "full disk"])
+def test_what_was_exported_before_outlives_a_failure(why, exported, trained, tmp_path, command, capsys):
+    before = {path.name: path.read_bytes() for path in (exported, exported.with_suffix(".json"))}
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    if why == "not a number":
+        tensors, facts = checkpoint.load(run / "average.safetensors")
+        tensors["head.bias"][1] = float("nan")
+        checkpoint.save(run / "average.safetensors", tensors, facts)
+    options = ("--run", run, "--output", exported, "--version", "1.0")
+    with no_file_over(1 << 40 if why == "not a number" else 2000):
+        assert command(export, *options) == 2
+    told = capsys.readouterr().err
+    assert ("not finite" if why == "not a number" else "cannot be written") in told
+    shutil.rmtree(run)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("options", [("--temperature", 0), ("--temperature", "nan"), ("--output", "card.json")])
+def test_options_that_cannot_be_are_refused(options, trained, tmp_path, command, capsys):
+    assert command(export, "--run", trained, "--version", "1", "--output", tmp_path / "b.safetensors", *options) == 2
+    assert "temperature" in (told := capsys.readouterr().err) or "card, too" in told
     assert list(tmp_path.iterdir()) == []
 
 

@@ -133,5 +133,9 @@ def test_a_source_without_a_share_is_told_with_the_line_to_write(
     told = capsys.readouterr().err
     assert f"no share to the source '{kits.name}'" in told
     (line,) = re.findall(r"\[sources\] \((.*?);", told)
+    path.write_text(path.read_text() + f'"{kits.name}" = 0.0\n')
+    assert command(train, *options) == 2
+    assert "gives no share to any labelled case" in capsys.readouterr().err
+    path.write_text(path.read_text().replace(f'"{kits.name}" = 0.0\n', ""))
     path.write_text(path.read_text() + line + f'\n"{unlabelled.name}" = 0.0\n')
     assert command(train, *options) == 0, capsys.readouterr().err

@@ -155,7 +155,7 @@ def test_the_bundle_tells_both_answers(taught, tmp_path):
 
 def test_training_goes_on_from_a_bundle_that_tells_parenchyma(taught, data, tmp_path):
     path = export.as_bundle(load_trained(taught)[0], 4.0, tmp_path / "b.safetensors")
-    run = Run(replace(config(), parenchyma=0), data, tmp_path / "on", torch.device("cpu"))
+    run = Run(replace(config(), parenchyma=0, sources={}), data, tmp_path / "on", torch.device("cpu"))
     start_from(run, path)
     assert run.network.spec == NetworkSpec((4, 4, 8, 8, 8), norms=2)
     head = load_trained(taught)[0].head.weight
@@ -166,8 +166,8 @@ def test_training_goes_on_from_a_bundle_that_tells_parenchyma(taught, data, tmp_
     ("changes", "says"),
     [
         ({"parenchyma": 0}, "nothing to teach"),
-        ({"parenchyma": -2}, "must be a number of channels"),
-        ({"parenchyma": "six"}, "must be a number of channels"),
+        ({"parenchyma": -2}, "must be a whole number from 0 on"),
+        ({"parenchyma": "six"}, "must be a whole number from 0 on"),
         ({"architecture": "unet"}, "for the architecture wpunet alone"),
         ({"augment": False}, "must name the sources"),
         ({"sources": {}}, "must name the sources"),

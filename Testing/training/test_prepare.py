@@ -1,9 +1,7 @@
 """Every source becomes cases of one kind; every bad case is left out with its reason, and only that one."""
 
 import csv
-import json
 
-import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,18 +13,8 @@ from training import prepare, slices
 from training.data import LOWEST_HU, case_names, read_case, read_prepared
 from training.phantoms import phantom_case
 
-from .conftest import save_case
-
-
-def run(folder, output):
-    return prepare.prepare(list(prepare.kits_sources(folder)), output)
-
-
-def rewrite(path, change):
-    """Store what ``change`` makes of the array and the affine of a NIfTI file."""
-    image = nib.load(path)
-    array, affine = change(np.asarray(image.dataobj).copy(), image.affine.copy())
-    nib.save(nib.Nifti1Image(array, affine), path)
+from .conftest import prepare_kits as run
+from .conftest import rewrite, save_case
 
 
 def test_a_case_keeps_its_hu_and_its_truth(tmp_path):
@@ -89,70 +77,6 @@ def test_kits23_marks_cysts_with_what_is_elsewhere_the_left_kidney(tmp_path, kit
     (case,) = read_prepared(tmp_path / "out", "labelled")
     assert set(np.unique(case.labels)) == ({0, 1, 2, CYST} if kits23 else {0, 1, 2})
     assert case.cysts is kits23
-
-
-def _shorter(labels, affine):
-    return labels[:-1], affine
-
-
-def _elsewhere(labels, affine):
-    affine[2, 3] += 20
-    return labels, affine
-
-
-def _other_labels(labels, affine):
-    labels[labels == 2] = 7
-    return labels, affine
-
-
-def _empty(labels, affine):
-    return labels * 0, affine
-
-
-def _grey_values(hu, affine):
-    return np.clip(hu, 0, 255).astype(np.uint8), affine
-
-
-def _oblong(array, affine):
-    affine[:, 1] *= 1.5
-    return array, affine
-
-
-BAD = {
-    "no mask": ("segmentation", lambda path: path.unlink(), "does not exist: a case needs its mask"),
-    "no image": ("imaging", lambda path: path.unlink(), "does not exist: a case needs its image"),
-    "other shape": ("segmentation", lambda path: rewrite(path, _shorter), "does not fit its image"),
-    "elsewhere": ("segmentation", lambda path: rewrite(path, _elsewhere), "affines differ"),
-    "other labels": ("segmentation", lambda path: rewrite(path, _other_labels), "holds labels [0, 1, 7]"),
-    "empty mask": ("segmentation", lambda path: rewrite(path, _empty), "no kidney is marked"),
-    "not HU": ("imaging", lambda path: rewrite(path, _grey_values), "not HU"),
-    "cut short": ("imaging", lambda path: path.write_bytes(path.read_bytes()[:5000]), "cut short or damaged"),
-    "no bytes": ("segmentation", lambda path: path.write_bytes(b""), "is empty (0 bytes)"),
-    "text": ("imaging", lambda path: path.write_text("not found"), "is not a NIfTI image"),
-}
-
-
-@pytest.mark.parametrize("kind", BAD)
-def test_a_bad_case_in_the_middle_is_left_out_with_its_reason(tmp_path, kind):
-    name, spoil, reason = BAD[kind]
-    for number in range(3):
-        save_case(tmp_path / "kits" / f"case_{number:05}", seed=number)
-    spoil(tmp_path / "kits" / "case_00001" / f"{name}.nii.gz")
-    report = run(tmp_path / "kits", tmp_path / "out")
-    assert list(report["prepared"]) == ["case_00000", "case_00002"]
-    ((which, why),) = report["left_out"].items()
-    assert "case_00001" in which
-    assert reason in why
-    assert json.loads((tmp_path / "out" / "prepared.json").read_text()) == report
-    assert case_names(tmp_path / "out", "labelled") == ["case_00000", "case_00002"]
-
-
-def test_oblong_pixels_are_refused(tmp_path):
-    save_case(tmp_path / "kits" / "oblong", seed=1)
-    for name in ("imaging", "segmentation"):
-        rewrite(tmp_path / "kits" / "oblong" / f"{name}.nii.gz", _oblong)
-    (why,) = run(tmp_path / "kits", tmp_path / "out")["left_out"].values()
-    assert "pixels of 6.00 x 4.00 mm" in why
 
 
 def test_a_case_that_comes_twice_is_taken_once(tmp_path, kits):
@@ -277,10 +201,16 @@ def test_single_slices_are_gathered_by_patient(folder, tmp_path):
     assert three.pixel_mm == 0.75
 
 
+def _spoil_row(folder, old, new):
+    table = folder / "slices.csv"
+    table.write_text(table.read_text().replace(old, new, 1))
+
+
 SPOILT_SLICES = {
     "no mask": (lambda f: (f / "masks" / "3_20.png").unlink(), "cannot be read"),
     "other shape": (lambda f: Image.new("L", (40, 48)).save(f / "masks" / "3_20.png"), "does not fit its image"),
     "other labels": (lambda f: Image.new("L", (48, 48), 9).save(f / "masks" / "3_20.png"), "labels above 2"),
+    "no scale": (lambda f: _spoil_row(f, ",-400,", ",,"), "does not tell case_00003 as it should"),
     "no picture": (lambda f: (f / "images" / "3_10.jp2").write_text("no picture"), "cannot be read"),
 }
 
@@ -368,13 +298,15 @@ def test_the_command_says_what_it_left_out_and_what_is_missing(tmp_path, kits, c
     assert command(prepare, "--output", tmp_path / "out", "--kits", tmp_path / "own", "--kits", kits) == 0
     said = capsys.readouterr().out
     assert "left out mine" in said
-    assert "6 cases prepared" in said
+    assert "6 cases of 6 patients prepared" in said
     assert "1 left out" in said
     (tmp_path / "empty").mkdir()
     assert command(prepare, "--output", tmp_path / "out", "--kits", tmp_path / "empty") == 2
     assert "holds no case in KiTS19's layout" in capsys.readouterr().err
     assert command(prepare, "--output", tmp_path / "out") == 2
     assert "name a source" in capsys.readouterr().err
+    assert command(prepare, "--output", tmp_path / "out", "--kits", kits, "--unlabelled", tmp_path / "empty") == 2
+    assert "empty holds none of the CT whose levels are known: noncontrast_neck" in capsys.readouterr().err
     assert command(prepare, "--output", tmp_path / "out", "--slices", tmp_path) == 2
     assert "slices.csv cannot be read" in capsys.readouterr().err
 

@@ -317,6 +317,16 @@ def test_the_curve_of_accuracy_against_sparsity(trained, prepared, tmp_path):
     assert (tmp_path / "sparsity.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+@pytest.mark.parametrize("options", [("--rounds", 0), ("--output", "RUN")])
+def test_a_run_is_not_pruned_in_no_round_or_in_its_place(options, trained, prepared, fine_tuning, command, capsys):
+    given = [trained if one == "RUN" else one for one in options]
+    before = {path: path.read_bytes() for path in trained.iterdir() if path.is_file()}
+    basics = ("--run", trained, "--data", prepared, "--config", fine_tuning, "--sparsity", 0.3)
+    assert command(prune, *basics, "--output", trained / "pruned", *given) == 2
+    assert "one round, and into another folder" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in trained.iterdir() if path.is_file()} == before
+
+
 def test_the_command_says_what_is_missing(trained, prepared, tmp_path, command, capsys):
     assert command(prune, "--run", trained, "--data", prepared, "--output", tmp_path / "p") == 2
     assert "--weights or --sparsity" in capsys.readouterr().err

@@ -18,8 +18,7 @@ from wpunet.errors import InputError
 from training import checkpoint, prune, train
 from training.config import Config
 from training.data import read_prepared, read_split, write_case, write_split
-from training.export import as_bundle
-from training.networks import ARCHITECTURES, load_trained
+from training.networks import ARCHITECTURES
 from training.train import Run, TrainingError
 
 from .conftest import no_file_over, same
@@ -168,6 +167,65 @@ def test_the_average_is_that_of_the_last_weights(recipe, prepared, tmp_path):
     assert torch.allclose(mean, expected, atol=1e-6)
 
 
+def test_what_a_run_does_not_do_any_more_is_told(recipe, prepared, trained, tmp_path, command, capsys):
+    """Given again for new cases, or with other weights, it must not seem to have learned from them."""
+    options = ("--config", recipe(steps=2, held_out=1), "--run", tmp_path / "run", "--device", "cpu")
+    facts = json.loads((prepared / "prepared.json").read_text())
+    shutil.copytree(prepared, tmp_path / "fewer")
+    fewer = {name: group for name, group in facts["prepared"].items() if name not in ("case_00001", "case_00004")}
+    (tmp_path / "fewer" / "prepared.json").write_text(json.dumps(facts | {"prepared": fewer}))
+    assert command(train, *options, "--data", tmp_path / "fewer") == 0
+    assert "neither trained on" not in capsys.readouterr().err
+    assert command(train, *options, "--data", prepared) == 0
+    told = capsys.readouterr().err
+    assert "2 patients" in told
+    assert "the first case_00001, are in no part of the split" in told
+    assert "run has its 2 steps, so nothing is trained" in told
+    assert command(train, *options, "--data", prepared, "--weights", trained / "average.safetensors") == 2
+    assert "another value of 'weights'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--sealed", "case_1"), "has no patient case_1 to keep away from"),
+        (("--device", "quantum"), "There is no device 'quantum' here"),
+        (("--split", "nobody.json"), "trains on nobody"),
+        (("--run", "c.toml/run"), "Not a directory"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(options, says, recipe, prepared, tmp_path, command, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe().rename("c.toml")
+    Path("nobody.json").write_text('{"training": [], "held_out": ["case_00001"]}')
+    assert command(train, "--config", "c.toml", "--data", prepared, "--run", "run", "--device", "cpu", *options) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.count("\n") == 1
+
+
+def test_a_log_or_a_recipe_that_was_cut_short_on_a_full_disk(recipe, prepared, tmp_path, command, capsys):
+    options = ("--config", recipe(), "--data", prepared, "--run", tmp_path / "run", "--device", "cpu")
+    assert command(train, *options, "--until", 6) == 0
+    for name, end in (("log.csv", "6,0.3,0.1,,,"), ("drawn.csv", "\n1")):
+        with (tmp_path / "run" / name).open("a") as file:
+            file.write(end)
+    assert command(train, *options) == 0
+    assert [line.split(",")[0] for line in (tmp_path / "run" / "log.csv").read_text().split()] == ["step", "6", "12"]
+    (tmp_path / "run" / "config.json").write_text('{"steps":')
+    capsys.readouterr()
+    assert command(train, *options) == 2
+    assert "config.json cannot be read" in capsys.readouterr().err
+
+
+def test_no_dice_is_told_of_a_tumor_that_nobody_has_or_finds(recipe, prepared, tmp_path, monkeypatch):
+    run = start(config_of(recipe), prepared, tmp_path)
+    for case in run.seen:
+        case.labels[case.labels == 2] = 1
+    monkeypatch.setattr(run, "answer", lambda x: torch.tensor([1.0, 0, 0])[None, :, None, None].expand(-1, -1, 64, 64))
+    assert run.look(8) == {"kidney_or_tumor": 0.0}
+
+
 def test_logs_and_curves(trained):
     with (trained / "log.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -304,6 +362,9 @@ def test_how_often_each_source_was_drawn_is_told_and_goes_on_after_a_stop(recipe
     with (tmp_path / "run" / "drawn.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["step"] for row in rows} == {"6", "12"}
+    with (tmp_path / "run" / "log.csv").open(newline="") as file:
+        first, last = (float(row["seconds"]) for row in csv.DictReader(file))
+    assert last > first
     assert sum(int(row["samples"]) for row in rows) == 12 * config.batch
     assert {row["group"] for row in rows} <= {"labelled", "kidney_free"}
     assert {row["source"] for row in rows if row["group"] == "labelled"} == {kits.name}
@@ -346,72 +407,3 @@ def test_all_patients_can_be_trained_on(recipe, prepared, tmp_path, command):
     assert command(prune, "--run", tmp_path / "run", *options, "--output", tmp_path / "pruned") == 0
     told = json.loads((tmp_path / "pruned" / "pruned.json").read_text())
     assert "dice_lost" not in told
-
-
-def test_starting_from_other_weights(recipe, prepared, trained, tmp_path, command, capsys):
-    options = ("--config", recipe(widths=[8, 8, 16, 16, 16]), "--data", prepared, "--run", tmp_path / "run")
-    assert command(train, *options, "--weights", trained / "average.safetensors", "--until", 1, "--steps", 1000) == 0
-    moved = load_trained(tmp_path / "run")[0].state_dict()
-    begun = load_trained(trained)[0].state_dict()
-    assert float((moved["stem.weight"] - begun["stem.weight"]).abs().max()) < 0.01
-    before = load_trained(trained)[1]["step"]
-    for until in (1, 2):  # begun, and gone on with
-        assert load_trained(tmp_path / "run")[1]["steps_in_all"] == before + until
-        assert command(train, *options, "--until", 2, "--steps", 1000) == 0
-
-
-def test_weights_that_know_whom_a_run_is_kept_from_are_refused(recipe, prepared, trained, tmp_path, capsys):
-    shutil.copytree(trained, tmp_path / "first")
-    weights, (training, held_out) = tmp_path / "first" / "average.safetensors", read_split(trained / "split.json")
-    write_split(tmp_path / "first" / "split.json", [*training, "case_00166"], held_out)  # whom this set lacks
-    config = config_of(recipe, widths=[8, 8, 16, 16, 16])
-    for name, changes in {"fold": {"fold": 1}, "sealed": {"held_out": 0, "sealed": (training[0],)}}.items():
-        run = start(replace(config, **changes), prepared, tmp_path / name)
-        with pytest.raises(InputError, match=r"safetensors were trained on case_0000\d, whom this run is kept"):
-            train.start_from(run, weights)
-        assert run.before == 0
-    for name, changes in {"same": {"sealed": ("case_00166",)}, "all": {"held_out": 0}}.items():
-        run = start(replace(config, **changes), prepared, tmp_path / name)
-        train.start_from(run, weights)
-        assert run.before == 60
-    assert capsys.readouterr().err == ""
-
-
-def test_a_bundle_that_does_not_say_whom_it_knows_is_told(recipe, prepared, trained, tmp_path, capsys):
-    weights = as_bundle(load_trained(trained)[0], 4.0, tmp_path / "b.safetensors")
-    run, everybody = (
-        start(config_of(recipe, widths=[8, 8, 16, 16, 16], held_out=n), prepared, tmp_path / str(n)) for n in (2, 0)
-    )
-    train.start_from(run, weights)
-    assert "Nobody says whether" in capsys.readouterr().err
-    train.start_from(everybody, weights)
-    for unseen, told in ((run.held_out, False), (run.held_out[:1], True)):
-        weights.with_suffix(".json").write_text(json.dumps({"held_out_patients": unseen}))
-        train.start_from(run, weights)
-        assert ("Nobody says whether" in capsys.readouterr().err) == told
-
-
-def test_starting_from_a_narrower_network(recipe, prepared, trained, tmp_path):
-    narrow = load_trained(trained)[0].eval()
-    run = start(config_of(recipe, widths=[8, 12, 16, 24, 32]), prepared, tmp_path)
-    train.start_from(run, trained / "average.safetensors")
-    x = torch.randn(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        for one in (run.network, run.average):
-            assert torch.allclose(one.eval()(x), narrow(x), atol=1e-4)
-
-
-def test_a_narrower_network_with_a_part_missing_is_refused(recipe, prepared, trained, tmp_path):
-    tensors, facts = checkpoint.load(trained / "average.safetensors")
-    tensors.pop("encoder.2.first.pointwise.weight")
-    checkpoint.save(tmp_path / "torn.safetensors", tensors, facts)
-    run = start(config_of(recipe, widths=[8, 12, 16, 24, 32]), prepared, tmp_path / "run")
-    with pytest.raises(InputError, match="cannot start from"):
-        train.start_from(run, tmp_path / "torn.safetensors")
-
-
-@pytest.mark.parametrize("changes", [{}, {"widths": [16, 16, 16, 16, 16], "norms": 1}])
-def test_weights_of_another_network_are_refused(changes, recipe, prepared, trained, tmp_path, command, capsys):
-    options = ("--config", recipe(**changes), "--data", prepared, "--run", tmp_path / "small")
-    assert command(train, *options, "--weights", trained / "average.safetensors") == 2
-    assert "cannot start from" in capsys.readouterr().err

@@ -31,10 +31,7 @@ def read(path: Path | str, series: str | None = None) -> Volume:
     Raises InputError with the file's name, what is wrong and what to do.
     """
     path = Path(path)
-    if not can_be(path) or not path.exists():
-        raise InputError(f"{path} does not exist; check the name.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes); copy it again.")
+    _require_content(path)
     if path.is_dir() or (not ending_of(path) and is_dicom(path)):
         from . import dicom
 
@@ -61,6 +58,7 @@ def read(path: Path | str, series: str | None = None) -> Volume:
 
 def read_array(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The numbers (i, j, k) of a NIfTI, NRRD or MHA file as they are, and its affine to RAS mm; raises InputError."""
+    _require_content(path)
     if ending_of(path) in NIFTI:
         from . import nifti
 
@@ -70,6 +68,14 @@ def read_array(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
     image, factor, _ = itk_images.read(path)
     return _array(image, path, factor)
+
+
+def _require_content(path: Path) -> None:
+    """Raises InputError where there is nothing to read."""
+    if not can_be(path) or not path.exists():
+        raise InputError(f"{path} does not exist; check the name.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); copy it again.")
 
 
 def _require_unit(affine: np.ndarray, shape: Sequence[int], mm: float, path: Path) -> None:

@@ -48,18 +48,31 @@ def read(path: Path, volume: Volume) -> LabelMap:
 
     Raises InputError when it lies on another grid than the CT, or holds other labels than ours.
     """
-    known = _of_segments(path) if files.ending_of(path) == SEGMENTS else {label.value: label for label in BY_SIDE}
-    array, affine = files.read_array(path)
-    there = geometry.on_grid(array, affine, volume.grid)
-    if there is None:
-        raise InputError(f"{path} {_misfit(array, affine, volume)}; it is not resampled: open the CT it was made of.")
-    labels = geometry.from_source(_ours(there, known, path), volume)
+    labels, known = _on_ct(path, volume)
     warnings = [Caution("input", text) for text in _told(path, labels, volume)]
     if not _sided(path, labels, known):
         labels, notes = sides.split_sides(labels, volume.hu)
         warnings += [Caution("sides", text) for text in notes]
     alone = outputs.holds_parenchyma(path)
     return LabelMap(labels, alone, (*warnings, *((ALONE,) if alone else ())))
+
+
+def as_marked(path: Path, volume: Volume) -> np.ndarray:
+    """The labels in a file as they are, for the CT that it was made of: uint8 (slice, row, column) on its volume.
+
+    Raises InputError as ``read`` does.
+    """
+    return _on_ct(path, volume)[0]
+
+
+def _on_ct(path: Path, volume: Volume) -> tuple[np.ndarray, dict[int, Label]]:
+    """Labels on the CT's volume, and what each value of the file stands for."""
+    known = _of_segments(path) if files.ending_of(path) == SEGMENTS else {label.value: label for label in BY_SIDE}
+    array, affine = files.read_array(path)
+    there = geometry.on_grid(array, affine, volume.grid)
+    if there is None:
+        raise InputError(f"{path} {_misfit(array, affine, volume)}; it is not resampled: open the CT it was made of.")
+    return geometry.from_source(_ours(there, known, path), volume), known
 
 
 def _of_segments(path: Path) -> dict[int, Label]:

@@ -53,7 +53,7 @@ def replacing(path: Path) -> Iterator[Path]:
             with temporary.open("rb") as source, path.open("wb") as stream:
                 shutil.copyfileobj(source, stream)
         else:
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(usual_mode())
             temporary.replace(target)
     except OSError as error:
         raise OutputError(_cannot_write(path, error)) from error
@@ -66,10 +66,11 @@ def named_after(temporary: Path) -> str:
     return temporary.name.removeprefix(TEMPORARY)[TEMPORARY_LETTERS + 1 :]
 
 
-def _umask() -> int:
+def usual_mode() -> int:
+    """The rights of a file that a program just opens, which temporary ones have not."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    return 0o666 & ~mask
 
 
 def _is_stream(path: Path) -> bool:

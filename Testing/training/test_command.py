@@ -1,0 +1,36 @@
+"""A command of the training ends in a line, whatever stops it; a mistake in the program is told as Python does."""
+
+import pytest
+from wpunet.errors import InputError
+
+from training.command import command
+
+
+def ending(error):
+    @command("it")
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "says"),
+    [
+        (InputError("That is none."), 2, "it: That is none.\n"),
+        (PermissionError(13, "Permission denied", "runs"), 2, "it: [Errno 13] Permission denied: 'runs'\n"),
+        (KeyboardInterrupt(), 130, "it: stopped; the same command goes on with what was kept.\n"),
+    ],
+)
+def test_what_stops_a_command_is_told_in_a_line(error, status, says, capsys):
+    assert ending(error)() == status
+    assert capsys.readouterr().err == says
+
+
+def test_a_mistake_in_the_program_is_not_hidden():
+    with pytest.raises(TypeError):
+        ending(TypeError("'int' object is not iterable"))()
+
+
+def test_a_command_keeps_its_status():
+    assert command("it")(lambda: 1)() == 1

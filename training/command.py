@@ -1,0 +1,32 @@
+"""How the command lines of the training end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+
+from wpunet.errors import WpunetError
+
+STOPPED = 130  # as a shell tells of Ctrl-C
+
+
+def command(name: str) -> Callable[[Callable[[], int]], Callable[[], int]]:
+    """Makes a ``main`` that ends with status 2 and one sentence where it cannot go on, and without a word of Python's
+    where it is stopped."""
+
+    def ending(main: Callable[[], int]) -> Callable[[], int]:
+        @wraps(main)
+        def run() -> int:
+            try:
+                return main()
+            except (WpunetError, OSError) as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                return 2
+            except KeyboardInterrupt:
+                print(f"{name}: stopped; the same command goes on with what was kept.", file=sys.stderr)
+                return STOPPED
+
+        return run
+
+    return ending
