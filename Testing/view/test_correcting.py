@@ -162,6 +162,30 @@ def test_the_threshold_starts_from_the_segment_and_spares_the_others(visitor):
     until(lambda: visitor.rows() == before, "the numbers before", 20)
 
 
+def test_the_row_of_a_lesion_makes_it_something_else_by_keyboard_alone(visitor):
+    page = visitor.page
+    before, at = visitor.rows(), visitor.slice()
+    seen = green(visitor, "Axial")
+    visitor.button("Change right tumor").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("part of the right kidney").wait_for()
+    for name in ("Make it a cyst", "kidney is there"):
+        page.keyboard.press("ArrowDown")
+        until(lambda name=name: name in page.evaluate("document.activeElement.innerText"), name, 20)
+    page.keyboard.press("Enter")
+    measured(visitor)
+    after = visitor.rows()
+    assert set(before) - set(after) == {"right tumor"}
+    assert set(after) < set(before)
+    volume = {name: float(row[0].lstrip("> ")) for name, row in before.items()}
+    assert visitor.volume("right kidney") == pytest.approx(volume["right kidney"] + volume["right tumor"], abs=0.11)
+    assert (before["right kidney"][3], after["right kidney"][3]) == ("90", "")  # nobody knows how certain it is now
+    until(lambda: green(visitor, "Axial") < 0.02 * seen, "the tumor to be gone from the slices", 20)
+    assert visitor.slice() == at  # the arrows were the menu's
+    visitor.button("Undo").click()
+    until(lambda: visitor.rows() == before, "the numbers before", 20)
+
+
 def test_a_range_of_hu_limits_the_brush(visitor):
     page = visitor.page
     page.locator("tr.jump", has_text="right kidney").click()

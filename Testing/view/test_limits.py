@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from wpunet import volume as geometry
-from wpunet.labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TUMOR
+from wpunet.labels import BY_SIDE, CYST, KIDNEY, LEFT_KIDNEY, TUMOR
 
 from Testing.view.conftest import require_parts
 
@@ -141,6 +141,41 @@ def test_the_threshold_takes_nothing_far_from_the_segment(at_work, made, labels)
     assert of_all[labels == TUMOR].all()
     assert of_all.mean() < 0.2
     assert at_work.scene.in_range(*everything, "tumor", None).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "into", "value"),
+    [("tumor", "cyst", CYST), ("tumor", "kidney", KIDNEY), ("tumor", "", 0), ("cyst", "tumor", TUMOR)],
+)
+def test_a_lesion_of_the_table_becomes_something_else_as_one_step_whatever_tools_are_limited_to(
+    at_work, labels, kind, into, value
+):
+    from trame_server import Server
+    from undo_stack import UndoStack
+    from wpunet.measure import parts
+    from wpunet_view import steps
+    from wpunet_view.corrections import Corrections
+
+    labels = labels.copy()
+    labels[2:4, 3:5, 3:5], labels[2, 8, 8] = TUMOR, CYST  # others of both kinds
+    editor, stack = at_work.app.segmentation_editor, UndoStack()
+    editor.set_undo_stack(stack)
+    steps.keep(stack)
+    at_work.scene.show_labels(labels)
+    at_work.limits._on_area("kidney_left")
+    at_work.limits.only(-5000, -4000)
+    at_work.limits.data.over = False
+    corrections = Corrections(Server(), at_work.app, at_work.scene, at_work.limits)
+    body = max((one for one in parts(labels, at_work.scene.affine) if one.kind == kind), key=lambda one: one.voxels)
+    wanted = labels.copy()
+    wanted[body.box][body.mask] = {"right": KIDNEY, "left": LEFT_KIDNEY}[body.side] if into == "kidney" else value
+    corrections.turn(kind, body.fingerprint, into)
+    assert np.array_equal(at_work.scene.labels(), wanted)
+    corrections.turn(kind, body.fingerprint, into)  # it is not there any more
+    assert np.array_equal(at_work.scene.labels(), wanted)
+    assert stack.n_commands() == 1
+    stack.undo()
+    assert np.array_equal(at_work.scene.labels(), labels)
 
 
 def test_a_brush_that_grew_shrinks_back():

@@ -23,10 +23,10 @@ html { overflow: hidden; }
 .panel h2 { font-size: .8rem; font-weight: 600; letter-spacing: .02em; color: #a9b4c0; padding: 10px 14px 4px; }
 .panel table { table-layout: fixed; width: 100%; }
 .panel th, .panel td { padding: 0 4px !important; height: 30px !important; font-size: .8rem; white-space: nowrap; }
-.panel th:first-child { width: 35%; }
+.panel th:first-child { width: 34%; }
 .panel th:first-child, .panel td:first-child { padding-left: 12px !important; }
 .panel td:first-child { white-space: normal; }
-.panel th:last-child, .panel td:last-child { padding-right: 10px !important; }
+.panel th.more, .panel td.more { width: 32px; padding: 0 4px 0 0 !important; }
 .panel td.number, .panel th.number { text-align: right !important; font-variant-numeric: tabular-nums; }
 .panel th { font-size: .72rem !important; color: #a9b4c0 !important; line-height: 1.15; }
 .panel th small { display: block; font-weight: 400; }

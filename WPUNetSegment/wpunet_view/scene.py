@@ -151,27 +151,6 @@ class Scene:
         if self._segments is not None:
             self._segments.GetDisplayNode().SetVisibility(visible)
 
-    def undo(self) -> None:
-        """Take the last correction back."""
-        self._step(self._app.segmentation_editor.undo_stack.undo)
-
-    def redo(self) -> None:
-        """Make the correction again that was taken back last."""
-        self._step(self._app.segmentation_editor.undo_stack.redo)
-
-    def _step(self, step: Callable[[], None]) -> None:
-        """Undo or redo, which put other segments in place of all: they are shown as those before them were."""
-        if self._segments is None:
-            return
-        display = self._segments.GetDisplayNode()
-        keys = [label.key for label in BY_SIDE]
-        shown = [(key, display.GetSegmentOpacity3D(key), display.GetSegmentVisibility(key)) for key in keys]
-        with self._app.segmentation_editor.undo_stack.emit_signals_once():  # the page hears of it afterwards
-            step()
-            for key, opacity, visible in shown:
-                display.SetSegmentOpacity3D(key, opacity)
-                display.SetSegmentVisibility(key, visible)
-
     def set_uncertainty_opacity(self, opacity: float) -> None:
         for view in self._app.view_manager.get_slice_views():
             view.set_foreground_opacity(opacity)
@@ -242,6 +221,11 @@ class Scene:
     def reset_3d_view(self) -> None:
         for view in self._app.view_manager.get_threed_views():
             view.reset_view()
+
+    @property
+    def affine(self) -> np.ndarray:
+        """Of the CT: (slice, row, column, 1) -> RAS mm."""
+        return self._volume.affine
 
     @property
     def voxels(self) -> int:

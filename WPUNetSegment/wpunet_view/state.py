@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Row:
-    """A line of the results table, ready to be shown; ``at`` and ``extent`` are the place to go to, RAS mm."""
+    """A line of the results table, ready to be shown.
+
+    at, extent:  the place to go to, RAS mm
+    fingerprint: of its voxels
+    beside:      it is a lesion that touches a kidney, that of its side
+    """
 
     name: str = ""
     kind: str = ""
@@ -18,6 +23,8 @@ class Row:
     certainty: str = ""
     at: list[float] = field(default_factory=list)
     extent: list[float] = field(default_factory=list)
+    fingerprint: str = ""
+    beside: bool = False
 
 
 @dataclass
