@@ -73,6 +73,9 @@ def test_old_numbers_are_marked_until_the_new_ones_are_there(visitor):
     visitor.volume_becomes("right kidney", lambda ml: ml > before + 0.5)
     measured(visitor)
     assert visitor.page.locator("tbody.old").count() == 0
+    visitor.page.mouse.dblclick(*visitor.place("Axial", *FAT))  # two dabs of the brush, which are its own
+    visitor.rest()
+    assert visitor.page.locator("[data-view]").count() == 4
 
 
 def test_the_row_of_the_segment_that_is_edited_tells_so(visitor):

@@ -81,6 +81,7 @@ class PageState:
     tool:       what the left button does in a slice; empty while a correction tool has it
     large:      the view that fills the page
     marks:      rulers and regions
+    panel:      the controls are there, not folded away; None: the page's width decides
     ask:        the question before unsaved corrections are replaced by ``instead`` is open; ``unnamed``: the one for
                 the CT's ``name``
     """
@@ -126,3 +127,4 @@ class PageState:
     unnamed: bool = False
     name: str = ""
     help: bool = False
+    panel: bool | None = None

@@ -65,7 +65,6 @@ def _turn(page: Any, do: Actions) -> None:
                 icon="mdi-dots-vertical",
                 variant="text",
                 density="compact",
-                size="small",
                 disabled=(page.measuring,),
                 raw_attrs=[
                     ":aria-label=\"'Change ' + row.name\"",

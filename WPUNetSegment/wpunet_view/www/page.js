@@ -140,7 +140,8 @@
   window.addEventListener("mousedown", (event) => event.detail < 2 && (first = viewOf(event.target)), true);
   window.addEventListener("dblclick", (event) => {
     const view = viewOf(event.target);
-    if (view && view === first && !event.target.closest("button, .slice-slider, .marks g")) ask("enlarge", view);
+    const toolIsOn = !window.trame.state.get("PageState__tool"); // two dabs of a brush are no double click
+    if (view && view === first && !toolIsOn && !event.target.closest("button, .slice-slider, .marks g")) ask("enlarge", view);
   });
 
   window.addEventListener("keydown", (event) => {
