@@ -154,6 +154,12 @@ def test_the_threshold_starts_from_the_segment_and_spares_the_others(visitor):
     until(lambda: low.input_value() and high.input_value(), "the range")
     until(lambda: abs(float(low.input_value()) + float(high.input_value()) - 2 * mean) <= 3, "the kidney's own range")
     assert "10 mm" in panel(visitor)
+    was = high.input_value()
+    high.fill("-300")  # a range without any HU
+    high.press("Tab")
+    until(visitor.button("Apply").is_disabled, "nothing to apply", 20)
+    high.fill(was)
+    high.press("Tab")
     visitor.button("Apply").click()
     measured(visitor)
     after = visitor.rows()

@@ -141,8 +141,8 @@ class Threshold(Options):
         check(name.over, "Take from other segments, too")
         say("The whole range blinks in the slices; Apply adds less of it, as is ticked here.")
         with html.Div(classes="d-flex flex-wrap mt-2", style="gap: 6px"):
-            button("Apply", self.apply_clicked)
-            button("Paint in this range only", self.limit_clicked)
+            button("Apply", self.apply_clicked, disabled=(nothing(name),))
+            button("Paint in this range only", self.limit_clicked, disabled=(nothing(name),))
 
 
 class Islands(Options):
@@ -228,8 +228,13 @@ def brush(typed: Any) -> None:
 
 def hu_range(name: Any) -> None:
     with html.Div(classes="d-flex", style="gap: 6px"):
-        number(name.low, "From", suffix="HU", step=5)
-        number(name.high, "To", suffix="HU", step=5)
+        number(name.low, "From", suffix="HU", step=5, error=(nothing(name),))
+        number(name.high, "To", suffix="HU", step=5, error=(nothing(name),))
+
+
+def nothing(name: Any) -> str:
+    """No HU lies in the range: it ends before it begins."""
+    return f"{name.low} > {name.high}"
 
 
 def number(model: str, label: str, precision: int = 0, **more: Any) -> None:
