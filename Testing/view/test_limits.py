@@ -178,6 +178,33 @@ def test_a_lesion_of_the_table_becomes_something_else_as_one_step_whatever_tools
     assert np.array_equal(at_work.scene.labels(), labels)
 
 
+def test_what_lies_between_drawn_slices_is_filled_and_whole_bodies_stay_apart(at_work, labels):
+    from trame_server import Server
+    from wpunet_view.between import between
+    from wpunet_view.corrections import Corrections
+
+    z, y, x = np.indices((30, 44, 90))
+    ball = (z - 15) ** 2 + (y - 20) ** 2 + (x - 20) ** 2 < 14**2
+    drawn = ball & (z % 4 == 3)
+    filled = between(drawn, (1, 1, 1)) | drawn
+    assert 2 * (filled & ball).sum() / (filled.sum() + ball.sum()) > 0.95
+    assert not filled[[2, 28]].any()
+    assert not (filled[drawn.any((1, 2))] != drawn[drawn.any((1, 2))]).any()
+    whole = (np.abs(z - 15) > 4) & (np.abs(y - 20) < 5) & (np.abs(x - 70) < 5)  # two bodies, one over the other
+    assert np.array_equal(between(drawn | whole, (1, 1, 1)) | drawn, filled)
+    assert not between(drawn, (6, 1, 1)).any()  # too far apart
+    apart = np.zeros(ball.shape, bool)
+    apart[3, 5:9, 5:9] = apart[6, 30:34, 30:34] = True  # not over each other
+    assert not between(apart, (1, 1, 1)).any()
+    at_work.scene.show_labels(np.zeros_like(labels))
+    corrections = Corrections(Server(), at_work.app, at_work.scene, at_work.limits)
+    at_work.mark("cyst", [[[k in (5, 7)]] for k in range(len(labels))] & (labels[14] > 0))
+    corrections.fill_between()
+    now = at_work.scene.labels()
+    assert np.array_equal(now[6], now[5])
+    assert (now > 0).any((1, 2)).sum() == 3
+
+
 def test_a_brush_that_grew_shrinks_back():
     from wpunet_view.corrections import resized
 

@@ -15,6 +15,7 @@ from trame_server.utils.typed_state import TypedState
 from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.core import SlicerApp
+from trame_slicer.segmentation import SegmentationEffectDraw
 from wpunet import __version__
 from wpunet.errors import InputError
 from wpunet.pace import Pace
@@ -75,6 +76,8 @@ class Application(TrameApp):
         tools = Page(self.server, self, self.hand.views.manager).tools
         self._editor_logic.set_ui(tools)
         threshold: Any = tools.get_effect_ui(Threshold)
+        draw: Any = tools.get_effect_ui(SegmentationEffectDraw)
+        draw.fill_clicked.connect(self._corrections.fill_between)
         threshold.apply_clicked.connect(self._corrections.apply_threshold)
         threshold.limit_clicked.connect(self._corrections.limit_to_threshold)
         self._typed.bind_changes(

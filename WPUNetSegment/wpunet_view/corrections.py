@@ -17,8 +17,10 @@ from trame_slicer.segmentation import (
     SegmentationEffectThreshold,
 )
 from trame_slicer.segmentation.segment_modifier import ModificationMode
+from wpunet.boxes import bounding_box
 from wpunet.labels import BACKGROUND
 
+from .between import between
 from .limits import Limits
 from .scene import VALUES, Scene, voxels
 from .steps import Step, put
@@ -107,6 +109,19 @@ class Corrections:
         values[body.mask] = VALUES.get(key, BACKGROUND)
         with Step.push_state_change(segmentation):
             put(segmentation, body.box, values)
+
+    def fill_between(self) -> None:
+        """Fill the segment between axial slices that were drawn one by one; within the tools' limits, as one step."""
+        modifier = self._editor.active_segment_modifier
+        own = self._scene.labels() == VALUES.get(self._editor.active_segment_id)
+        box = bounding_box(own)
+        if modifier is None or box is None:
+            return
+        found = between(own[box], self._scene.spacing)
+        if found.any():
+            labelmap = modifier.create_modifier_labelmap()
+            voxels(labelmap)[box] = found
+            modifier.apply_labelmap(labelmap, modification_mode=ModificationMode.Add)
 
     def resize_brush(self, steps: int) -> None:
         """Make the brush larger, or smaller, where a tool with a brush is on."""

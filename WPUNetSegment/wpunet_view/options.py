@@ -39,6 +39,7 @@ from trame_slicer.segmentation import (
 from undo_stack import Signal
 from wpunet.labels import BY_SIDE
 
+from .between import APART_MM
 from .corrections import NEAR_MM, CorrectionState
 from .limits import SEGMENTS, LimitsState
 from .scene import BRUSH_MM
@@ -106,12 +107,15 @@ class Brush(Options):
 
 
 class Draw(Options):
-    """An outline that is filled."""
+    """An outline that is filled, in some slices and then between them."""
 
+    fill_clicked = Signal()
     state_type = DrawEffectState
 
     def build(self, name: Any) -> None:
         self.choice(name.brush_interaction_mode, "Outline", OUTLINES)
+        say(f"Draw it in some axial slices, at most {APART_MM:.0f} mm apart, and let the gaps be filled.")
+        button("Fill between the slices", self.fill_clicked, classes="mt-1")
 
 
 class Scissors(Options):

@@ -228,6 +228,11 @@ class Scene:
         return self._volume.affine
 
     @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Of the CT, mm between slices, rows, columns."""
+        return self._volume.spacing
+
+    @property
     def voxels(self) -> int:
         """Of the CT."""
         return int(self._volume.hu.size)
