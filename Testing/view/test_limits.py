@@ -111,6 +111,26 @@ def test_tools_work_inside_of_what_is_chosen_and_everywhere_in_the_next_ct(at_wo
     assert (at_work.scene.labels() == TUMOR).all()
 
 
+@pytest.mark.parametrize("hidden", [(), ("kidney_right",), ("tumor", "cyst")])
+def test_all_segments_are_smoothed_together_and_none_becomes_another_where_one_is_hidden(at_work, labels, hidden):
+    from trame_slicer.segmentation import SegmentationEffectSmoothing
+
+    editor = at_work.app.segmentation_editor
+    labels = labels.copy()
+    labels[4:12, 4:14, 4:14] = CYST  # the phantom's own is smaller than what smoothing leaves
+    at_work.scene.show_labels(labels)
+    for key in hidden:
+        editor.set_segment_visibility(key, False)
+    editor.set_active_effect_type(SegmentationEffectSmoothing)
+    editor.get_effect(SegmentationEffectSmoothing).apply_joint_smoothing(0.2)
+    editor.deactivate_effect()
+    now = at_work.scene.labels()
+    assert not np.array_equal(now, labels)
+    for label in BY_SIDE:
+        was, is_now = labels == label.value, now == label.value
+        assert 2 * (was & is_now).sum() / (was.sum() + is_now.sum()) > 0.8, label.key
+
+
 def test_a_range_of_hu_starts_from_the_segment_and_holds(at_work, made, labels):
     from wpunet_view.scene import SOFT_TISSUE
 

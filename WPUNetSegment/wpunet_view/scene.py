@@ -86,7 +86,11 @@ class Scene:
             segment.SetName(label.name)
             segment.SetColor(*(part / 255 for part in label.colour))
             segment.SetTag(segment.GetTerminologyEntryTagName(), label.terminology)
-        editor.set_active_segmentation(self._segments, self._ct)
+        segmentation: Any = editor.set_active_segmentation(self._segments, self._ct)
+        # Smoothing all together asks for those that are seen. They come numbered anew where one is hidden, and it takes
+        # these numbers for the segments' own: a kidney became tumor
+        everything = segmentation.get_merged_segment_labelmap
+        segmentation.get_merged_segment_labelmap = lambda **_: everything()
         for label in BY_SIDE:  # tumors and cysts are seen through the kidneys that they lie in
             if label.type == KIDNEY_LABEL.type:
                 self._segments.GetDisplayNode().SetSegmentOpacity3D(label.key, KIDNEY_OPACITY)
