@@ -180,6 +180,7 @@ class Smooth(Options):
         select(name.mode, "How", items)
         with html.Div(v_if=(self.chosen(name.mode, *(mode for mode, _ in SMOOTHINGS[:3])),), classes="mt-2"):
             number(name.kernel_size, "Over so many mm", min=0, max=50, precision=1, step=0.5)
+            say("Along a direction in which that is less than two voxels, nothing changes.")
         with html.Div(v_if=(self.chosen(name.mode, SmoothingEffectMode.GAUSSIAN),), classes="mt-2"):
             number(name.standard_deviation, "Over so many mm", min=0, max=50, precision=1, step=0.5)
         with html.Div(v_if=(self.chosen(name.mode, SmoothingEffectMode.JOINT),), classes="mt-2"):
