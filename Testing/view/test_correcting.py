@@ -254,3 +254,15 @@ def test_what_is_painted_into_an_empty_result_is_seen_in_3d(call, truth, tmp_pat
     visitor.button("Look").click()
     visitor.rest(3)
     assert green(visitor, "ThreeD") > 100
+    visitor.button("Paint").click()
+    visitor.page.get_by_label("A ball").uncheck()
+    for count in (2, 3):  # one slice, and the next but one
+        visitor.page.mouse.click(*visitor.place("Axial", 0.6, 0.6))
+        until(lambda count=count: len(visitor.rows()) == count, "what was drawn")
+        at = visitor.slice() + 2
+        for _ in range(2):
+            visitor.page.mouse.wheel(0, 100)
+        until(lambda at=at: visitor.slice() == at, "two slices on")
+    visitor.button("Draw").click()
+    visitor.button("Fill between the slices").click()
+    until(lambda: len(visitor.rows()) == 2, "one body of the two slices")
