@@ -73,6 +73,9 @@ def test_old_numbers_are_marked_until_the_new_ones_are_there(visitor):
     visitor.volume_becomes("right kidney", lambda ml: ml > before + 0.5)
     measured(visitor)
     assert visitor.page.locator("tbody.old").count() == 0
+    visitor.page.mouse.dblclick(*visitor.place("Axial", *FAT))  # two dabs of the brush, which are its own
+    visitor.rest()
+    assert visitor.page.locator("[data-view]").count() == 4
 
 
 def test_the_row_of_the_segment_that_is_edited_tells_so(visitor):
@@ -151,6 +154,12 @@ def test_the_threshold_starts_from_the_segment_and_spares_the_others(visitor):
     until(lambda: low.input_value() and high.input_value(), "the range")
     until(lambda: abs(float(low.input_value()) + float(high.input_value()) - 2 * mean) <= 3, "the kidney's own range")
     assert "10 mm" in panel(visitor)
+    was = high.input_value()
+    high.fill("-300")  # a range without any HU
+    high.press("Tab")
+    until(visitor.button("Apply").is_disabled, "nothing to apply", 20)
+    high.fill(was)
+    high.press("Tab")
     visitor.button("Apply").click()
     measured(visitor)
     after = visitor.rows()
@@ -159,6 +168,30 @@ def test_the_threshold_starts_from_the_segment_and_spares_the_others(visitor):
         assert after[name][0] == before[name][0]
     visitor.button("Undo").click()
     until(lambda: not visitor.page.get_by_text("corrected by hand").is_visible(), "all to be as before", 20)
+    until(lambda: visitor.rows() == before, "the numbers before", 20)
+
+
+def test_the_row_of_a_lesion_makes_it_something_else_by_keyboard_alone(visitor):
+    page = visitor.page
+    before, at = visitor.rows(), visitor.slice()
+    seen = green(visitor, "Axial")
+    visitor.button("Change right tumor").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("part of the right kidney").wait_for()
+    for name in ("Make it a cyst", "kidney is there"):
+        page.keyboard.press("ArrowDown")
+        until(lambda name=name: name in page.evaluate("document.activeElement.innerText"), name, 20)
+    page.keyboard.press("Enter")
+    measured(visitor)
+    after = visitor.rows()
+    assert set(before) - set(after) == {"right tumor"}
+    assert set(after) < set(before)
+    volume = {name: float(row[0].lstrip("> ")) for name, row in before.items()}
+    assert visitor.volume("right kidney") == pytest.approx(volume["right kidney"] + volume["right tumor"], abs=0.11)
+    assert (before["right kidney"][3], after["right kidney"][3]) == ("90", "")  # nobody knows how certain it is now
+    until(lambda: green(visitor, "Axial") < 0.02 * seen, "the tumor to be gone from the slices", 20)
+    assert visitor.slice() == at  # the arrows were the menu's
+    visitor.button("Undo").click()
     until(lambda: visitor.rows() == before, "the numbers before", 20)
 
 
@@ -221,3 +254,15 @@ def test_what_is_painted_into_an_empty_result_is_seen_in_3d(call, truth, tmp_pat
     visitor.button("Look").click()
     visitor.rest(3)
     assert green(visitor, "ThreeD") > 100
+    visitor.button("Paint").click()
+    visitor.page.get_by_label("A ball").uncheck()
+    for count in (2, 3):  # one slice, and the next but one
+        visitor.page.mouse.click(*visitor.place("Axial", 0.6, 0.6))
+        until(lambda count=count: len(visitor.rows()) == count, "what was drawn")
+        at = visitor.slice() + 2
+        for _ in range(2):
+            visitor.page.mouse.wheel(0, 100)
+        until(lambda at=at: visitor.slice() == at, "two slices on")
+    visitor.button("Draw").click()
+    visitor.button("Fill between the slices").click()
+    until(lambda: len(visitor.rows()) == 2, "one body of the two slices")

@@ -221,6 +221,23 @@ def test_a_page_at_twice_its_size_can_be_used(visitor):
         visitor.button(name).click(timeout=10_000)
     visitor.button("Look").click()
 
+    def width():
+        return page.locator("[data-view=Axial]").bounding_box()["width"]
+
+    fold, beside = page.get_by_title("Fold the controls away"), width()
+    fold.click()
+    until(lambda: width() > 1.8 * beside, "the room of the controls")
+    fold.click()
+    until(lambda: abs(width() - beside) < 1, "the controls again")
+    page.set_viewport_size({"width": 400, "height": 850})  # a phone, where they lie over the views
+    until(lambda: width() > 190, "half of the page")
+    for name in ("Open CT", "Open folder", "Save", "Help", "Region", "Hide"):
+        box = visitor.button(name).bounding_box()
+        assert box["x"] + box["width"] <= 400, name
+    fold.click()
+    visitor.button("Smooth").click(timeout=10_000)
+    visitor.button("Look").click()
+
 
 def test_with_a_result_the_tools_are_seen_on_a_small_screen(visitor):
     page = visitor.page

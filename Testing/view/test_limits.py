@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from wpunet import volume as geometry
-from wpunet.labels import BY_SIDE, KIDNEY, LEFT_KIDNEY, TUMOR
+from wpunet.labels import BY_SIDE, CYST, KIDNEY, LEFT_KIDNEY, TUMOR
 
 from Testing.view.conftest import require_parts
 
@@ -111,6 +111,26 @@ def test_tools_work_inside_of_what_is_chosen_and_everywhere_in_the_next_ct(at_wo
     assert (at_work.scene.labels() == TUMOR).all()
 
 
+@pytest.mark.parametrize("hidden", [(), ("kidney_right",), ("tumor", "cyst")])
+def test_all_segments_are_smoothed_together_and_none_becomes_another_where_one_is_hidden(at_work, labels, hidden):
+    from trame_slicer.segmentation import SegmentationEffectSmoothing
+
+    editor = at_work.app.segmentation_editor
+    labels = labels.copy()
+    labels[4:12, 4:14, 4:14] = CYST  # the phantom's own is smaller than what smoothing leaves
+    at_work.scene.show_labels(labels)
+    for key in hidden:
+        editor.set_segment_visibility(key, False)
+    editor.set_active_effect_type(SegmentationEffectSmoothing)
+    editor.get_effect(SegmentationEffectSmoothing).apply_joint_smoothing(0.2)
+    editor.deactivate_effect()
+    now = at_work.scene.labels()
+    assert not np.array_equal(now, labels)
+    for label in BY_SIDE:
+        was, is_now = labels == label.value, now == label.value
+        assert 2 * (was & is_now).sum() / (was.sum() + is_now.sum()) > 0.8, label.key
+
+
 def test_a_range_of_hu_starts_from_the_segment_and_holds(at_work, made, labels):
     from wpunet_view.scene import SOFT_TISSUE
 
@@ -141,6 +161,68 @@ def test_the_threshold_takes_nothing_far_from_the_segment(at_work, made, labels)
     assert of_all[labels == TUMOR].all()
     assert of_all.mean() < 0.2
     assert at_work.scene.in_range(*everything, "tumor", None).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "into", "value"),
+    [("tumor", "cyst", CYST), ("tumor", "kidney", KIDNEY), ("tumor", "", 0), ("cyst", "tumor", TUMOR)],
+)
+def test_a_lesion_of_the_table_becomes_something_else_as_one_step_whatever_tools_are_limited_to(
+    at_work, labels, kind, into, value
+):
+    from trame_server import Server
+    from undo_stack import UndoStack
+    from wpunet.measure import parts
+    from wpunet_view import steps
+    from wpunet_view.corrections import Corrections
+
+    labels = labels.copy()
+    labels[2:4, 3:5, 3:5], labels[2, 8, 8] = TUMOR, CYST  # others of both kinds
+    editor, stack = at_work.app.segmentation_editor, UndoStack()
+    editor.set_undo_stack(stack)
+    steps.keep(stack)
+    at_work.scene.show_labels(labels)
+    at_work.limits._on_area("kidney_left")
+    at_work.limits.only(-5000, -4000)
+    at_work.limits.data.over = False
+    corrections = Corrections(Server(), at_work.app, at_work.scene, at_work.limits)
+    body = max((one for one in parts(labels, at_work.scene.affine) if one.kind == kind), key=lambda one: one.voxels)
+    wanted = labels.copy()
+    wanted[body.box][body.mask] = {"right": KIDNEY, "left": LEFT_KIDNEY}[body.side] if into == "kidney" else value
+    corrections.turn(kind, body.fingerprint, into)
+    assert np.array_equal(at_work.scene.labels(), wanted)
+    corrections.turn(kind, body.fingerprint, into)  # it is not there any more
+    assert np.array_equal(at_work.scene.labels(), wanted)
+    assert stack.n_commands() == 1
+    stack.undo()
+    assert np.array_equal(at_work.scene.labels(), labels)
+
+
+def test_what_lies_between_drawn_slices_is_filled_and_whole_bodies_stay_apart(at_work, labels):
+    from trame_server import Server
+    from wpunet_view.between import between
+    from wpunet_view.corrections import Corrections
+
+    z, y, x = np.indices((30, 44, 90))
+    ball = (z - 15) ** 2 + (y - 20) ** 2 + (x - 20) ** 2 < 14**2
+    drawn = ball & (z % 4 == 3)
+    filled = between(drawn, (1, 1, 1)) | drawn
+    assert 2 * (filled & ball).sum() / (filled.sum() + ball.sum()) > 0.95
+    assert not filled[[2, 28]].any()
+    assert not (filled[drawn.any((1, 2))] != drawn[drawn.any((1, 2))]).any()
+    whole = (np.abs(z - 15) > 4) & (np.abs(y - 20) < 5) & (np.abs(x - 70) < 5)  # two bodies, one over the other
+    assert np.array_equal(between(drawn | whole, (1, 1, 1)) | drawn, filled)
+    assert not between(drawn, (6, 1, 1)).any()  # too far apart
+    apart = np.zeros(ball.shape, bool)
+    apart[3, 5:9, 5:9] = apart[6, 30:34, 30:34] = True  # not over each other
+    assert not between(apart, (1, 1, 1)).any()
+    at_work.scene.show_labels(np.zeros_like(labels))
+    corrections = Corrections(Server(), at_work.app, at_work.scene, at_work.limits)
+    at_work.mark("cyst", [[[k in (5, 7)]] for k in range(len(labels))] & (labels[14] > 0))
+    corrections.fill_between()
+    now = at_work.scene.labels()
+    assert np.array_equal(now[6], now[5])
+    assert (now > 0).any((1, 2)).sum() == 3
 
 
 def test_a_brush_that_grew_shrinks_back():

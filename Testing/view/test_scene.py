@@ -67,39 +67,66 @@ def test_tumors_are_seen_through_the_kidneys(app, scene, made, labels):
     assert not display.GetVisibility()
 
 
-def test_undo_and_redo_change_nothing_of_how_segments_are_shown(app, scene, made, labels):
-    from slicer import util
-    from trame_slicer.segmentation.segmentation_undo_command import SegmentationLabelMapUndoCommand
+def test_undo_and_redo_give_every_voxel_and_surface_back_and_change_nothing_of_how_segments_are_shown(
+    app, scene, made, labels
+):
+    from trame_slicer.segmentation.segment_modifier import ModificationMode
     from undo_stack import UndoStack
-    from wpunet_view.scene import KIDNEY_OPACITY
+    from wpunet_view import steps
+    from wpunet_view.scene import KIDNEY_OPACITY, voxels
 
-    editor = app.segmentation_editor
-    editor.set_undo_stack(UndoStack(undo_limit=5))
+    editor, stack = app.segmentation_editor, UndoStack(undo_limit=5)
+    editor.set_undo_stack(stack)
+    steps.keep(stack)
     scene.show_ct(geometry.from_array(made.hu, made.affine, "x"))
     scene.show_labels(labels)
+    editor.set_surface_representation_enabled(True)
     node = app.scene.GetFirstNodeByClass("vtkMRMLSegmentationNode")
-    display = node.GetDisplayNode()
+    display, segments = node.GetDisplayNode(), node.GetSegmentation()
     display.SetSegmentVisibility("cyst", False)
 
     def shown():
         keys = [label.key for label in BY_SIDE]
         return {key: (display.GetSegmentOpacity3D(key), display.GetSegmentVisibility(key)) for key in keys}
 
-    seen = []  # what the list of segments is told to be visible, as the last word of each step
-    editor.undo_stack.index_changed.connect(lambda _: seen.append(shown()))
+    def now():
+        surfaces = (segments.GetSegment(label.key).GetRepresentation(steps.SURFACE) for label in BY_SIDE)
+        return scene.labels().tobytes(), [surface.GetNumberOfPoints() for surface in surfaces]
+
+    def mark(key, place, mode):
+        editor.set_active_segment_id(key)
+        labelmap = editor.active_segment_modifier.create_modifier_labelmap()
+        voxels(labelmap)[place] = 1
+        editor.active_segment_modifier.apply_labelmap(labelmap, modification_mode=ModificationMode[mode])
+
     before = shown()
     assert before["kidney_left"] == (KIDNEY_OPACITY, True)
     assert before["cyst"] == (1, False)
-    with SegmentationLabelMapUndoCommand.push_state_change(editor.active_segmentation):
-        util.arrayFromSegmentInternalBinaryLabelmap(node, "tumor")[:] = 0
-    scene.undo()
-    assert np.array_equal(scene.labels(), labels)
-    assert shown() == seen[-1] == before
-    scene.redo()
-    assert not scene.labels().any()
-    assert shown() == seen[-1] == before
-    scene.redo()  # there is no more
-    assert shown() == before
+    was = [now()]
+    everything = (slice(None),) * 3
+    for key, place, mode in (
+        ("tumor", np.nonzero(labels == LEFT_KIDNEY), "Add"),  # of one segment to another
+        ("cyst", np.s_[:3, :4, :5], "Add"),  # in a corner, where Slicer keeps nothing so far
+        ("cyst", everything, "Remove"),
+        *[(label.key, everything, "Remove") for label in BY_SIDE if label.key not in ("cyst", "kidney_left")],
+        ("kidney_left", np.s_[-2:, -3:, -2:], "Add"),  # into nothing
+        ("kidney_left", np.s_[4:6], "Set"),
+    ):
+        mark(key, place, mode)
+        was.append(now())
+    assert len({labels for labels, _ in was}) == len(was) > 6
+    for there in was[-2::-1]:
+        stack.undo()
+        assert now() == there
+        assert shown() == before
+    assert not stack.can_undo()
+    for there in was[1:]:
+        stack.redo()
+        assert now() == there
+        assert shown() == before
+    assert segments.GetNumberOfLayers() == 1
+    mark("kidney_left", np.s_[4:6], "Set")  # which changes nothing
+    assert stack.n_commands() == len(was) - 1
 
 
 @pytest.mark.parametrize("degrees", [0, 5])

@@ -15,12 +15,13 @@ from trame_server.utils.typed_state import TypedState
 from trame_slicer import module as trame_slicer_module
 from trame_slicer.app.logic import SegmentEditorLogic
 from trame_slicer.core import SlicerApp
+from trame_slicer.segmentation import SegmentationEffectDraw
 from wpunet import __version__
 from wpunet.errors import InputError
 from wpunet.pace import Pace
 from wpunet.volume import Volume
 
-from . import notices, saving
+from . import notices, saving, steps
 from .corrections import Corrections, Threshold
 from .hand import Hand
 from .limits import Limits
@@ -68,12 +69,15 @@ class Application(TrameApp):
         self.question = Question(self.state, self.data)
         self.reception = Reception(self.state, self.data, settings, folder, self)
         self._editor_logic = SegmentEditorLogic(self.server, self._slicer)
+        steps.keep(self._slicer.segmentation_editor.undo_stack)
         self.hand = Hand(self.server, self._slicer, self._scene, self.data)
         self._limits = Limits(self.server, self._slicer, self._scene)
         self._corrections = Corrections(self.server, self._slicer, self._scene, self._limits)
         tools = Page(self.server, self, self.hand.views.manager).tools
         self._editor_logic.set_ui(tools)
         threshold: Any = tools.get_effect_ui(Threshold)
+        draw: Any = tools.get_effect_ui(SegmentationEffectDraw)
+        draw.fill_clicked.connect(self._corrections.fill_between)
         threshold.apply_clicked.connect(self._corrections.apply_threshold)
         threshold.limit_clicked.connect(self._corrections.limit_to_threshold)
         self._typed.bind_changes(
@@ -306,6 +310,11 @@ class Application(TrameApp):
         x, y, z = at
         self._scene.go_to((x, y, z), extent)
 
+    def turn(self, kind: str, fingerprint: str, into: str) -> None:
+        """Make a tumor or cyst of the table something else; while that is old, nobody knows which was meant."""
+        if not self.data.measuring:
+            self._corrections.turn(kind, fingerprint, into)
+
     def next_tumor(self, by: int) -> None:
         """Go ``by`` tumors on, largest first, round and round."""
         found = [one for one in self.data.rows if one.kind == "tumor"]
@@ -333,7 +342,7 @@ class Application(TrameApp):
         elif name == "u" and not self.data.opened:
             self.data.uncertainty = not self.data.uncertainty
         elif name in ("undo", "redo"):
-            getattr(self._scene, name)()
+            getattr(self._slicer.segmentation_editor.undo_stack, name)()
 
     def _on_preset(self, name: str) -> None:
         if self._volume is not None and name in WINDOWS:

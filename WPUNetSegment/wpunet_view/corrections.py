@@ -1,4 +1,4 @@
-"""What this page adds to trame-slicer's tools: a threshold near the segments, sizes in ml and mm."""
+"""What this page adds to trame-slicer's tools: whole lesions, a threshold near segments, sizes in ml and mm."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ from trame_slicer.segmentation import (
     SegmentationEffectThreshold,
 )
 from trame_slicer.segmentation.segment_modifier import ModificationMode
+from wpunet.boxes import bounding_box
+from wpunet.labels import BACKGROUND
 
+from .between import between
 from .limits import Limits
-from .scene import Scene, voxels
+from .scene import VALUES, Scene, voxels
+from .steps import Step, put
 
 if TYPE_CHECKING:
     from trame_server import Server
@@ -85,6 +89,39 @@ class Corrections:
         if self._range is not None:
             self._limits.only(*self._range)
             self._editor.set_active_effect_type(SegmentationEffectPaint)
+
+    def turn(self, kind: str, fingerprint: str, into: str) -> None:
+        """Make one tumor or cyst, all of that body and nothing else, something else as one step.
+
+        kind, fingerprint: tell which; one that is not there any more is left alone
+        into: the key of the other lesion; "kidney": that of its side; "": background
+        Limits of the tools do not count here.
+        """
+        from wpunet import measure  # it brings SciPy, which a page without a CT does not need
+
+        segmentation, labels = self._editor.active_segmentation, self._scene.labels()
+        found = measure.parts(labels, self._scene.affine)
+        body = next((one for one in found if (one.kind, one.fingerprint) == (kind, fingerprint)), None)
+        if segmentation is None or body is None:
+            return
+        key = f"kidney_{body.side}" if into == "kidney" else into
+        values = labels[body.box]
+        values[body.mask] = VALUES.get(key, BACKGROUND)
+        with Step.push_state_change(segmentation):
+            put(segmentation, body.box, values)
+
+    def fill_between(self) -> None:
+        """Fill the segment between axial slices that were drawn one by one; within the tools' limits, as one step."""
+        modifier = self._editor.active_segment_modifier
+        own = self._scene.labels() == VALUES.get(self._editor.active_segment_id)
+        box = bounding_box(own)
+        if modifier is None or box is None:
+            return
+        found = between(own[box], self._scene.spacing)
+        if found.any():
+            labelmap = modifier.create_modifier_labelmap()
+            voxels(labelmap)[box] = found
+            modifier.apply_labelmap(labelmap, modification_mode=ModificationMode.Add)
 
     def resize_brush(self, steps: int) -> None:
         """Make the brush larger, or smaller, where a tool with a brush is on."""

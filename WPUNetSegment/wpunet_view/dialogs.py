@@ -42,7 +42,7 @@ def welcome(page: Any, phantom: str) -> None:
             html.P("A segmentation that you saved is opened the same way, after its CT.", classes="mt-2")
             html.P("Nothing leaves the machine that this page comes from.", classes="mt-2")
             html.P(USE, classes="mt-2 text-medium-emphasis")
-        with VCardActions():
+        with VCardActions(classes="flex-wrap"):
             VBtn("Open a CT", click="window.wpunet.choose(false)", variant="flat", color="primary")
             VBtn("Open a DICOM folder", click="window.wpunet.choose(true)", variant="tonal")
             VBtn("Try it with the phantom", click=phantom, variant="tonal")

@@ -108,4 +108,6 @@ def row(one: Structure) -> Row:
         certainty="" if one.certainty is None else f"{100 * one.certainty:.0f}",
         at=list(one.centre_ras_mm),
         extent=[wide, wide, long],
+        fingerprint=one.fingerprint,
+        beside=bool(one.contact_cm2),
     )

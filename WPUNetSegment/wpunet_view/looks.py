@@ -16,17 +16,18 @@ THEME = {
     "defaults": {"VBtn": {"style": "text-transform: none; letter-spacing: 0"}, "VTooltip": {"openDelay": 400}},
 }
 PANEL, NARROW_PANEL = 372, 344  # pixels; the second on a page of less than NARROW
-NARROW = 1150
+NARROW, PHONE = 1150, 650
 CSS = """
 html { overflow: hidden; }
 .panel .v-navigation-drawer__content { overflow-y: scroll; scrollbar-width: thin; scrollbar-color: #56616e #181c22; }
 .panel h2 { font-size: .8rem; font-weight: 600; letter-spacing: .02em; color: #a9b4c0; padding: 10px 14px 4px; }
 .panel table { table-layout: fixed; width: 100%; }
 .panel th, .panel td { padding: 0 4px !important; height: 30px !important; font-size: .8rem; white-space: nowrap; }
-.panel th:first-child { width: 35%; }
+.panel th:first-child { width: 34%; }
 .panel th:first-child, .panel td:first-child { padding-left: 12px !important; }
 .panel td:first-child { white-space: normal; }
-.panel th:last-child, .panel td:last-child { padding-right: 10px !important; }
+.panel th.more, .panel td.more { width: 32px; padding: 0 4px 0 0 !important; }
+.panel td.more .v-icon { font-size: 18px; }
 .panel td.number, .panel th.number { text-align: right !important; font-variant-numeric: tabular-nums; }
 .panel th { font-size: .72rem !important; color: #a9b4c0 !important; line-height: 1.15; }
 .panel th small { display: block; font-weight: 400; }
@@ -98,12 +99,18 @@ html { overflow: hidden; }
 @media (max-width: 1149px) {
   .hand .v-btn .v-btn__content .word, .bar-size { display: none; }
 }
+@media (max-width: 649px) {
+  .bar h1 { display: none; }
+  .bar .v-btn:has(.v-btn__prepend) { min-width: 36px; padding: 0 6px; }
+  .bar .v-btn:has(.v-btn__prepend) .v-btn__content { width: 0; overflow: hidden; } /* its name stays for a reader */
+  .bar .v-btn .v-btn__prepend { margin: 0; font-size: 20px; }
+}
 """
 KEYS = (
     ("Wheel; Up, Down", "the slice before, the next one; Page Up and Page Down: five; Home, End: the first, the last"),
     ("Left button", "window and level: to the right wider, upwards brighter; or what is chosen above the views"),
     ("Right button, middle button", "zoom, move; Ctrl and wheel zoom too"),
-    ("Double click", "one view large, and back"),
+    ("Double click", "one view large, and back, while no correction tool is on"),
     ("1, 2, 3, 4", "window: soft tissue, kidney, bone, lung"),
     ("C", "crosshair: a click shows the same place in all views"),
     ("F, R", "fit the view, reset all of them"),

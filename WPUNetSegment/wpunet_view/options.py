@@ -39,6 +39,7 @@ from trame_slicer.segmentation import (
 from undo_stack import Signal
 from wpunet.labels import BY_SIDE
 
+from .between import APART_MM
 from .corrections import NEAR_MM, CorrectionState
 from .limits import SEGMENTS, LimitsState
 from .scene import BRUSH_MM
@@ -106,12 +107,15 @@ class Brush(Options):
 
 
 class Draw(Options):
-    """An outline that is filled."""
+    """An outline that is filled, in some slices and then between them."""
 
+    fill_clicked = Signal()
     state_type = DrawEffectState
 
     def build(self, name: Any) -> None:
         self.choice(name.brush_interaction_mode, "Outline", OUTLINES)
+        say(f"Draw it in some axial slices, at most {APART_MM:.0f} mm apart, and let the gaps be filled.")
+        button("Fill between the slices", self.fill_clicked, classes="mt-1")
 
 
 class Scissors(Options):
@@ -141,8 +145,8 @@ class Threshold(Options):
         check(name.over, "Take from other segments, too")
         say("The whole range blinks in the slices; Apply adds less of it, as is ticked here.")
         with html.Div(classes="d-flex flex-wrap mt-2", style="gap: 6px"):
-            button("Apply", self.apply_clicked)
-            button("Paint in this range only", self.limit_clicked)
+            button("Apply", self.apply_clicked, disabled=(nothing(name),))
+            button("Paint in this range only", self.limit_clicked, disabled=(nothing(name),))
 
 
 class Islands(Options):
@@ -176,6 +180,7 @@ class Smooth(Options):
         select(name.mode, "How", items)
         with html.Div(v_if=(self.chosen(name.mode, *(mode for mode, _ in SMOOTHINGS[:3])),), classes="mt-2"):
             number(name.kernel_size, "Over so many mm", min=0, max=50, precision=1, step=0.5)
+            say("Along a direction in which that is less than two voxels, nothing changes.")
         with html.Div(v_if=(self.chosen(name.mode, SmoothingEffectMode.GAUSSIAN),), classes="mt-2"):
             number(name.standard_deviation, "Over so many mm", min=0, max=50, precision=1, step=0.5)
         with html.Div(v_if=(self.chosen(name.mode, SmoothingEffectMode.JOINT),), classes="mt-2"):
@@ -228,8 +233,13 @@ def brush(typed: Any) -> None:
 
 def hu_range(name: Any) -> None:
     with html.Div(classes="d-flex", style="gap: 6px"):
-        number(name.low, "From", suffix="HU", step=5)
-        number(name.high, "To", suffix="HU", step=5)
+        number(name.low, "From", suffix="HU", step=5, error=(nothing(name),))
+        number(name.high, "To", suffix="HU", step=5, error=(nothing(name),))
+
+
+def nothing(name: Any) -> str:
+    """No HU lies in the range: it ends before it begins."""
+    return f"{name.low} > {name.high}"
 
 
 def number(model: str, label: str, precision: int = 0, **more: Any) -> None:

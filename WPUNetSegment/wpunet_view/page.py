@@ -27,7 +27,7 @@ from trame_client.widgets.core import Template
 from trame_server.utils.typed_state import TypedState
 
 from .dialogs import dialogs, welcome
-from .looks import CSS, NARROW, NARROW_PANEL, PANEL, THEME
+from .looks import CSS, NARROW, NARROW_PANEL, PANEL, PHONE, THEME
 from .saving import KINDS
 from .scene import WINDOWS
 from .state import PageState
@@ -61,7 +61,11 @@ class Page:
             self._bar()
             width = f"$vuetify.display.width < {NARROW} ? {NARROW_PANEL} : {PANEL}"
             with VNavigationDrawer(
-                permanent=True, width=(width,), classes="panel", raw_attrs=['aria-label="Controls"']
+                v_model=(self._is.panel,),
+                mobile_breakpoint=(PHONE,),  # below, it lies over the views, which have no room beside it
+                width=(width,),
+                classes="panel",
+                raw_attrs=['aria-label="Controls"'],
             ):
                 self._start()
                 self._messages()
@@ -78,7 +82,14 @@ class Page:
             dialogs(self._is, self._do)
 
     def _bar(self) -> None:
-        with VAppBar(density="compact", flat=True, border=True):
+        with VAppBar(density="compact", flat=True, border=True, classes="bar"):
+            VBtn(
+                v_if=(f"!{self._is.panel} || $vuetify.display.width < {NARROW}",),
+                icon="mdi-dock-left",
+                size="small",
+                click=f"{self._is.panel} = !{self._is.panel}",
+                raw_attrs=['title="Fold the controls away, or show them"', f':aria-expanded="{self._is.panel}"'],
+            )
             html.H1("WPUNetSegment", classes="text-subtitle-1 font-weight-medium ml-4 mr-3")
             with html.Div(v_if=(self._is.case,), classes="text-body-2 text-truncate"):
                 html.Span(f"{{{{ {self._is.case} }}}}")

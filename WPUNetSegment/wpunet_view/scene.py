@@ -86,7 +86,11 @@ class Scene:
             segment.SetName(label.name)
             segment.SetColor(*(part / 255 for part in label.colour))
             segment.SetTag(segment.GetTerminologyEntryTagName(), label.terminology)
-        editor.set_active_segmentation(self._segments, self._ct)
+        segmentation: Any = editor.set_active_segmentation(self._segments, self._ct)
+        # Smoothing all together asks for those that are seen. They come numbered anew where one is hidden, and it takes
+        # these numbers for the segments' own: a kidney became tumor
+        everything = segmentation.get_merged_segment_labelmap
+        segmentation.get_merged_segment_labelmap = lambda **_: everything()
         for label in BY_SIDE:  # tumors and cysts are seen through the kidneys that they lie in
             if label.type == KIDNEY_LABEL.type:
                 self._segments.GetDisplayNode().SetSegmentOpacity3D(label.key, KIDNEY_OPACITY)
@@ -150,27 +154,6 @@ class Scene:
         """All segments, in slices and in 3D; which of them are hidden one by one stays as it is."""
         if self._segments is not None:
             self._segments.GetDisplayNode().SetVisibility(visible)
-
-    def undo(self) -> None:
-        """Take the last correction back."""
-        self._step(self._app.segmentation_editor.undo_stack.undo)
-
-    def redo(self) -> None:
-        """Make the correction again that was taken back last."""
-        self._step(self._app.segmentation_editor.undo_stack.redo)
-
-    def _step(self, step: Callable[[], None]) -> None:
-        """Undo or redo, which put other segments in place of all: they are shown as those before them were."""
-        if self._segments is None:
-            return
-        display = self._segments.GetDisplayNode()
-        keys = [label.key for label in BY_SIDE]
-        shown = [(key, display.GetSegmentOpacity3D(key), display.GetSegmentVisibility(key)) for key in keys]
-        with self._app.segmentation_editor.undo_stack.emit_signals_once():  # the page hears of it afterwards
-            step()
-            for key, opacity, visible in shown:
-                display.SetSegmentOpacity3D(key, opacity)
-                display.SetSegmentVisibility(key, visible)
 
     def set_uncertainty_opacity(self, opacity: float) -> None:
         for view in self._app.view_manager.get_slice_views():
@@ -242,6 +225,16 @@ class Scene:
     def reset_3d_view(self) -> None:
         for view in self._app.view_manager.get_threed_views():
             view.reset_view()
+
+    @property
+    def affine(self) -> np.ndarray:
+        """Of the CT: (slice, row, column, 1) -> RAS mm."""
+        return self._volume.affine
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Of the CT, mm between slices, rows, columns."""
+        return self._volume.spacing
 
     @property
     def voxels(self) -> int:

@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Row:
-    """A line of the results table, ready to be shown; ``at`` and ``extent`` are the place to go to, RAS mm."""
+    """A line of the results table, ready to be shown.
+
+    at, extent:  the place to go to, RAS mm
+    fingerprint: of its voxels
+    beside:      it is a lesion that touches a kidney, that of its side
+    """
 
     name: str = ""
     kind: str = ""
@@ -18,6 +23,8 @@ class Row:
     certainty: str = ""
     at: list[float] = field(default_factory=list)
     extent: list[float] = field(default_factory=list)
+    fingerprint: str = ""
+    beside: bool = False
 
 
 @dataclass
@@ -74,6 +81,7 @@ class PageState:
     tool:       what the left button does in a slice; empty while a correction tool has it
     large:      the view that fills the page
     marks:      rulers and regions
+    panel:      the controls are there, not folded away; None: the page's width decides
     ask:        the question before unsaved corrections are replaced by ``instead`` is open; ``unnamed``: the one for
                 the CT's ``name``
     """
@@ -119,3 +127,4 @@ class PageState:
     unnamed: bool = False
     name: str = ""
     help: bool = False
+    panel: bool | None = None

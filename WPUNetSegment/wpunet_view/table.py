@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 from trame.widgets import html
 from trame.widgets.vuetify3 import (
     VBtn,
+    VList,
+    VListItem,
+    VMenu,
     VSlider,
     VSpacer,
     VSwitch,
     VTable,
 )
+from trame_client.widgets.core import Template
 from wpunet.labels import BY_SIDE
 
 from .scene import SHOWN_UNCERTAINTY
@@ -31,6 +35,7 @@ def results(page: Any, do: Actions) -> None:
         with html.Thead(), html.Tr():
             for name, unit in columns:
                 html.Th(f"{name}<small>{unit}</small>" if name else "", classes="number" if name else "")
+            html.Th(classes="more")
         with html.Tbody(classes=(f"{{old: {page.measuring}}}",), raw_attrs=[f':aria-busy="{page.measuring}"']):
             with html.Tr(
                 v_for=f"(row, i) in {page.rows}",
@@ -45,8 +50,38 @@ def results(page: Any, do: Actions) -> None:
                     html.Span("{{ row.name }}")
                 for value in ("volume", "diameter", "hu", "certainty"):
                     html.Td(f"{{{{ row.{value} }}}}", classes="number")
+                with html.Td(classes="more"):
+                    _turn(page, do)
             with html.Tr(v_if=(f"!{page.rows}.length",)):
-                html.Td("Nothing is marked.", raw_attrs=['colspan="5"'])
+                html.Td("Nothing is marked.", raw_attrs=['colspan="6"'])
+
+
+def _turn(page: Any, do: Actions) -> None:
+    """What a tumor or a cyst can be made; a false one inside a kidney is kidney, one outside of it is nothing."""
+    with VMenu(v_if=("row.kind !== 'kidney'",)):
+        with Template(v_slot_activator="{ props }"):
+            VBtn(
+                v_bind="props",
+                icon="mdi-dots-vertical",
+                variant="text",
+                density="compact",
+                disabled=(page.measuring,),
+                raw_attrs=[
+                    ":aria-label=\"'Change ' + row.name\"",
+                    'title="Not what it is called: change it"',
+                    "@keydown.enter.stop",
+                ],
+            )
+        with VList(density="compact", classes="save"):
+            for when, into, title, what in (
+                ("row.kind === 'tumor'", "cyst", "Make it a cyst", "All of this body, in all slices"),
+                ("row.kind === 'cyst'", "tumor", "Make it a tumor", "All of this body, in all slices"),
+                ("row.beside", "kidney", "Delete it: kidney is there", "It becomes part of the {{ row.side }} kidney"),
+                ("true", "", "Delete it: no kidney is there", "Nothing is marked there any more"),
+            ):
+                with VListItem(v_if=(when,), click=(do.turn, f"[row.kind, row.fingerprint, '{into}']")):
+                    html.Div(title, classes="v-list-item-title")
+                    html.Div(what, classes="v-list-item-subtitle")
 
 
 def review(page: Any, do: Actions) -> None:

@@ -3,7 +3,9 @@
   const SLICES = { ArrowUp: -1, ArrowDown: 1, PageUp: -5, PageDown: 5 };
   const KEYS = ["Home", "End", "Escape", "n", "p", "u", "d", "h", "r", "f", "c", "[", "]", "1", "2", "3", "4"];
   const CLICK = 100; // what browsers call one click of the wheel; 3 where they count lines
-  const TYPING = "input:not([type=checkbox]):not([type=radio]), textarea, select, [role=slider], [role=listbox], [role=dialog]";
+  const TYPING =
+    "input:not([type=checkbox]):not([type=radio]), textarea, select, [role=slider], [role=listbox], [role=dialog], " +
+    ".v-overlay, [aria-haspopup][aria-expanded=true]"; // and an open menu, whose button has the focus at first
 
   const unsaved = () => !!window.trame?.state?.get("PageState__unsaved");
   const busy = () => !!window.trame.state.get("PageState__busy");
@@ -134,9 +136,12 @@
     { capture: true, passive: false },
   );
 
+  let first = null; // the view of a double click's first click, which may have closed a menu over the view
+  window.addEventListener("mousedown", (event) => event.detail < 2 && (first = viewOf(event.target)), true);
   window.addEventListener("dblclick", (event) => {
     const view = viewOf(event.target);
-    if (view && !event.target.closest("button, .slice-slider, .marks g")) ask("enlarge", view);
+    const toolIsOn = !window.trame.state.get("PageState__tool"); // two dabs of a brush are no double click
+    if (view && view === first && !toolIsOn && !event.target.closest("button, .slice-slider, .marks g")) ask("enlarge", view);
   });
 
   window.addEventListener("keydown", (event) => {
