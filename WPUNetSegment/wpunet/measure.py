@@ -221,7 +221,7 @@ def kidneys(found: Sequence[Body], hu: np.ndarray, certainty: Certainty | None) 
 
 def _kidney(one: Structure, body: Body, hu: np.ndarray, lesions_ml: float, tissue_ml: float) -> Structure:
     cortex, medulla, excreted = contrast.layers(body.mask, hu[body.box], body.spacing)
-    length, width, thickness = extent.kidney(body.outline, body.spacing[0])
+    length, width, thickness = extent.kidney(body.outline)
     return replace(
         one,
         length=length,
