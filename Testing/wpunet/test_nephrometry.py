@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from wpunet.contour import contour
 from wpunet.extent import to_ras
-from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
 from wpunet.nephrometry import score
 from wpunet.structure import Line, Nephrometry, Part
@@ -36,14 +36,14 @@ def ellipsoid(centre_mm, half_axes_mm):
     )
 
 
-def scan(tumor, *, kidney=None, sinus=True, value=RIGHT_KIDNEY):
-    """The measures of a tumor in (or at) a kidney with a sinus of fat."""
+def scan(tumor, *, kidney=None, sinus=True, value=RIGHT_KIDNEY, lesion=TUMOR):
+    """The measures of a tumor (or another lesion) in or at a kidney with a sinus of fat."""
     tissue = ellipsoid((0, 0, 0), KIDNEY_MM) if kidney is None else kidney
     if sinus:
         tissue = tissue & ~ellipsoid(*SINUS)
     labels, hu = np.zeros(SHAPE, np.uint8), np.full(SHAPE, FAT, np.int16)
     labels[tissue], hu[tissue] = value, TISSUE_HU
-    labels[tumor], hu[tumor] = TUMOR, TUMOR_HU
+    labels[tumor], hu[tumor] = lesion, TUMOR_HU
     return measure(labels, hu, AFFINE)[-1]
 
 
@@ -178,6 +178,7 @@ def test_where_the_scan_cuts_the_kidney_there_is_no_score():
     tissue = ellipsoid((0, 0, 0), (200.0, 27.0, 30.0))
     found = scan(ball((0, 0, -25.0), 10.0), kidney=tissue)
     assert found.nephrometry == Nephrometry(missing="the scan cuts the kidney or the tumor")
+    assert scan(ball((0, 0, -25.0), 10.0), kidney=tissue, lesion=CYST).nephrometry is None
 
 
 def test_a_sinus_without_fat_is_told_by_its_urine():
