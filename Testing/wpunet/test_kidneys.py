@@ -12,7 +12,7 @@ RIGHT, LEFT, BOTH = 0.0, 1.0, 0.5
 
 def body(left, ml, tissue, doubt=0.0, levels=(100, 210), at=None):
     """What ``describe`` tells of a body; ``at``: mm along a line, where it is but a point; else far from all others."""
-    return dict(left=left, ml=ml, tissue_ml=tissue, doubt=doubt, levels_mm=levels), at
+    return {"left": left, "ml": ml, "tissue_ml": tissue, "doubt": doubt, "levels_mm": levels}, at
 
 
 def chosen(*told):
