@@ -235,7 +235,7 @@ def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
             dicom_sr=folder / f"{name}_measures.dcm" if ending == "dcm" else None,
             fractional=arguments.fractional,
         )
-        for ct, name in zip(cts, distinct_names([ct.path for ct in cts]), strict=True)
+        for ct, name in zip(cts, _names(cts), strict=True)
     )
 
 
@@ -302,6 +302,13 @@ def _require_own(job: Job) -> None:
         strange = [path for path in strange if path != job.labels]  # those of 0.5.0 bear no mark
     if strange:
         raise InputError(f"{strange[0]} is there and is no result of this program; choose another name or folder.")
+
+
+def _names(cts: Sequence[Found]) -> list[str]:
+    """A name for each CT: that of its file or folder, with the series where several of them share a folder."""
+    shared = Counter(ct.path for ct in cts)
+    of_path = dict(zip(shared, distinct_names(list(shared)), strict=True))
+    return [of_path[ct.path] + (f"_{ct.series}" if ct.series and shared[ct.path] > 1 else "") for ct in cts]
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
