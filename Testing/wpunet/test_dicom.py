@@ -4,7 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from wpunet import dicom_files, files, folders
+from wpunet import batch, cli, dicom_files, files, folders
 from wpunet.errors import InputError
 
 from Testing.wpunet import ct_series
@@ -81,6 +81,17 @@ def test_a_series_is_chosen_by_its_whole_uid_or_by_a_beginning_that_only_one_has
         files.read(tmp_path, "1.2.3")
     with pytest.raises(InputError, match=r"no series 1\.3; there are"):
         files.read(tmp_path, "1.3")
+
+
+@pytest.mark.parametrize("out", ["x.nii.gz", "results"])
+def test_the_series_that_is_asked_for_is_looked_for_below_the_folder_and_no_other_is_done(hu, tmp_path, out):
+    write(tmp_path / "cts" / "a", hu, uid="1.2.3.4")
+    write(tmp_path / "cts" / "b", hu + 7, uid="1.2.3.9")
+    (tmp_path / "results").mkdir()
+    given = ["segment", tmp_path / "cts", "--series", "1.2.3.9", "-o", tmp_path / out]
+    (job,) = batch.plan(cli.parser().parse_args([str(one) for one in given])).jobs
+    assert np.array_equal(files.read(job.ct, job.series).hu, hu + 7)
+    assert job.labels == tmp_path / ("x.nii.gz" if out == "x.nii.gz" else "results/cts.nii.gz")
 
 
 def test_a_localizer_is_not_taken_for_the_ct(hu, tmp_path):

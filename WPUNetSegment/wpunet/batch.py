@@ -186,7 +186,8 @@ def _survey(arguments: Namespace) -> tuple[list[Found], tuple[LeftOut, ...]]:
     cts: dict[tuple[Path, str | None], Found] = {}
     left: list[LeftOut] = []
     for given in arguments.ct:
-        found = folders.survey(given)
+        one = Found(folders.meant(given), arguments.series)  # it is looked for in a folder and all below it
+        found = folders.Survey((one,)) if arguments.series else folders.survey(given)
         left += found.left_out
         for ct in found.cts:
             key = ct.path.resolve(), ct.series
@@ -230,7 +231,7 @@ def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
             report=folder / f"{name}.json",
             table=folder / f"{name}.csv",
             preview=folder / f"{name}.png",
-            series=arguments.series or ct.series,
+            series=ct.series,
             sides=arguments.sides,
             dicom_sr=folder / f"{name}_measures.dcm" if ending == "dcm" else None,
             fractional=arguments.fractional,
@@ -262,7 +263,7 @@ def _single(arguments: Namespace, ct: Found) -> Job:
         table=arguments.table,
         preview=arguments.preview,
         uncertainty=arguments.uncertainty,
-        series=arguments.series or ct.series,
+        series=ct.series,
         sides=arguments.sides,
         dicom_seg=arguments.dicom_seg,
         dicom_sr=arguments.dicom_sr,

@@ -136,7 +136,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
         "--min-tumor-ml",
         type=_millilitres,
         metavar="ML",
-        help="count a tumor or cyst smaller than this as kidney (default: 0.2)",
+        help="count a tumor or cyst smaller than this as kidney",
     )
     add("--scheduler", metavar="ADDRESS", help="for several CTs: use the workers of this Dask scheduler")
     add("--overwrite", action="store_true", help="for several CTs: do finished ones again")
