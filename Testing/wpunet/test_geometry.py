@@ -147,7 +147,7 @@ def test_a_tilt_that_the_places_do_not_show_is_told(told, tmp_path):
         ("ImageOrientationPatient", "delete", "Image Orientation"),
         ("ImageOrientationPatient", None, "Image Orientation"),
         ("ImageOrientationPatient", ["0"] * 6, "Image Orientation"),
-        ("ImageOrientationPatient", ["1", "0", "0", "0.7", "0.7", "0"], "Image Orientation"),
+        ("ImageOrientationPatient", ["1", "0", "0", "0.7071", "0.7071", "0"], "Image Orientation"),
         ("PixelSpacing", "delete", "Pixel Spacing"),
         ("PixelSpacing", None, "Pixel Spacing"),
         ("PixelSpacing", ["0", "0"], "Pixel Spacing"),

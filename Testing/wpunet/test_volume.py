@@ -69,6 +69,13 @@ def test_a_small_tilt_keeps_the_voxels(upright, axis):
     assert np.allclose(volume.affine, tilted)
 
 
+@pytest.mark.parametrize(("turn", "lean", "keeps"), [(7.9, 0, True), (8.1, 0, False), (0, 0.9, True), (0, 1.1, False)])
+def test_voxels_are_kept_up_to_8_degrees_of_tilt_and_1_of_skew(upright, turn, lean, keeps):
+    array, affine = upright
+    affine[:3, 0] += np.linalg.norm(affine[:3, 0]) * np.tan(np.radians(lean)) * np.array([0, 1, 0])
+    assert geometry.from_array(array, turned(turn, 0) @ affine).grid.upright == keeps
+
+
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "IPL", "ASR"])
 def test_an_oblique_volume_is_seen_upright_and_labels_come_back(codes):
     size = 60
