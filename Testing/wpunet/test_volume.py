@@ -111,6 +111,14 @@ def test_a_broken_affine_is_refused(upright, broken):
         geometry.from_array(array, affine, "case 7")
 
 
+def test_axes_that_almost_lie_on_each_other_are_refused(upright):
+    """An upright grid that tells its voxels apart would take the memory of thousands of CT."""
+    array, affine = upright
+    affine[:3, 1:3] = affine[:3, [0, 0]] + 0.5 * affine[:3, 1:3]
+    with pytest.raises(InputError, match="far from right angles"):
+        geometry.from_array(np.broadcast_to(array[:1, :1, :1], (200, 200, 200)), affine, "case 7")
+
+
 def test_voxel_volume(upright):
     assert geometry.from_array(*upright).voxel_ml == pytest.approx(5.0 * 0.8 * 1.1 / 1000)
 
