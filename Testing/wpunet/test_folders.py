@@ -246,6 +246,7 @@ def test_a_ct_given_twice_is_done_once(segment, packed, tmp_path):
     assert segment(tmp_path / "cts", ct, "-o", tmp_path / "r") == 0
     found = rows(tmp_path / "r")
     assert {name for name, row in found.items() if row["status"] == "done"} == {"a.nii", "a.nii.gz"}
+    assert found[str(ct)]["reason"] == "given twice"
 
 
 def test_one_slice_files_are_read_as_their_folder_says(tmp_path):

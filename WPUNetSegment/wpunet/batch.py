@@ -300,7 +300,7 @@ def _require_own(job: Job) -> None:
     """Raises InputError where a file with the name of a result, which nobody gave, is somebody else's."""
     strange = [path for path in job.outputs if path.exists() and not outputs.is_ours(path)]
     if job.report and job.report.exists() and job.report not in strange and job.labels != job.segmentation_object:
-        strange = [path for path in strange if path != job.labels]  # those of 0.5.0 bear no mark
+        strange = [path for path in strange if path != job.labels]  # saved again by another program
     if strange:
         raise InputError(f"{strange[0]} is there and is no result of this program; choose another name or folder.")
 
