@@ -94,6 +94,15 @@ def test_the_series_that_is_asked_for_is_looked_for_below_the_folder_and_no_othe
     assert job.labels == tmp_path / ("x.nii.gz" if out == "x.nii.gz" else "results/cts.nii.gz")
 
 
+def test_a_copy_of_a_series_in_several_folders_is_a_whole_ct_too(hu, tmp_path):
+    """Each folder was taken for a CT of its own: half of one, without a word."""
+    for copy in ("disc", "safe"):
+        write(tmp_path / copy / "1", hu, skip=(3, 4, 5))
+        write(tmp_path / copy / "2", hu, skip=(0, 1, 2), start=100)
+    found = folders.survey(tmp_path).cts
+    assert found == (folders.Found(tmp_path / "disc", "1.2.3.4"), folders.Found(tmp_path / "safe", "1.2.3.4"))
+
+
 def test_a_localizer_is_not_taken_for_the_ct(hu, tmp_path):
     write(tmp_path, hu)
     write(tmp_path, hu[:1], uid="1.2.3.9", start=100)

@@ -226,13 +226,17 @@ def _take_one(found: Found, count: int, cts: list[Found], left: list[LeftOut]) -
 
 
 def _apart(pieces: Pieces) -> Iterator[tuple[str, Parts]]:
-    """The pieces of each series together; those that hold the same places are copies, and each is a CT of its own."""
+    """The pieces of each series together; one that holds places again is of a copy, which is a CT of its own."""
     for uid, parts in pieces.items():
-        places = [_places(folder, uid) for folder, _ in parts] if len(parts) > 1 else []
-        if len(set().union(*places)) == sum(map(len, places)):
-            yield uid, parts
-        else:
-            yield from ((uid, [part]) for part in parts)
+        copies: list[tuple[set[tuple[float, ...]], Parts]] = []
+        for part in parts:
+            places = _places(part[0], uid) if len(parts) > 1 else set()
+            held, copy = next((one for one in copies if not one[0] & places), (set(), []))
+            if not copy:
+                copies.append((held, copy))
+            held |= places
+            copy.append(part)
+        yield from ((uid, copy) for _, copy in copies)
 
 
 def _places(folder: Path, series: str) -> set[tuple[float, ...]]:
