@@ -113,6 +113,7 @@ def test_a_localizer_is_not_taken_for_the_ct(hu, tmp_path):
     ("change", "says"),
     [
         ({"skip": (3,)}, "missing or unevenly spaced"),
+        ({"skip": (1, 2, 3, 4, 5)}, r"has 1 slice\(s\); give the folder of the whole series"),
         ({"modality": "MR"}, "holds MR, not CT"),
     ],
 )

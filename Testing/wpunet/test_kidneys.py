@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from wpunet.bodies import Bodies, bodies
-from wpunet.kidneys import Body, choose, describe
+from wpunet.kidneys import Candidate, choose, describe
 from wpunet.labels import KIDNEY, TUMOR
 
 MM = (1.0, 1.0, 1.0)
@@ -21,7 +21,7 @@ def chosen(*told):
     for number, (values, at) in enumerate(told, 1):
         at = 500 + 60 * number if at is None else at
         numbers[0, 0, at] = number
-        made.append(Body(number, (slice(0, 1), slice(0, 1), slice(at, at + 1)), **values))
+        made.append(Candidate(number, (slice(0, 1), slice(0, 1), slice(at, at + 1)), **values))
     found = Bodies(numbers, np.ones(len(made), int), tuple(one.box for one in made))
     return sorted(number - 1 for number in choose(made, found, MM))
 
