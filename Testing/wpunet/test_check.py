@@ -116,6 +116,7 @@ def test_numbers_that_are_none_become_air():
     assert "3 voxels are not numbers" in warnings[0]
 
 
+@pytest.mark.filterwarnings("error")  # NumPy's own words are nobody's business
 def test_an_array_becomes_hu_as_a_file_does(made):
     values = made.hu.astype(np.float32)
     values[5, 3:6] = np.nan

@@ -121,9 +121,23 @@ def test_a_horseshoe_kidney_stays():
     assert np.array_equal(cleaned(labels)[0], labels)
 
 
-def test_a_kidney_cut_by_the_scan_stays():
-    labels = kidneys()[66:]  # the lowest centimetres of both kidneys
-    assert 2 < ml(labels > 0) / 2 < 20
+@pytest.mark.parametrize("part", [slice(66, 90), slice(0, 25)])  # the poles of both kidneys
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_kidney_cut_by_the_scan_or_by_what_was_looked_at_stays(part, looked_at):
+    labels = kidneys()
+    labels[: part.start], labels[part.stop :] = 0, 0
+    assert 2 < ml(labels > 0) / 2 < 8
+    assert not cleaned(labels)[0].any()  # whole they are too small
+    if looked_at:
+        found = clean(labels, SPACING, looked_at=(part, slice(0, 100), slice(0, 160))).labels
+    else:
+        labels = labels[part]
+        found = cleaned(labels)[0]
+    assert np.array_equal(found, labels)
+
+
+def test_a_small_kidney_beside_the_spine_is_of_its_own_side():
+    labels = put(kidneys(left=False), 1, (60, 60, 95), (8, 7, 7))
     assert np.array_equal(cleaned(labels)[0], labels)
 
 

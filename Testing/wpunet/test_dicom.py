@@ -4,7 +4,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from wpunet import dicom_files, files, folders
+from wpunet import batch, cli, dicom_files, files, folders
 from wpunet.errors import InputError
 
 from Testing.wpunet import ct_series
@@ -83,6 +83,26 @@ def test_a_series_is_chosen_by_its_whole_uid_or_by_a_beginning_that_only_one_has
         files.read(tmp_path, "1.3")
 
 
+@pytest.mark.parametrize("out", ["x.nii.gz", "results"])
+def test_the_series_that_is_asked_for_is_looked_for_below_the_folder_and_no_other_is_done(hu, tmp_path, out):
+    write(tmp_path / "cts" / "a", hu, uid="1.2.3.4")
+    write(tmp_path / "cts" / "b", hu + 7, uid="1.2.3.9")
+    (tmp_path / "results").mkdir()
+    given = ["segment", tmp_path / "cts", "--series", "1.2.3.9", "-o", tmp_path / out]
+    (job,) = batch.plan(cli.parser().parse_args([str(one) for one in given])).jobs
+    assert np.array_equal(files.read(job.ct, job.series).hu, hu + 7)
+    assert job.labels == tmp_path / ("x.nii.gz" if out == "x.nii.gz" else "results/cts.nii.gz")
+
+
+def test_a_copy_of_a_series_in_several_folders_is_a_whole_ct_too(hu, tmp_path):
+    """Each folder was taken for a CT of its own: half of one, without a word."""
+    for copy in ("disc", "safe"):
+        write(tmp_path / copy / "1", hu, skip=(3, 4, 5))
+        write(tmp_path / copy / "2", hu, skip=(0, 1, 2), start=100)
+    found = folders.survey(tmp_path).cts
+    assert found == (folders.Found(tmp_path / "disc", "1.2.3.4"), folders.Found(tmp_path / "safe", "1.2.3.4"))
+
+
 def test_a_localizer_is_not_taken_for_the_ct(hu, tmp_path):
     write(tmp_path, hu)
     write(tmp_path, hu[:1], uid="1.2.3.9", start=100)
@@ -93,6 +113,7 @@ def test_a_localizer_is_not_taken_for_the_ct(hu, tmp_path):
     ("change", "says"),
     [
         ({"skip": (3,)}, "missing or unevenly spaced"),
+        ({"skip": (1, 2, 3, 4, 5)}, r"has 1 slice\(s\); give the folder of the whole series"),
         ({"modality": "MR"}, "holds MR, not CT"),
     ],
 )

@@ -237,6 +237,7 @@ def test_nothing_found_makes_two_empty_kidneys(tmp_path):
         ({"FrameOfReferenceUID": None}, "no UID of the frame of reference"),
         ({"StudyInstanceUID": ""}, "no UID of the study"),
         ({"SOPInstanceUID": "1.2.3"}, "several images have the same UID"),
+        ({"Rows": 7}, "lack what a DICOM result needs"),
     ],
 )
 def test_what_an_object_cannot_be_made_for_is_refused(tmp_path, changes, says):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from wpunet import files
+from wpunet import files, table
 from wpunet.labels import CYST
-from wpunet.structure import Caution, Nephrometry, Part
+from wpunet.structure import OF_KIDNEY, OF_LESION, Caution, Nephrometry, Part
 
 from Testing.wpunet import ct_series
 from Testing.wpunet.results import blocks, result_of
@@ -77,6 +77,12 @@ def test_each_structure_has_its_measures(tmp_path, result):
         lengths = {m.name.meaning: m.value for m in of_lengths.get_measurements()}
         key, line = ("Length", one.length) if one.kind == "kidney" else ("Long Axis", one.axial_diameter)
         assert {name.lower(): mm for name, mm in lengths.items()}[key.lower()] == pytest.approx(line.mm, abs=0.01)
+
+
+def test_no_measure_of_the_json_report_is_left_out_here_or_in_the_table():
+    measures = {*OF_KIDNEY, *OF_LESION} - {"nephrometry"}
+    assert {name for name, *_ in (*dicom_sr.NUMBERS, *dicom_sr.LENGTHS)} >= measures
+    assert {*table.NUMBERS, *table.LINES, *table.WAYS} >= measures
 
 
 def test_lengths_have_their_ends_where_they_are(tmp_path, result):

@@ -102,6 +102,19 @@ def test_a_box_that_was_looked_at_cuts_what_reaches_its_sides(made):
             assert not edges.DataEnd(volume).cuts(left)
 
 
+@pytest.mark.parametrize(("from_voxel", "cut"), [(0, True), (1, False)])
+@pytest.mark.parametrize("from_the_end", [False, True])
+def test_what_reaches_the_outermost_voxels_of_an_oblique_ct_is_cut(from_the_end, from_voxel, cut):
+    """Beyond their middles the volume holds no data, so nothing is marked there."""
+    matrix = np.diag([-1.0, -1, 1, 1]) @ patient.affine_lps(turn=turned(15, (1, 0, 0)))
+    volume = from_array(patient.hu().T, matrix, "ct")
+    to_input = np.linalg.inv(matrix) @ volume.affine
+    theirs = np.moveaxis(np.indices(volume.hu.shape), 0, -1) @ to_input[:3, :3].T + to_input[:3, 3]
+    depth = volume.grid.shape[2] - 1 - theirs[..., 2] if from_the_end else theirs[..., 2]
+    inside = (np.abs(theirs[..., :2] - [59, 45]) < 2).all(-1)  # too little to be told by what it borders on
+    assert edges.DataEnd(volume).cuts(inside & (depth >= from_voxel) & (depth < 9)) == cut
+
+
 def test_a_few_blank_slices_within_a_kidney_cut_it(made):
     hu, kidney = made.hu.copy(), made.labels == 1
     levels = bounding_box(kidney)[0]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from wpunet.labels import RIGHT_KIDNEY, TUMOR
+from wpunet.labels import CYST, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
 
 EVEN = np.array([[0, 0, -1.0], [0, -1.0, 0], [-1.0, 0, 0]])
@@ -86,7 +86,7 @@ def test_a_tumor(axes, degrees):
 @pytest.mark.parametrize("axes", GRIDS.values(), ids=GRIDS)
 @pytest.mark.parametrize("degrees", TURNS, ids=str)
 def test_the_surface_shared_with_the_kidney(axes, degrees):
-    """Half a ball on a plane of kidney, and a ball within it."""
+    """Half a ball on a plane of kidney, with a cyst around the rest of it, and a ball within it."""
     ras, affine = grid(axes, 36)
     up = ras @ turn(degrees)[:, 2]
     ball = (ras**2).sum(-1) <= 20.0**2
@@ -96,8 +96,8 @@ def test_the_surface_shared_with_the_kidney(axes, degrees):
         (block, ball, 4 * np.pi * 20.0**2, 0.06),
     ):
         labels = np.zeros(ras.shape[:3], np.uint8)
-        labels[tissue], labels[tumor] = RIGHT_KIDNEY, TUMOR
-        found = measure(labels, np.zeros(labels.shape, np.int16), affine)[-1]
+        labels[block], labels[tissue], labels[tumor] = CYST, RIGHT_KIDNEY, TUMOR
+        found = measure(labels, np.zeros(labels.shape, np.int16), affine)[1]
         assert found.contact_cm2 == pytest.approx(mm2 / 100, rel=allowed)
 
 

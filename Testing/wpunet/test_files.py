@@ -270,6 +270,8 @@ def test_missing_unknown_and_single_frame(hu, tmp_path):
     (tmp_path / "x.dat").write_bytes(b"data")
     with pytest.raises(InputError, match="unknown kind"):
         files.read(tmp_path / "x.dat")
+    with pytest.raises(InputError, match="is an archive; unpack it"):
+        files.read((tmp_path / "x.dat").rename(tmp_path / "x.zip"))
     save(tmp_path / "frame.nii.gz", hu[..., None])
     assert files.read(tmp_path / "frame.nii.gz").hu.shape == (12, 40, 48)
 

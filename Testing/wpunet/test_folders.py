@@ -9,10 +9,11 @@ import struct
 import time
 
 import pytest
-from wpunet import folders
+from wpunet import files, folders
 from wpunet.errors import InputError
 
-from Testing.wpunet.slices import one_slice, write_series
+from Testing.wpunet import patient
+from Testing.wpunet.slices import UID, one_slice, write_series
 
 
 @pytest.fixture
@@ -148,8 +149,6 @@ def test_a_patient_disc(segment, told, truth, tmp_path):
     put(disc / "DICOMDIR", b"\0" * 128 + b"DICM")
     put(disc / "VIEWER" / "viewer.exe", b"MZ")
     put(disc / "index.html", b"<html>")
-    from Testing.wpunet import patient
-
     assert patient.same_patient(told(disc), truth)
     assert patient.same_patient(told(disc / "DICOMDIR"), truth)
     shutil.copytree(disc, tmp_path / "discs" / "patient1")
@@ -159,17 +158,29 @@ def test_a_patient_disc(segment, told, truth, tmp_path):
 
 
 def test_a_series_in_several_folders_is_one_ct(told, truth, tmp_path):
-    from Testing.wpunet import patient
-
     folder = tmp_path / "study"
     write_series(folder / "a", lambda ds, k: k < 20 or False)
     write_series(folder / "b", lambda ds, k: k >= 20 or False)
     assert patient.same_patient(told(folder), truth)
 
 
-def test_a_series_partly_in_a_folder_and_partly_below_it_is_one_ct(told, truth, tmp_path):
-    from Testing.wpunet import patient
+def test_series_that_go_on_from_folder_to_folder_are_whole_cts(segment, tmp_path):
+    """As archives write them, so many files a folder: one holds the end of a series and the beginning of another."""
+    disc, seven = tmp_path / "disc", tmp_path / "disc" / "7"
+    for series, where in ((".1", "66666667777"), (".2", "77777888888")):
+        for name in "678":
+            here = {k for k in range(44) if where[k // 4] == name}
+            write_series(disc / name, lambda ds, k, here=here: k in here, series=series, name="{:04d}" + series)
+    write_series(seven, lambda ds, k: k < 2, series=".3", name="scout{:04d}")
+    assert folders.survey(disc).cts == (folders.Found(disc, UID + ".1"), folders.Found(disc, UID + ".2"))
+    write_series(seven, lambda ds, k: k < 9, series=".4", name="{:04d}.4")
+    assert folders.Found(seven, UID + ".4") in folders.survey(disc).cts
+    assert len(files.read(disc, UID + ".2").hu) == 44
+    assert segment(disc, "-o", tmp_path / "out") == 0
+    assert set(rows(tmp_path / "out")) == {f"disc_{UID}.1", f"disc_{UID}.2", "7"}
 
+
+def test_a_series_partly_in_a_folder_and_partly_below_it_is_one_ct(told, truth, tmp_path):
     folder = tmp_path / "study"
     write_series(folder, lambda ds, k: k < 20 or False)
     write_series(folder / "more", lambda ds, k: k >= 20 or False)
@@ -177,7 +188,6 @@ def test_a_series_partly_in_a_folder_and_partly_below_it_is_one_ct(told, truth, 
 
 
 def test_pictures_and_reports_that_sort_first(told, truth, tmp_path):
-    from Testing.wpunet import patient
     from Testing.wpunet.test_dicom_kinds import without_picture
 
     folder = write_series(tmp_path / "series")
@@ -236,6 +246,7 @@ def test_a_ct_given_twice_is_done_once(segment, packed, tmp_path):
     assert segment(tmp_path / "cts", ct, "-o", tmp_path / "r") == 0
     found = rows(tmp_path / "r")
     assert {name for name, row in found.items() if row["status"] == "done"} == {"a.nii", "a.nii.gz"}
+    assert found[str(ct)]["reason"] == "given twice"
 
 
 def test_one_slice_files_are_read_as_their_folder_says(tmp_path):

@@ -147,7 +147,7 @@ def test_a_tilt_that_the_places_do_not_show_is_told(told, tmp_path):
         ("ImageOrientationPatient", "delete", "Image Orientation"),
         ("ImageOrientationPatient", None, "Image Orientation"),
         ("ImageOrientationPatient", ["0"] * 6, "Image Orientation"),
-        ("ImageOrientationPatient", ["1", "0", "0", "0.7", "0.7", "0"], "Image Orientation"),
+        ("ImageOrientationPatient", ["1", "0", "0", "0.7071", "0.7071", "0"], "Image Orientation"),
         ("PixelSpacing", "delete", "Pixel Spacing"),
         ("PixelSpacing", None, "Pixel Spacing"),
         ("PixelSpacing", ["0", "0"], "Pixel Spacing"),
@@ -282,7 +282,7 @@ def test_itk_reads_the_labels_of_a_sheared_nrrd_where_the_ct_is(told, tmp_path, 
 
 @pytest.mark.parametrize("degrees", [0, 20])  # 20: resampled for the engine, and back
 def test_a_map_of_chances_comes_back_onto_the_files_own_grid(tmp_path, degrees):
-    volume = files.read(nifti(tmp_path / "ct.nii", patient.affine_lps(turn=turned(degrees, (0, 0, 1)))))
+    volume = files.read(nifti(tmp_path / "ct.nii", patient.affine_lps(turn=turned(degrees, (1, 0, 0)))))
     assert volume.grid.upright == (degrees == 0)
     chances = np.full(volume.hu.shape, 51, np.uint8)
     chances[: len(chances) // 2] = 102
@@ -293,4 +293,4 @@ def test_a_map_of_chances_comes_back_onto_the_files_own_grid(tmp_path, degrees):
     assert values.dtype == np.float32
     middle = values[values.shape[0] // 2, values.shape[1] // 2]
     assert sorted(np.round([middle.min(), middle.max()], 3)) == [0.2, 0.4]
-    assert np.abs(middle - 0.3).min() > 0.05 or not volume.grid.upright
+    assert (np.abs(middle - 0.3).min() < 0.09) == (degrees > 0)  # a share of both, as labels have none

@@ -40,6 +40,7 @@ def test_volume_and_hu(found):
     assert large.mean_hu == pytest.approx(70 + 905 / (labels == TUMOR).sum(), rel=0.1)
     assert small.mean_hu == 70
     assert small.hu_against_kidney == 70 - 160
+    assert large.hu_against_kidney == large.mean_hu - 180
 
 
 def test_places(found):
@@ -154,3 +155,7 @@ def test_the_core_is_what_lies_deeper_than_the_rim_and_soft_tissue_beside_starts
     assert one.soft_percent == 0
     hu[away > 3] = 50
     assert measure(labels, hu, affine)[0].soft_percent == 100
+    outside = ndimage.distance_transform_edt(labels != TUMOR)
+    near, gas = (outside > 0) & (outside <= 8), outside >= 7
+    hu[gas] = -800
+    assert measure(labels, hu, affine)[0].gas_percent == pytest.approx(100 * (near & gas).sum() / near.sum())

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from wpunet.contour import contour
-from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
+from wpunet.extent import to_ras
+from wpunet.labels import CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
 from wpunet.nephrometry import score
 from wpunet.structure import Line, Nephrometry, Part
@@ -35,14 +36,14 @@ def ellipsoid(centre_mm, half_axes_mm):
     )
 
 
-def scan(tumor, *, kidney=None, sinus=True, value=RIGHT_KIDNEY):
-    """The measures of a tumor in (or at) a kidney with a sinus of fat."""
+def scan(tumor, *, kidney=None, sinus=True, value=RIGHT_KIDNEY, lesion=TUMOR):
+    """The measures of a tumor (or another lesion) in or at a kidney with a sinus of fat."""
     tissue = ellipsoid((0, 0, 0), KIDNEY_MM) if kidney is None else kidney
     if sinus:
         tissue = tissue & ~ellipsoid(*SINUS)
     labels, hu = np.zeros(SHAPE, np.uint8), np.full(SHAPE, FAT, np.int16)
     labels[tissue], hu[tissue] = value, TISSUE_HU
-    labels[tumor], hu[tumor] = TUMOR, TUMOR_HU
+    labels[tumor], hu[tumor] = lesion, TUMOR_HU
     return measure(labels, hu, AFFINE)[-1]
 
 
@@ -86,6 +87,13 @@ def test_face(back_mm, letter):
     found = scan(ball((0, back_mm, -8.0), 8.0))
     letter_found, mm = at(found, "face")
     assert (letter_found, mm) == (letter, pytest.approx(-back_mm, abs=2 * STEP))
+
+
+def test_face_is_told_against_the_kidney_with_its_lesions():
+    tumor = ball((0, 22.0, -8.0), 20.0)
+    organ = tumor | ellipsoid((0, 0, 0), KIDNEY_MM) & ~ellipsoid(*SINUS)
+    back = (np.argwhere(tumor) - np.argwhere(organ).mean(0)).mean(0)[1]
+    assert at(scan(tumor), "face") == ("p", pytest.approx(-back * STEP))
 
 
 @pytest.mark.parametrize(
@@ -170,6 +178,7 @@ def test_where_the_scan_cuts_the_kidney_there_is_no_score():
     tissue = ellipsoid((0, 0, 0), (200.0, 27.0, 30.0))
     found = scan(ball((0, 0, -25.0), 10.0), kidney=tissue)
     assert found.nephrometry == Nephrometry(missing="the scan cuts the kidney or the tumor")
+    assert scan(ball((0, 0, -25.0), 10.0), kidney=tissue, lesion=CYST).nephrometry is None
 
 
 def test_a_sinus_without_fat_is_told_by_its_urine():
@@ -180,6 +189,44 @@ def test_a_sinus_without_fat_is_told_by_its_urine():
     tumor = ball((0, 0, -4.0 - 5.5 - 9.0), 9.0)
     labels[tumor], hu[tumor] = TUMOR, TUMOR_HU
     assert at(measure(labels, hu, AFFINE)[-1], "nearness") == (2, pytest.approx(5.5, abs=STEP))
+
+
+def block(shape, *sides):
+    """A box of an array of ``shape``: first and one past the last along each axis."""
+    made = np.zeros(shape, bool)
+    made[tuple(slice(*side) for side in sides)] = True
+    return made
+
+
+def middle(mask, affine, start=(0, 0, 0)):
+    return to_ras(np.argwhere(mask).mean(0)[None] + start, affine)[0]
+
+
+def test_the_coarse_grid_lies_where_the_ct_lies():
+    """Voxels of 0.5 mm, of which every third one is kept; all parts are even about their middle."""
+    shape, start, affine = (90, 90, 90), (7, 11, 20), AFFINE @ np.diag([1 / 3, 1 / 3, 1 / 3, 1])
+    kidney, fat = block(shape, (6, 84), (9, 81), (9, 81)), block(shape, (30, 60), (36, 54), (27, 45))
+    hu = np.where(fat, FAT, TISSUE_HU).astype(np.int16)
+    box = tuple(slice(first, first + n) for first, n in zip(start, shape, strict=True))
+    found = contour(box, kidney, np.zeros(shape, bool), hu, affine)
+    assert found.steps == (3, 3, 3)
+    for mask, truth in ((found.tissue, kidney), (found.sinus, fat), (found.thinned(kidney, box), kidney)):
+        assert middle(mask, found.affine) == pytest.approx(middle(truth, affine, start), abs=1e-6)
+
+
+@pytest.mark.parametrize(("levels", "is_sinus"), [(7, False), (28, True)])
+def test_what_looks_like_urine_counts_a_quarter_of_fat(levels, is_sinus):
+    """A cyst that is not marked looks so. One and a half times as much as fat, and seven times."""
+    shape = (60, 40, 40)
+    kidney, fat, urine = (
+        block(shape, (2, 58), (2, 38), (2, 38)),
+        block(shape, (5, 9), (15, 25), (15, 25)),
+        block(shape, (25, 25 + levels), (15, 25), (15, 25)),
+    )
+    hu = np.where(fat, FAT, np.where(urine, 0, TISSUE_HU)).astype(np.int16)
+    found = contour(tuple(slice(0, n) for n in shape), kidney, np.zeros(shape, bool), hu, AFFINE)
+    assert (found.sinus & urine).any() == is_sinus
+    assert (found.sinus & fat).any() != is_sinus
 
 
 def test_a_tumor_away_from_its_kidney_has_no_score():

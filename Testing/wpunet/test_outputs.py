@@ -7,6 +7,8 @@ import shutil
 import threading
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from wpunet import outputs
 from wpunet.errors import OutputError
@@ -325,3 +327,22 @@ def test_reading_a_name_that_cannot_be_ends_in_one_sentence():
             files.read(name)
         with pytest.raises(InputError, match="does not exist; check the name"):
             folders.survey(Path(name))
+
+
+def test_a_label_map_that_another_program_has_saved_again_stays(segment, cts, tmp_path):
+    """It has lost its mark, but the report beside it is ours: corrections are finished work."""
+    out = tmp_path / "results"
+    assert segment(cts, "-o", out) == 0
+    image = nib.load(out / "a.nii.gz")
+    nib.save(nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), out / "a.nii.gz")
+    before = contents(out)
+    assert segment(cts, "-o", out) == 0
+    assert contents(out)["a.nii.gz"] == before["a.nii.gz"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="rights of files are told otherwise there")
+def test_a_result_has_the_rights_of_any_new_file(tmp_path):
+    (tmp_path / "any").touch()
+    with outputs.replacing(tmp_path / "ours") as temporary:
+        temporary.touch()
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "any").stat().st_mode

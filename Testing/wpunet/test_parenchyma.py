@@ -38,9 +38,9 @@ def maps_of(ct, tissue):
     return Maps(whole(ct), grid, 1, MM, kidney, np.full(SHAPE, -6.0, np.float16), None, logit)
 
 
-def result(ct, labels, tissue):
+def result(ct, labels, tissue, cuts=None):
     maps, box = maps_of(ct, tissue), tuple(slice(0, n) for n in SHAPE)
-    before = measure.measure(labels, ct.hu, ct.affine)
+    before = measure.measure(labels, ct.hu, ct.affine, cuts=cuts)
     given = labels.copy()
     now, doubt, cautions = parenchyma.alone(labels, np.full(SHAPE, 7, np.uint8), maps, ct, box, Monitor())
     assert np.array_equal(labels, given)  # left as it was
@@ -62,6 +62,11 @@ def test_the_sinus_goes_and_lesions_stay(ct, labels):
     lesion_ml = before[1].with_lesions_ml - before[1].volume_ml
     assert after[1].with_lesions_ml == pytest.approx(after[1].volume_ml + lesion_ml)
     assert lesion_ml == pytest.approx(before[2].volume_ml)
+
+
+def test_what_is_cut_is_known_of_whole_kidneys(ct, labels):
+    after = result(ct, labels, labels > 0, lambda mask, box: box[2].start == RIGHT[2].start)[-1]
+    assert [one.touches_border for one in after] == [True, False, False]
 
 
 def test_a_kidney_without_parenchyma_stays_whole_and_that_is_told(ct, labels):

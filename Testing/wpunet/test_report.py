@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from wpunet import bundle, report
 from wpunet.doubts import judge
@@ -70,6 +71,11 @@ def test_json_has_units_versions_and_plain_numbers(told):
     assert values["seconds"] == {"read": 0.512, "predict": 2.0}
     assert values["warnings"] == [{"code": "input", "text": "A warning.", "structure": None}]
     assert "not a medical device" in values["intended_use"]
+
+
+def test_a_place_is_told_with_the_nearest_voxel():
+    place = report.places(np.diag([-2.0, -2.0, 3.0, 1.0]))
+    assert place((-5.2, -4.6, 5.1)) == {"ras_mm": [-5.2, -4.6, 5.1], "lps_mm": [5.2, 4.6, 5.1], "index": [3, 2, 2]}
 
 
 def test_several_tumors_can_be_told_apart(told):

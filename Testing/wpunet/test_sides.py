@@ -112,6 +112,34 @@ def test_a_bowel_full_of_contrast_is_no_spine(column, value):
     assert abs(midline(tube(hu, column, value), slice(20, 70)) - 80) < 6
 
 
+@pytest.mark.parametrize(
+    ("column", "row", "radius", "value", "noise"),
+    [(55, 66, 14, 400, 0), (20, 66, 10, 400, 200), (55, 66, 14, 3000, 200), (60, 30, 14, 400, 200)],
+    ids=["bowel with contrast near the middle", "bone far from it", "metal", "bone in front"],
+)
+def test_a_spine_is_no_larger_thing_beside_it(column, row, radius, value, noise):
+    hu, random = body(), np.random.default_rng(0)
+    hu[hu == 400] += random.integers(-200, 200, np.count_nonzero(hu == 400)).astype(np.int16)
+    there = tube(np.zeros_like(hu), column, 1, row, radius) > 0
+    hu[there] = value + random.integers(-noise, noise + 1, np.count_nonzero(there))
+    assert abs(midline(hu, slice(20, 70)) - 80) < 6
+
+
+def test_a_spine_goes_on_from_slice_to_slice():
+    hu = body()
+    hu[:, 76:82, 72:88] = 40  # a thinner one
+    hu[:45, 52:88, 50:66] = 400
+    assert abs(midline(hu, slice(0, 90)) - 80) < 6
+
+
+def test_a_kidney_that_reaches_a_little_across_the_spine_is_not_divided():
+    labels = put(empty(), 1, (45, 60, 72), (28, 13, 13))
+    found, notes = split_sides(labels, body())
+    assert 0.05 < (labels[:, :, 80:] > 0).sum() / (labels > 0).sum() < 0.2
+    assert np.array_equal(found, labels)
+    assert notes == ()
+
+
 def test_padding_around_a_round_field_of_view_is_no_spine():
     hu = body()
     rows, columns = np.ogrid[: hu.shape[1], : hu.shape[2]]
@@ -125,6 +153,13 @@ def test_padding_around_a_round_field_of_view_is_no_spine():
 def test_two_kidneys_of_like_size_on_one_side_are_told():
     labels = put(put(empty(), 1, (25, 60, 40), (18, 12, 12)), 1, (68, 55, 44), (18, 12, 12))
     _, notes = split_sides(labels, body())
+    assert "Two kidneys of like size lie on the right side" in notes[0]
+
+
+def test_two_kidneys_beside_the_bodys_middle_do_not_say_that_the_spine_was_missed():
+    labels = put(put(empty(), 1, (22, 50, 72), (18, 12, 10)), 1, (68, 50, 87), (18, 12, 10))
+    found, notes = split_sides(labels, body(spine_column=130))
+    assert set(np.unique(found)) == {0, KIDNEY}
     assert "Two kidneys of like size lie on the right side" in notes[0]
 
 

@@ -69,6 +69,13 @@ def test_a_small_tilt_keeps_the_voxels(upright, axis):
     assert np.allclose(volume.affine, tilted)
 
 
+@pytest.mark.parametrize(("turn", "lean", "keeps"), [(7.9, 0, True), (8.1, 0, False), (0, 0.9, True), (0, 1.1, False)])
+def test_voxels_are_kept_up_to_8_degrees_of_tilt_and_1_of_skew(upright, turn, lean, keeps):
+    array, affine = upright
+    affine[:3, 0] += np.linalg.norm(affine[:3, 0]) * np.tan(np.radians(lean)) * np.array([0, 1, 0])
+    assert geometry.from_array(array, turned(turn, 0) @ affine).grid.upright == keeps
+
+
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "IPL", "ASR"])
 def test_an_oblique_volume_is_seen_upright_and_labels_come_back(codes):
     size = 60
@@ -102,6 +109,14 @@ def test_a_broken_affine_is_refused(upright, broken):
         affine[:3, 1] = affine[:3, 2]
     with pytest.raises(InputError, match="broken affine"):
         geometry.from_array(array, affine, "case 7")
+
+
+def test_axes_that_almost_lie_on_each_other_are_refused(upright):
+    """An upright grid that tells its voxels apart would take the memory of thousands of CT."""
+    array, affine = upright
+    affine[:3, 1:3] = affine[:3, [0, 0]] + 0.5 * affine[:3, 1:3]
+    with pytest.raises(InputError, match="far from right angles"):
+        geometry.from_array(np.broadcast_to(array[:1, :1, :1], (200, 200, 200)), affine, "case 7")
 
 
 def test_voxel_volume(upright):

@@ -186,7 +186,8 @@ def _survey(arguments: Namespace) -> tuple[list[Found], tuple[LeftOut, ...]]:
     cts: dict[tuple[Path, str | None], Found] = {}
     left: list[LeftOut] = []
     for given in arguments.ct:
-        found = folders.survey(given)
+        one = Found(folders.meant(given), arguments.series)  # it is looked for in a folder and all below it
+        found = folders.Survey((one,)) if arguments.series else folders.survey(given)
         left += found.left_out
         for ct in found.cts:
             key = ct.path.resolve(), ct.series
@@ -230,12 +231,12 @@ def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
             report=folder / f"{name}.json",
             table=folder / f"{name}.csv",
             preview=folder / f"{name}.png",
-            series=arguments.series or ct.series,
+            series=ct.series,
             sides=arguments.sides,
             dicom_sr=folder / f"{name}_measures.dcm" if ending == "dcm" else None,
             fractional=arguments.fractional,
         )
-        for ct, name in zip(cts, distinct_names([ct.path for ct in cts]), strict=True)
+        for ct, name in zip(cts, _names(cts), strict=True)
     )
 
 
@@ -262,7 +263,7 @@ def _single(arguments: Namespace, ct: Found) -> Job:
         table=arguments.table,
         preview=arguments.preview,
         uncertainty=arguments.uncertainty,
-        series=arguments.series or ct.series,
+        series=ct.series,
         sides=arguments.sides,
         dicom_seg=arguments.dicom_seg,
         dicom_sr=arguments.dicom_sr,
@@ -299,9 +300,16 @@ def _require_own(job: Job) -> None:
     """Raises InputError where a file with the name of a result, which nobody gave, is somebody else's."""
     strange = [path for path in job.outputs if path.exists() and not outputs.is_ours(path)]
     if job.report and job.report.exists() and job.report not in strange and job.labels != job.segmentation_object:
-        strange = [path for path in strange if path != job.labels]  # those of 0.5.0 bear no mark
+        strange = [path for path in strange if path != job.labels]  # saved again by another program
     if strange:
         raise InputError(f"{strange[0]} is there and is no result of this program; choose another name or folder.")
+
+
+def _names(cts: Sequence[Found]) -> list[str]:
+    """A name for each CT: that of its file or folder, with the series where several of them share a folder."""
+    shared = Counter(ct.path for ct in cts)
+    of_path = dict(zip(shared, distinct_names(list(shared)), strict=True))
+    return [of_path[ct.path] + (f"_{ct.series}" if ct.series and shared[ct.path] > 1 else "") for ct in cts]
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

@@ -19,7 +19,7 @@ def check(volume: Volume) -> tuple[Volume, tuple[str, ...]]:
     name = volume.name
     _check_size(volume)
     whole_numbers, told = to_int16(volume.hu, name)  # of a file they are that already
-    odd = _odd_slices(volume)
+    odd = _odd_slices(volume.with_hu(whole_numbers))
     try:
         hu, corrected = hu_scale.to_hu(whole_numbers, name, volume.with_data)
     except InputError as error:

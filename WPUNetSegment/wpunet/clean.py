@@ -92,12 +92,11 @@ def clean(
     within: a box outside of which nothing is marked; looked_at: the part that was looked at, if not the whole
     """
     given, labels = labels, blank(labels.shape, labels.dtype)
-    marked = bounding_box(given, within)
-    if marked is None:
+    box = bounding_box(given, within)
+    if box is None:
         return Cleaned(labels)
-    labels[marked] = given[marked]
-    box = grown(marked, rules.reach_mm + max(spacing), spacing, labels.shape)
-    middle = labels.shape[2] / 2 if hu is None else midline(hu, marked[0])
+    labels[box] = given[box]
+    middle = labels.shape[2] / 2 if hu is None else midline(hu, box[0])
     ends = looked_at[0] if looked_at else slice(0, len(labels))
     scene = _Scene(labels[box], spacing, (ends.start - box[0].start, ends.stop - box[0].start), rules)
     doubt = None if uncertainty is None else uncertainty[box]

@@ -132,7 +132,12 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--parenchyma", action="store_true", help="mark the parenchyma of kidneys alone, without the renal sinus")
     rules = "holes, islands, pair, orphans, watery, doubtful, faint, specks, unseen or all"
     add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch off a clean-up rule: {rules}")
-    add("--min-tumor-ml", type=_millilitres, metavar="ML", help="count a tumor smaller than this as kidney")
+    add(
+        "--min-tumor-ml",
+        type=_millilitres,
+        metavar="ML",
+        help="count a tumor or cyst smaller than this as kidney",
+    )
     add("--scheduler", metavar="ADDRESS", help="for several CTs: use the workers of this Dask scheduler")
     add("--overwrite", action="store_true", help="for several CTs: do finished ones again")
     add(

@@ -134,9 +134,6 @@ def source_images(volume: Volume) -> list[pydicom.Dataset]:
             raise InputError(unfit(volume, f"no {missing[0]} in {Path(name).name}"))
     if len({image.SOPInstanceUID for image in images}) < len(images):
         raise InputError(unfit(volume, "several images have the same UID"))
-    columns, rows, _ = volume.grid.shape
-    if any((image.Rows, image.Columns) != (rows, columns) for image in images):
-        raise InputError(unfit(volume, "the images have another size than the CT"))
     return images
 
 

@@ -170,7 +170,7 @@ def _slice(data: Dataset, groups: Sequence[Dataset | None], kept: Stored, frame:
             item = _item(group, sequence)
             if item is not None and name in item:
                 return numbers(item, name)
-        return numbers(data, name) if frame == 0 or name not in ("ImagePositionPatient",) else None
+        return numbers(data, name) if frame == 0 or name != "ImagePositionPatient" else None
 
     rescale = (
         of("PixelValueTransformationSequence", "RescaleSlope"),

@@ -53,9 +53,15 @@ NUMBERS = (
     ("certainty", codes.DCM.Probability, PERCENT, None),
     ("with_lesions_ml", own("with_lesions", "Volume of kidney with tumors and cysts"), ML, None),
     ("split_percent", own("split", "Share of both kidneys' volume"), PERCENT, None),
+    ("cortex_hu", own("cortex", "Median attenuation 1 to 5 mm below the kidney's surface"), HU, None),
+    ("medulla_hu", own("medulla", "Median attenuation 8 to 14 mm below the kidney's surface"), HU, None),
+    ("excreted_percent", own("excreted", "Share of the kidney that is excreted contrast"), PERCENT, None),
+    ("core_hu", own("core", "Mean attenuation at least 2 mm inside the edge"), HU, None),
     ("hu_against_kidney", own("hu_against_kidney", "Attenuation less that of kidney tissue"), HU, None),
     ("contact_cm2", own("contact", "Surface shared with kidney tissue"), CM2, None),
     ("outside_percent", own("outside", "Share of volume outside the kidney's contour"), PERCENT, None),
+    ("soft_percent", own("soft", "Share of other soft tissue 2 to 4 mm around it"), PERCENT, None),
+    ("gas_percent", own("gas", "Share of gas up to 8 mm around it"), PERCENT, None),
 )
 LENGTHS = (
     ("length", codes.SCT.Length, None),

@@ -46,7 +46,7 @@ def _stack(slices: Sequence[Slice], path: Path, warnings: list[str]) -> tuple[li
     kept = _once(kept, path, warnings)
     kept = _one_after_the_other(kept, path, warnings)
     if len(kept) < 3:
-        raise InputError(f"{path} has {len(kept)} slices; give a whole CT, at least 3 slices.")
+        raise InputError(f"{path} has {len(kept)} slice(s); give the folder of the whole series, at least 3 slices.")
     along, places = _along(kept)
     order = np.argsort(along, kind="stable")
     kept, along, places = [kept[k] for k in order], along[order], places[order]

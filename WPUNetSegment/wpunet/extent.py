@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from .structure import Line, Point
 
-SECTION_MM = 3.0  # a kidney's sections across its length are this thick, or one slice
+SECTION_MM = 3.0  # a kidney's sections across its length are this thick, be slices thicker or not
 
 
 def faces(mask: np.ndarray) -> np.ndarray:
@@ -71,7 +71,7 @@ def axial(mask: np.ndarray, affine: np.ndarray) -> tuple[Line, Line]:
     return best, across(outline, best, normal, width)
 
 
-def kidney(outline: np.ndarray, slice_mm: float) -> tuple[Line, Line, Line]:
+def kidney(outline: np.ndarray) -> tuple[Line, Line, Line]:
     """Length from pole to pole, width and thickness of an outline (n, 3), RAS mm.
 
     Width is the longest distance within a section across the length, of the section where that is longest; thickness
@@ -81,8 +81,7 @@ def kidney(outline: np.ndarray, slice_mm: float) -> tuple[Line, Line, Line]:
     ends = np.array(length.ends_ras_mm)
     along = (ends[1] - ends[0]) / max(length.mm, 1e-9)
     at = (outline - ends[0]) @ along
-    step = max(SECTION_MM, slice_mm)
-    section = np.floor(at / step).astype(int)
+    section = np.floor(at / SECTION_MM).astype(int)
     order = np.argsort(section, kind="stable")
     best: Line | None = None
     widest = outline
@@ -94,7 +93,7 @@ def kidney(outline: np.ndarray, slice_mm: float) -> tuple[Line, Line, Line]:
         if best is None or found.mm > best.mm:
             best, widest = found, flat
     assert best is not None
-    return length, best, across(widest, best, along, step)
+    return length, best, across(widest, best, along, SECTION_MM)
 
 
 def across(outline: np.ndarray, first: Line, normal: np.ndarray, width_mm: float) -> Line:

@@ -22,6 +22,7 @@ from .volume import Volume
 NIFTI = (".nii.gz", ".nii")
 ITK = (".seg.nrrd", ".nrrd", ".mha", ".nhdr", ".mhd")
 ENDINGS = NIFTI + ITK
+ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".zst", ".xz", ".lz4", ".iso")
 PATIENTS_MM = (10, 10_000)  # what the longest side of a CT is between
 
 
@@ -53,6 +54,8 @@ def read(path: Path | str, series: str | None = None) -> Volume:
         volume = from_itk(image, path, factor)
         warnings = (*warnings, *volume.warnings, *_never_placed(volume.grid.affine))
         return replace(volume, warnings=warnings, path=str(path))
+    if path.name.lower().endswith(ARCHIVES):
+        raise InputError(f"{path} is an archive; unpack it first.")
     raise InputError(f"{path} is of an unknown kind; give {', '.join(ENDINGS)} or a DICOM folder.")
 
 

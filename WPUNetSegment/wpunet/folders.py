@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,10 @@ from . import outputs
 from .dicom_files import DOCUMENTS, NO_DICOM, UNREADABLE, glance, is_dicom, visible_files, walk
 from .dicom_slices import read_slices
 from .errors import InputError
-from .files import ENDINGS, NIFTI, ending_of
+from .files import ARCHIVES, ENDINGS, NIFTI, ending_of
 from .headers import data_files, read_header
 
 KITS_CT = ("imaging.nii.gz", "imaging.nii")
-ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".zst", ".xz", ".lz4", ".iso")
 OTHER_IMAGES = (
     *(".hdr", ".img", ".mgz", ".mgh", ".ima", ".par", ".hdf5", ".h5", ".npy", ".npz", ".mat", ".gipl", ".vtk", ".vti"),
     *(".mnc", ".tif", ".tiff", ".mif", ".mih", ".nia", ".brik", ".head", ".ics", ".acr"),
@@ -26,7 +26,8 @@ OTHER_IMAGES = (
 IMAGE_NAME = re.compile(r"\.(nii|nrrd|nhdr|mha|mhd|dcm|dicom)(?![a-z0-9])")  # anywhere in a name
 NOT_ENTERED = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information")
 LEAST_SLICES = 3
-Pieces = dict[str, list[tuple[Path, int]]]  # by series: folders that hold slices of it, and how many (up to three)
+Parts = list[tuple[Path, int]]
+Pieces = dict[str, Parts]  # by series: folders that hold slices of it, and how many
 NO_HU = "8-bit numbers without a scale: a mask or a picture, no HU"
 OURS = "a result of this program"
 BYTE_TYPES = ("char", "signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t")
@@ -77,13 +78,7 @@ def survey(path: Path) -> Survey:
         there = [name for name in names if not _closed(name)]
         _take_images(there, cts, left)
         _take_odd(names, _take_slices(folder, there, pieces, left), left)
-    for uid, parts in _apart(pieces):
-        whole = Path(os.path.commonpath([folder for folder, _ in parts]))
-        count = sum(slices for _, slices in parts)
-        if count < LEAST_SLICES:
-            left.append(LeftOut(whole, f"a series of {count} slice(s); a CT has at least {LEAST_SLICES}", lost=True))
-        else:
-            cts.append(Found(whole, uid if len(parts) > 1 else None))
+    _take_series(list(_apart(pieces)), cts, left)
     if not cts:
         raise InputError(_nothing(path, left))
     return Survey(tuple(sorted(cts, key=lambda one: one.path)), tuple(left))
@@ -186,41 +181,69 @@ def holds_bytes(path: Path, ending: str) -> bool:
 
 
 def _take_slices(folder: Path, names: Sequence[Path], pieces: Pieces, left: list[LeftOut]) -> bool:
-    """The DICOM files of a folder: a piece of a series, which is said, or left out where none is a CT slice."""
-    likely_first = sorted(names, key=lambda path: path.suffix.lower() not in (".dcm", ""))
+    """The DICOM files of a folder: pieces of series, which is said, or left out where none is a CT slice."""
     others: dict[str, None] = {}
-    uid, count = "", 0
-    for path in likely_first:
-        if not is_dicom(path):
-            continue
+    counts: Counter[str] = Counter()
+    for path in filter(is_dicom, names):
         seen = glance(path)
-        if not seen.is_ct:
-            others[seen.kind] = None
-            continue
-        uid, count = uid or seen.series or str(folder), count + max(1, seen.frames)
-        if count >= LEAST_SLICES:
-            break
-    if count:
-        pieces.setdefault(uid, []).append((folder, count))
-    elif others:
-        left.append(LeftOut(folder, f"DICOM, but no CT slices ({', '.join(others)})", lost=UNREADABLE in others))
-    return count > 0
-
-
-def _apart(pieces: Pieces) -> Iterator[tuple[str, list[tuple[Path, int]]]]:
-    """The pieces of each series together; those that hold the same places are copies, and each is a CT of its own."""
-    for uid, parts in pieces.items():
-        places = [_places(folder) for folder, _ in parts] if len(parts) > 1 else []
-        if len(set().union(*places)) == sum(map(len, places)):
-            yield uid, parts
+        if seen.is_ct:
+            counts[seen.series or str(folder)] += max(1, seen.frames)
         else:
-            yield from ((uid, [part]) for part in parts)
+            others[seen.kind] = None
+    for uid, count in counts.items():
+        pieces.setdefault(uid, []).append((folder, count))
+    if others and not counts:
+        left.append(LeftOut(folder, f"DICOM, but no CT slices ({', '.join(others)})", lost=UNREADABLE in others))
+    return bool(counts)
 
 
-def _places(folder: Path) -> set[tuple[float, ...]]:
-    """Where the slices of a folder lie."""
+def _take_series(series: Sequence[tuple[str, Parts]], cts: list[Found], left: list[LeftOut]) -> None:
+    """The CTs among the series: one that goes on from folder to folder, and each folder of its own series.
+
+    Where a folder holds several whole ones, who reads it chooses.
+    """
+    own: dict[Path, dict[str, int]] = {}
+    shared = {folder for _, parts in series if len(parts) > 1 for folder, _ in parts}
+    for uid, parts in series:
+        if len(parts) == 1:
+            folder, count = parts[0]
+            own.setdefault(folder, {})[uid] = count
+        else:
+            whole = Path(os.path.commonpath([folder for folder, _ in parts]))
+            _take_one(Found(whole, uid), sum(count for _, count in parts), cts, left)
+    for folder, counts in own.items():
+        large = [uid for uid, count in counts.items() if count >= LEAST_SLICES]
+        if large or folder not in shared:  # a scout beside a CT needs no word
+            named = large[0] if folder in shared and len(large) == 1 else None
+            _take_one(Found(folder, named), max(counts.values()), cts, left)
+
+
+def _take_one(found: Found, count: int, cts: list[Found], left: list[LeftOut]) -> None:
+    if count < LEAST_SLICES:
+        left.append(LeftOut(found.path, f"a series of {count} slice(s); a CT has at least {LEAST_SLICES}", lost=True))
+    else:
+        cts.append(found)
+
+
+def _apart(pieces: Pieces) -> Iterator[tuple[str, Parts]]:
+    """The pieces of each series together; one that holds places again is of a copy, which is a CT of its own."""
+    for uid, parts in pieces.items():
+        copies: list[tuple[set[tuple[float, ...]], Parts]] = []
+        for part in parts:
+            places = _places(part[0], uid) if len(parts) > 1 else set()
+            held, copy = next((one for one in copies if not one[0] & places), (set(), []))
+            if not copy:
+                copies.append((held, copy))
+            held |= places
+            copy.append(part)
+        yield from ((uid, copy) for _, copy in copies)
+
+
+def _places(folder: Path, series: str) -> set[tuple[float, ...]]:
+    """Where the slices of a series that a folder holds lie."""
     found = (read_slices(path) for path in visible_files(folder) if is_dicom(path))
-    return {one.position for slices in found if not isinstance(slices, str) for one in slices if one.position}
+    slices = (one for many in found if not isinstance(many, str) for one in many)
+    return {one.position for one in slices if one.series == series and one.position}
 
 
 def _nothing(path: Path, left: Sequence[LeftOut]) -> str:

@@ -27,7 +27,7 @@ ACROSS = 0.2  # of a body on its lesser side of the spine: more, and it is both 
 
 
 @dataclass(frozen=True)
-class Body:
+class Candidate:
     """A body that may be a kidney.
 
     number:    in Bodies.numbers, from 1
@@ -56,7 +56,7 @@ class Body:
 
 def describe(
     found: Bodies, which: Sequence[int], labels: np.ndarray, doubt: np.ndarray | None, middle: float, spacing: Spacing
-) -> list[Body]:
+) -> list[Candidate]:
     """The bodies of the indices ``which`` in ``found``.
 
     labels: uint8 (slice, row, column); doubt: likewise, of 255, None where it is not known: then all tissue is sure
@@ -73,7 +73,7 @@ def describe(
         columns = np.arange(box[2].start, box[2].stop) + 0.5
         count = int(found.voxels[k])
         told.append(
-            Body(
+            Candidate(
                 number=k + 1,
                 box=box,
                 ml=count * voxel_ml,
@@ -86,13 +86,13 @@ def describe(
     return told
 
 
-def choose(bodies: Sequence[Body], found: Bodies, spacing: Spacing) -> set[int]:
+def choose(bodies: Sequence[Candidate], found: Bodies, spacing: Spacing) -> set[int]:
     """The numbers of the bodies that are kidneys or pieces of one.
 
     Of each side the body with the most kidney tissue, its pieces, and whatever is a kidney by itself; a side without
     any keeps a body of tumor alone that the network is sure of: it may have eaten its kidney.
     """
-    chosen: dict[str, Body] = {}
+    chosen: dict[str, Candidate] = {}
     for body in sorted(bodies, key=lambda one: -one.tissue_ml):
         if body.tissue_ml < LEAST_TISSUE_ML:
             continue
@@ -115,7 +115,7 @@ def choose(bodies: Sequence[Body], found: Bodies, spacing: Spacing) -> set[int]:
     return kept
 
 
-def _strays(body: Body, chosen: list[Body]) -> bool:
+def _strays(body: Candidate, chosen: list[Candidate]) -> bool:
     """Whether a body with little tissue lies far along the body from the other side's kidney, as pelvic bowel does."""
     if not chosen or body.tissue_ml >= OWN_ML:
         return False
@@ -123,7 +123,7 @@ def _strays(body: Body, chosen: list[Body]) -> bool:
     return body.levels_mm[0] > last + FAR_MM or body.levels_mm[1] < first - FAR_MM
 
 
-def _is_piece(body: Body, main: Body, found: Bodies, spacing: Spacing) -> bool:
+def _is_piece(body: Candidate, main: Candidate, found: Bodies, spacing: Spacing) -> bool:
     if body is main or body.tissue_ml < PIECE_ML or body.share < PIECE_SHARE:
         return False
     box = grown(body.box, PIECE_GAP_MM, spacing, found.numbers.shape)

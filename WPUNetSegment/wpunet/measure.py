@@ -96,15 +96,13 @@ def measure(
     of_side = {body.side: body for body in found if body.kind == "kidney"}
     tissue_hu = {side: float(hu[body.box][body.mask].mean()) for side, body in of_side.items()}
     contours = {side: _contour(body, _lesions_of(body, found), labels, hu) for side, body in of_side.items()}
-    cut = [_touches(body, hu.shape) or bool(cuts and cuts(body.mask, body.box)) for body in found]
-    structures = [replace(one, touches_border=so) for one, so in zip(kidneys(found, hu, certainty), cut, strict=False)]
+    structures = list(kidneys(found, hu, certainty, cuts))
     cut_sides = {one.side for one in structures if one.touches_border}
-    for body, so in [*zip(found, cut, strict=True)][len(structures) :]:
-        one = _lesion(_common(body, hu, certainty), body, labels, hu, tissue_hu.get(body.side))
-        one = replace(one, touches_border=so)
+    for body in found[len(structures) :]:
+        one = _lesion(_common(body, hu, certainty, cuts), body, labels, hu, tissue_hu.get(body.side))
         kidney = contours.get(body.side)
         if kidney is not None:
-            one = _within(one, body, kidney, cut=so or body.side in cut_sides)
+            one = _within(one, body, kidney, cut=one.touches_border or body.side in cut_sides)
         structures.append(one)
     return numbered(structures)
 
@@ -175,24 +173,28 @@ def _within(one: Structure, body: Body, kidney: Contour, *, cut: bool) -> Struct
     mask = kidney.thinned(body.mask, body.box)
     if not mask.any():  # smaller than the coarse grid's voxels
         return one
-    outside = 100.0 * float(np.count_nonzero(mask & ~kidney.inside)) / float(np.count_nonzero(mask))
-    way, score = nephrometry.to_sinus(kidney, mask), None
-    if body.kind == "tumor" and cut:
-        score = Nephrometry(missing="the scan cuts the kidney or the tumor")
-    elif body.kind == "tumor" and not one.contact_cm2 and (way is None or way.mm > 0):
-        score = Nephrometry(missing="the tumor does not touch the kidney")
-    elif body.kind == "tumor" and one.diameter and one.axial_diameter:
-        score = nephrometry.score(kidney, mask, one.diameter.mm, one.axial_diameter.mm, outside, way)
-    return replace(
+    one = replace(
         one,
-        outside_percent=outside,
-        to_sinus=way,
+        outside_percent=_percent(mask & ~kidney.inside, mask),
+        to_sinus=nephrometry.to_sinus(kidney, mask),
         to_surface=nephrometry.to_surface(kidney, mask),
-        nephrometry=score,
     )
+    return replace(one, nephrometry=_score(one, mask, kidney, cut=cut)) if one.kind == "tumor" else one
 
 
-def _common(body: Body, hu: np.ndarray, certainty: Certainty | None) -> Structure:
+def _score(one: Structure, mask: np.ndarray, kidney: Contour, *, cut: bool) -> Nephrometry:
+    """The score of a tumor, or why there is none; mask: the tumor on the grid of its kidney's contour."""
+    if cut:
+        return Nephrometry(missing="the scan cuts the kidney or the tumor")
+    if not one.contact_cm2 and (one.to_sinus is None or one.to_sinus.mm > 0):
+        return Nephrometry(missing="the tumor does not touch the kidney")
+    assert one.diameter
+    assert one.axial_diameter
+    assert one.outside_percent is not None
+    return nephrometry.score(kidney, mask, one.diameter.mm, one.axial_diameter.mm, one.outside_percent, one.to_sinus)
+
+
+def _common(body: Body, hu: np.ndarray, certainty: Certainty | None, cuts: Cuts | None) -> Structure:
     values = hu[body.box][body.mask].astype(np.float64)
     x, y, z = (float(v) for v in extent.to_ras(np.array([ndimage.center_of_mass(body.mask)]), body.local)[0])
     return Structure(
@@ -205,23 +207,25 @@ def _common(body: Body, hu: np.ndarray, certainty: Certainty | None) -> Structur
         mean_hu=float(values.mean()),
         sd_hu=float(values.std()),
         centre_ras_mm=(x, y, z),
-        touches_border=_touches(body, hu.shape),
+        touches_border=cuts(body.mask, body.box) if cuts else _touches(body, hu.shape),
         certainty=certainty(body) if certainty else None,
     )
 
 
-def kidneys(found: Sequence[Body], hu: np.ndarray, certainty: Certainty | None) -> Iterator[Structure]:
+def kidneys(
+    found: Sequence[Body], hu: np.ndarray, certainty: Certainty | None, cuts: Cuts | None = None
+) -> Iterator[Structure]:
     """The kidneys among what ``parts`` found, measured as ``measure`` does, without a name."""
     of_kidneys = [body for body in found if body.kind == "kidney"]
     tissue_ml = sum(body.ml for body in of_kidneys)
     for body in of_kidneys:
         lesions_ml = sum(lesion.ml for lesion in _lesions_of(body, found))
-        yield _kidney(_common(body, hu, certainty), body, hu, lesions_ml, tissue_ml)
+        yield _kidney(_common(body, hu, certainty, cuts), body, hu, lesions_ml, tissue_ml)
 
 
 def _kidney(one: Structure, body: Body, hu: np.ndarray, lesions_ml: float, tissue_ml: float) -> Structure:
     cortex, medulla, excreted = contrast.layers(body.mask, hu[body.box], body.spacing)
-    length, width, thickness = extent.kidney(body.outline, body.spacing[0])
+    length, width, thickness = extent.kidney(body.outline)
     return replace(
         one,
         length=length,

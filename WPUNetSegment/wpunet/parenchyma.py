@@ -95,7 +95,7 @@ def measured(
             replace(
                 one,
                 name=same.name,
-                touches_border=one.touches_border or same.touches_border,
+                touches_border=same.touches_border,
                 with_lesions_ml=one.volume_ml + (same.with_lesions_ml or 0.0) - same.volume_ml,
                 cortex_hu=same.cortex_hu,
                 medulla_hu=same.medulla_hu,

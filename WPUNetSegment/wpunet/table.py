@@ -10,7 +10,7 @@ from .structure import LINES, PARTS, WAYS, Nephrometry, Structure
 
 NUMBERS = (
     *("volume_ml", "mean_hu", "sd_hu", "certainty", "with_lesions_ml", "split_percent"),
-    *("cortex_hu", "medulla_hu"),
+    *("cortex_hu", "medulla_hu", "excreted_percent"),
     *("hu_against_kidney", "core_hu", "contact_cm2", "outside_percent", "soft_percent", "gas_percent"),
 )
 COLUMNS = (
