@@ -59,7 +59,7 @@ def test_a_series_is_read_in_hu_with_its_geometry(hu, tmp_path):
 def test_of_several_series_one_must_be_chosen(hu, tmp_path):
     write(tmp_path, hu, uid="1.2.3.4")
     write(tmp_path, hu + 7, uid="1.2.3.9", start=100)
-    with pytest.raises(InputError, match=r"--series: .*1\.2\.3\.4 \(CT, 6 files, series .*1\.2\.3\.9 \(CT"):
+    with pytest.raises(InputError, match=r"--series, .*1\.2\.3\.4 \(CT, 6 files, series .*1\.2\.3\.9 \(CT"):
         files.read(tmp_path)
     assert np.array_equal(files.read(tmp_path, "1.2.3.9").hu, hu + 7)
     with pytest.raises(InputError, match=r"has no series 5; there are"):

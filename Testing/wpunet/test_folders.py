@@ -180,6 +180,21 @@ def test_series_that_go_on_from_folder_to_folder_are_whole_cts(segment, tmp_path
     assert set(rows(tmp_path / "out")) == {f"disc_{UID}.1", f"disc_{UID}.2", "7"}
 
 
+def test_each_series_of_a_folder_has_a_result_where_there_is_a_folder_for_them(segment, tmp_path, capsys):
+    study = tmp_path / "study"
+    for series in (".1", ".2"):
+        write_series(study, series=series, name="{:04d}" + series)
+    write_series(study, lambda ds, k: k < 2, series=".3", name="scout{:04d}")
+    assert folders.survey(study).cts == (folders.Found(study, UID + ".1"), folders.Found(study, UID + ".2"))
+    assert segment(study, "-o", tmp_path / "k.nii.gz") == 2
+    told = capsys.readouterr().err
+    assert "study holds several series; choose one with --series, or name a folder for all with -o: " in told
+    assert f"{UID}.1 (CT, 44 files, abdomen)" in told
+    assert f"{UID}.2 (CT, 44 files, abdomen)" in told
+    assert segment(study, "-o", tmp_path / "out") == 0
+    assert set(rows(tmp_path / "out")) == {f"study_{UID}.1", f"study_{UID}.2"}
+
+
 def test_a_series_partly_in_a_folder_and_partly_below_it_is_one_ct(told, truth, tmp_path):
     folder = tmp_path / "study"
     write_series(folder, lambda ds, k: k < 20 or False)

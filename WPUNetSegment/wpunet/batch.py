@@ -170,7 +170,8 @@ def plan(arguments: Namespace) -> Plan:
     """
     cts, left_out = _survey(arguments)
     if _is_single(arguments, cts):
-        made = Plan((_single(arguments, cts[0]),), None, left_out)
+        one = cts[0] if len(cts) == 1 else Found(cts[0].path)  # reading it lists the series to choose from
+        made = Plan((_single(arguments, one),), None, left_out)
     else:
         made = Plan(_several(arguments, cts), arguments.output, left_out)
     if arguments.fractional and not any(job.segmentation_object for job in made.jobs):
@@ -204,10 +205,13 @@ def _survey(arguments: Namespace) -> tuple[list[Found], tuple[LeftOut, ...]]:
 
 def _is_single(arguments: Namespace, cts: Sequence[Found]) -> bool:
     """Whether one CT is meant, with names of its own: a file, a DICOM folder, or a disc with one CT."""
-    if len(arguments.ct) != 1 or len(cts) != 1:
+    if len(arguments.ct) != 1:
         return False
     output, given = arguments.output, arguments.ct[0]
-    return cts[0].path == given or output is None or output.name.endswith(SUFFIXES) or not given.is_dir()
+    of_one = output is None or output.name.endswith(SUFFIXES)
+    if len(cts) > 1:
+        return of_one and {ct.path for ct in cts} == {folders.meant(given)}
+    return cts[0].path == given or of_one or not given.is_dir()
 
 
 def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:

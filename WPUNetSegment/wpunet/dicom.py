@@ -140,7 +140,10 @@ def _choose(path: Path, found: list[Series], series: str | None) -> Series:
     cts = [one for one in found if one.modality in ("CT", "")] or found
     images = [one for one in cts if len(one.slices) >= 3 and any("LOCALIZER" not in s.kind for s in one.slices)] or cts
     if len(images) > 1:
-        raise InputError(f"{path} holds several series; choose with --series: {'; '.join(map(str, images))}.")
+        raise InputError(
+            f"{path} holds several series; choose one with --series, or name a folder for all with -o: "
+            f"{'; '.join(map(str, images))}."
+        )
     return images[0]
 
 

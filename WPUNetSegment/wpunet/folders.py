@@ -198,10 +198,7 @@ def _take_slices(folder: Path, names: Sequence[Path], pieces: Pieces, left: list
 
 
 def _take_series(series: Sequence[tuple[str, Parts]], cts: list[Found], left: list[LeftOut]) -> None:
-    """The CTs among the series: one that goes on from folder to folder, and each folder of its own series.
-
-    Where a folder holds several whole ones, who reads it chooses.
-    """
+    """The CTs among the series, whether they lie in a folder of their own, beside others or in several folders."""
     own: dict[Path, dict[str, int]] = {}
     shared = {folder for _, parts in series if len(parts) > 1 for folder, _ in parts}
     for uid, parts in series:
@@ -213,7 +210,9 @@ def _take_series(series: Sequence[tuple[str, Parts]], cts: list[Found], left: li
             _take_one(Found(whole, uid), sum(count for _, count in parts), cts, left)
     for folder, counts in own.items():
         large = [uid for uid, count in counts.items() if count >= LEAST_SLICES]
-        if large or folder not in shared:  # a scout beside a CT needs no word
+        if len(large) > 1 and str(folder) not in large:  # which stands for a series without UID: who reads it chooses
+            cts += [Found(folder, uid) for uid in large]
+        elif large or folder not in shared:  # a scout beside a CT needs no word
             named = large[0] if folder in shared and len(large) == 1 else None
             _take_one(Found(folder, named), max(counts.values()), cts, left)
 
