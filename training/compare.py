@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from wpunet.errors import InputError
 from wpunet.network import WPUNet, cost
 
 from training import metrics
@@ -185,6 +186,8 @@ def main() -> int:
     add("--peers", type=Path, help="folder of other networks")
     given = arguments.parse_args()
     config = Config.read(given.config, steps=given.steps)
+    if not config.held_out:
+        raise InputError(f"{given.config}: held_out is 0; the tables are of patients who are held out.")
     device = default_device()
     entries = train_all(config, given.data, given.output, given.weights, device)
     _, held_out = read_split(given.output / "wpunet" / "split.json")

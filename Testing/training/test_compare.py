@@ -112,3 +112,10 @@ def test_one_command_makes_the_tables(recipe, prepared, tmp_path, command, capsy
     monkeypatch.setattr(compare, "METHODS", ())  # that pruning goes on is shown in test_prune
     compare.train_all(Config.read(path), prepared, tmp_path, 2000, torch.device("cpu"))
     assert capsys.readouterr().out.count(": 0 steps to train") == len(compare.NAMES)
+
+
+def test_without_patients_held_out_nothing_is_begun(recipe, prepared, tmp_path, command, capsys):
+    options = ("--config", recipe(held_out=0), "--data", prepared, "--output", tmp_path / "out")
+    assert command(compare, *options) == 2
+    assert "held_out is 0" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
