@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from wpunet.errors import WpunetError
+from wpunet.errors import InputError
 from wpunet.network import WPUNet, cost
 
 from training import metrics
 from training.augment import Sampler
+from training.command import command
 from training.config import Config
 from training.data import Case, read_prepared, read_split
 from training.mixture import PLAIN
@@ -172,6 +173,7 @@ def _table(rows: list[dict[str, Any]], columns: dict[str, Callable[[Any], str]])
     return "\n".join(markdown_table(columns, body)) + "\n"
 
 
+@command("compare")
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
@@ -183,23 +185,21 @@ def main() -> int:
     add("--slices", type=int, default=300, help="held-out slices to measure Dice on")
     add("--peers", type=Path, help="folder of other networks")
     given = arguments.parse_args()
-    try:
-        config = Config.read(given.config, steps=given.steps)
-        device = default_device()
-        entries = train_all(config, given.data, given.output, given.weights, device)
-        _, held_out = read_split(given.output / "wpunet" / "split.json")
-        cases = read_prepared(given.data, "labelled", held_out)
-        rows = measure(entries, cases, config, given.slices)
-        dense = entries[0].network
-        assert isinstance(dense, WPUNet)
-        peers = measure_peers(given.peers, dense, config.pixel_mm, cases) if given.peers else []
-        text = markdown(rows, peers)
-        write_json({"networks": rows, "peers": peers}, given.output / "compare.json")
-        write_csv([*rows, *peers], given.output / "compare.csv")
-        write_text(text, given.output / "compare.md")
-    except WpunetError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
+    config = Config.read(given.config, steps=given.steps)
+    if not config.held_out:
+        raise InputError(f"{given.config}: held_out is 0; the tables are of patients who are held out.")
+    device = default_device()
+    entries = train_all(config, given.data, given.output, given.weights, device)
+    _, held_out = read_split(given.output / "wpunet" / "split.json")
+    cases = read_prepared(given.data, "labelled", held_out)
+    rows = measure(entries, cases, config, given.slices)
+    dense = entries[0].network
+    assert isinstance(dense, WPUNet)
+    peers = measure_peers(given.peers, dense, config.pixel_mm, cases) if given.peers else []
+    text = markdown(rows, peers)
+    write_json({"networks": rows, "peers": peers}, given.output / "compare.json")
+    write_csv([*rows, *peers], given.output / "compare.csv")
+    write_text(text, given.output / "compare.md")
     logs = {NAMES[name]: given.output / name / "log.csv" for name in NAMES}
     plot_runs(logs, given.output / "convergence.png")
     print(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,48 @@ else:
     import tomli as tomllib
 
 
-SHARES = ("kidney_free", "generated", "tumor_free", "healthy", "no_contrast", "composite", "window", "focus", "cysts")
-LIMITS: dict[str, tuple[float, float]] = dict.fromkeys((*SHARES, "lesions", "grafts", "foreign", "decoys"), (0, 1))
-LIMITS |= {"dropout": (0, 1), "norms": (1, 2), "classes": (3, 4)}
-LIMITS |= {"batch": (1, math.inf), "look_every": (1, math.inf), "size": (16, math.inf)}
-FIVE = "a list of five whole numbers above 0"
-ABOVE_0 = ("pixel_mm", "learning_rate", "zoom", "small_tumors")
+def _number(value: Any, most: float = math.inf) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most and value < math.inf
+
+
+def _whole(value: Any, least: int = 0, most: float = math.inf) -> bool:
+    return isinstance(value, int) and _number(value, most) and value >= least
+
+
+def _list(value: Any, fits: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list | tuple) and all(map(fits, value))
+
+
+# In words what a setting must be, whether a value is that, and which settings are meant: all of Config and of Mixture
+RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("true or false", lambda v: isinstance(v, bool), "mixed_precision fused augment"),
+    ("a whole number from 0 on", _whole, "steps parenchyma workers average seed held_out fold"),
+    ("a whole number from 1 on", lambda v: _whole(v, 1), "batch look_every"),
+    ("a multiple of 16", lambda v: _whole(v, 16) and v % 16 == 0, "size"),
+    ("1 or 2", lambda v: _whole(v, 1, 2), "norms"),
+    ("3 or 4", lambda v: _whole(v, 3, 4), "classes"),
+    ("a number above 0", lambda v: _number(v) and v > 0, "pixel_mm learning_rate zoom small_tumors"),
+    (
+        "a number from 0 on",
+        _number,
+        "weight_decay checkpoint_minutes turn_degrees shift_mm noise_hu stretch bend_mm curve contrast_hu",
+    ),
+    (
+        "a number from 0 to 1",
+        lambda v: _number(v, 1),
+        "dropout kidney_free generated tumor_free healthy no_contrast composite window focus cysts lesions grafts "
+        "foreign decoys",
+    ),
+    ("a list of five whole numbers above 0", lambda v: _list(v, lambda n: _whole(n, 1)) and len(v) == 5, "widths"),
+    ("a list of names", lambda v: _list(v, lambda name: isinstance(name, str)), "sealed"),
+    ("a table of numbers from 0 on", lambda v: isinstance(v, dict) and all(map(_number, v.values())), "sources"),
+    ("a table", lambda v: isinstance(v, dict), "mixture"),
+    (f"one of {', '.join(ARCHITECTURES)}", lambda v: v in list(ARCHITECTURES), "architecture"),
+    (f"one of {', '.join(LOSSES)}", lambda v: v in list(LOSSES), "loss"),
+    ("adam or adamw", lambda v: v in ("adam", "adamw"), "optimizer"),
+    ("constant or cosine", lambda v: v in ("constant", "cosine"), "schedule"),
+)
+RULE_OF = {name: (what, fits) for what, fits, names in RULES for name in names.split()}
 
 
 @dataclass(frozen=True)
@@ -123,72 +160,30 @@ class Config:
     @classmethod
     def of(cls, values: dict[str, Any], path: str) -> Config:
         """Check the values of a config; ``path`` is for the message."""
+        _check(values, cls, path)
         mixture = values.get("mixture", {})
-        _check_tables(values, path)
-        for kind, given in ((cls, values), (Mixture, mixture)):
-            known = sorted(one.name for one in fields(kind))
-            unknown = sorted(set(given) - set(known))
-            if unknown:
-                raise InputError(f"{path} has the unknown setting {unknown[0]}; known are {', '.join(known)}.")
+        _check(mixture, Mixture, path)
         missing = {"widths", "steps"} - set(values)
         if missing:
             raise InputError(f"{path} says nothing of {', '.join(sorted(missing))}.")
-        choices: dict[str, Any] = {"loss": LOSSES, "optimizer": ("adam", "adamw"), "schedule": ("constant", "cosine")}
-        choices["architecture"] = ARCHITECTURES
-        for key, allowed in choices.items():
-            if values.get(key, next(iter(allowed))) not in allowed:
-                raise InputError(f"{path}: {key} is '{values[key]}'; it can be {', '.join(allowed)}.")
         tuples: dict[str, Any] = {key: tuple(values[key]) for key in ("widths", "sealed") if key in values}
         config = cls(**(values | tuples | {"mixture": Mixture(**mixture)}))
-        _check_values(config, path)
         if config.parenchyma and config.architecture != "wpunet":
             raise InputError(f"{path}: parenchyma is for the architecture wpunet alone.")
-        if config.size % 16:
-            raise InputError(f"{path}: size is {config.size}; it must be a multiple of 16.")
+        m = config.mixture
+        if m.kidney_free + m.generated + m.tumor_free > 1 + 1e-9:
+            raise InputError(
+                f"{path}: kidney_free, generated and tumor_free are shares of all samples, and more than 1."
+            )
         return config
 
 
-def _check_tables(values: dict[str, Any], path: str) -> None:
-    """Raises InputError where a list or a table of settings is none, or holds what it cannot."""
-    kinds: dict[str, tuple[Any, Any, str]] = {
-        "widths": (list, int, FIVE),
-        "sealed": (list, str, "a list of names"),
-        "sources": (dict, int | float, "a table of shares, numbers from 0 on"),
-        "mixture": (dict, int | float, "a table of numbers"),
-    }
-    for name, (kind, of, what) in kinds.items():
-        value = values.get(name, kind())
-        inside = value.values() if isinstance(value, dict) else value
-        fits = isinstance(value, kind | tuple) and all(isinstance(one, of) for one in inside)
-        if not fits or (name == "sources" and min(inside, default=0) < 0):
+def _check(values: dict[str, Any], kind: type, path: str) -> None:
+    """Raises InputError where ``values`` holds what is no setting of ``kind``, or is not what that must be."""
+    known = sorted(one.name for one in fields(kind))
+    for name, value in values.items():
+        if name not in known:
+            raise InputError(f"{path} has the unknown setting {name}; known are {', '.join(known)}.")
+        what, fits = RULE_OF[name]
+        if not fits(value):
             raise InputError(f"{path}: {name} is {value!r}; it must be {what}.")
-    widths = values.get("widths", [1] * 5)
-    if len(widths) != 5 or min(widths) < 1:
-        raise InputError(f"{path}: widths is {widths!r}; it must be {FIVE}.")
-
-
-def _check_values(config: Config, path: str) -> None:
-    """Raises InputError where a setting is of another kind than its default, or a number that it cannot be."""
-    for settings, usual in ((config, Config((1,) * 5, 1)), (config.mixture, Mixture())):
-        for one in fields(settings):
-            value, like = getattr(settings, one.name), getattr(usual, one.name)
-            what = _what_it_must_be(one.name, value, like)
-            if what:
-                raise InputError(f"{path}: {one.name} is {value!r}; it must be {what}.")
-    m = config.mixture
-    if m.kidney_free + m.generated + m.tumor_free > 1 + 1e-9:
-        raise InputError(f"{path}: kidney_free, generated and tumor_free are shares of all samples, and more than 1.")
-
-
-def _what_it_must_be(name: str, value: Any, like: Any) -> str:
-    """In words, where ``value`` is not that; ``like``: another value of this setting."""
-    if isinstance(like, bool):
-        return "" if isinstance(value, bool) else "true or false"
-    if not isinstance(like, int | float):
-        return ""
-    whole, (least, most) = isinstance(like, int), LIMITS.get(name, (0, math.inf))
-    fits = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if fits and least <= value <= most and value < math.inf and (value or name not in ABOVE_0):
-        return ""
-    limits = f"from {least} to {most}" if most < math.inf else "above 0" if name in ABOVE_0 else f"from {least} on"
-    return f"a {'whole ' * whole}number {limits}"

@@ -136,7 +136,7 @@ def by_size(patients: list[Figures]) -> Figures:
 def evaluate_volume(folder: Path, segmenter: Segmenter, options: Options = Options()) -> Figures:
     """Every figure of one case in KiTS19's layout, through the whole engine."""
     imaging, segmentation = pair(folder)
-    _, truth = read_pair(imaging, segmentation)  # before the work: the mask may be of another CT
+    truth = read_pair(imaging, segmentation)[1]  # before the work: the mask may be of another CT
     result = segmenter.segment_file(imaging, options)
     labels = together(result.labels)
     spacing = result.volume.spacing

@@ -10,6 +10,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,12 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
         raise InputError(f"The temperature is {temperature}; it must be a number above 0.")
     network, facts = load_trained(run)
     training, held_out = read_split(run / "split.json")
-    made = output.with_name(f"new-{output.name}")
-    try:
-        as_bundle(network, facts["pixel_mm"], made, temperature)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".", dir=output.parent) as folder:
+        made = as_bundle(network, facts["pixel_mm"], Path(folder) / output.name, temperature)
         difference = _difference(network, made)
         output.with_suffix(".json").unlink(missing_ok=True)  # which would deny the new weights
         made.replace(output)
-    finally:
-        made.unlink(missing_ok=True)
     counted = cost(network)
     parenchyma = sum(tensor.numel() for name, tensor in network.named_parameters() if name.startswith("parenchyma."))
     own_steps = facts["step"] if parenchyma else 0

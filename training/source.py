@@ -26,7 +26,8 @@ class Source:
         """Changes when a file does, or how it is to be read; not when the folder only moves."""
         given = (*self.load.args, *sorted(self.load.keywords.items()))
         how = repr([READING, *(source_name(one) if isinstance(one, Path) else one for one in given)])
-        files = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in self.paths if p.exists()]
+        there = [one for path in self.paths for one in (sorted(path.iterdir()) if path.is_dir() else [path])]
+        files = [f"{p.name}:{p.stat().st_size}:{p.stat().st_mtime_ns}" for p in there if p.exists()]
         return ";".join([*files, hashlib.sha256(how.encode()).hexdigest()])
 
 

@@ -13,7 +13,7 @@ from wpunet import files, label_maps
 from wpunet.errors import InputError
 from wpunet.volume import Volume
 
-KITS = ".nii.gz"
+KITS = files.ENDINGS[0]
 WHAT = {"imaging": "image", "segmentation": "mask"}
 
 
@@ -30,9 +30,9 @@ def all_of(folder: Path) -> tuple[Path, ...]:
 
 def _called(folder: Path, name: str) -> list[Path]:
     """The files that may be the image or the mask, KiTS19's own first."""
-    there = [folder / f"{name}{ending}" for ending in (KITS, *files.ENDINGS)]
+    there = [folder / f"{name}{ending}" for ending in files.ENDINGS]
     there += [folder / name] if name == "imaging" else []
-    return [path for path in dict.fromkeys(there) if path.exists()]
+    return [path for path in there if path.exists()]
 
 
 def read_pair(imaging: Path, segmentation: Path) -> tuple[Volume, np.ndarray]:

@@ -1,8 +1,12 @@
 """A command of the training ends in a line, whatever stops it; a mistake in the program is told as Python does."""
 
+import importlib
+import pkgutil
+
 import pytest
 from wpunet.errors import InputError
 
+import training
 from training.command import command
 
 
@@ -34,3 +38,10 @@ def test_a_mistake_in_the_program_is_not_hidden():
 
 def test_a_command_keeps_its_status():
     assert command("it")(lambda: 1)() == 1
+
+
+def test_all_commands_end_so():
+    modules = [importlib.import_module(f"training.{one.name}") for one in pkgutil.iter_modules(training.__path__)]
+    mains = {module.__name__: module.main for module in modules if hasattr(module, "main")}
+    assert len(mains) > 10
+    assert [name for name, main in mains.items() if not hasattr(main, "__wrapped__")] == []

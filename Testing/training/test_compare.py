@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import partialmethod
 
 import numpy as np
 import openvino as ov
@@ -11,7 +12,7 @@ import torch
 from wpunet.bundle import NetworkSpec
 from wpunet.network import WPUNet, cost
 
-from training import compare, peers
+from training import compare, log, peers
 from training.config import Config
 from training.data import Case
 from training.networks import ARCHITECTURES, UNet
@@ -85,6 +86,9 @@ def test_peers_are_measured_where_they_are(data, trained):
 
 
 def test_one_command_makes_the_tables(recipe, prepared, tmp_path, command, capsys, monkeypatch):
+    # of its twenty trainings only that they are done matters here: a short look at each, and no curves of each
+    monkeypatch.setattr(compare.Run, "look", partialmethod(compare.Run.look, at_most=8))
+    monkeypatch.setattr(log, "plot_log", lambda *_: None)
     path = recipe(steps=2, size=128, batch=2, look_every=2, augment=False)
     options = ("--config", path, "--data", prepared, "--output", tmp_path, "--weights", 2000, "--slices", 2)
     assert command(compare, *options) == 0
@@ -108,3 +112,10 @@ def test_one_command_makes_the_tables(recipe, prepared, tmp_path, command, capsy
     monkeypatch.setattr(compare, "METHODS", ())  # that pruning goes on is shown in test_prune
     compare.train_all(Config.read(path), prepared, tmp_path, 2000, torch.device("cpu"))
     assert capsys.readouterr().out.count(": 0 steps to train") == len(compare.NAMES)
+
+
+def test_without_patients_held_out_nothing_is_begun(recipe, prepared, tmp_path, command, capsys):
+    options = ("--config", recipe(held_out=0), "--data", prepared, "--output", tmp_path / "out")
+    assert command(compare, *options) == 2
+    assert "held_out is 0" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

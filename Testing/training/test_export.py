@@ -88,6 +88,14 @@ def test_what_was_exported_before_outlives_a_failure(why, exported, trained, tmp
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_other_weights_beside_it_are_left_alone(trained, tmp_path, command):
+    for name in ("new-b.safetensors", "new-b.json"):
+        (tmp_path / name).write_text("{}")
+    assert command(export, "--run", trained, "--version", "1", "--output", tmp_path / "b.safetensors") == 0
+    assert [path.name for path in sorted(tmp_path.glob("new-*"))] == ["new-b.json", "new-b.safetensors"]
+    assert len(list(tmp_path.iterdir())) == 4
+
+
 @pytest.mark.parametrize("options", [("--temperature", 0), ("--temperature", "nan"), ("--output", "card.json")])
 def test_options_that_cannot_be_are_refused(options, trained, tmp_path, command, capsys):
     assert command(export, "--run", trained, "--version", "1", "--output", tmp_path / "b.safetensors", *options) == 2

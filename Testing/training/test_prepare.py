@@ -148,6 +148,18 @@ def test_what_is_to_be_read_otherwise_is_prepared_again(tmp_path, folder):
     assert {case.source for case in read_prepared(tmp_path / "single", "labelled")} == {"renamed"}
 
 
+def test_a_slice_of_a_folder_that_is_written_over_is_noticed(tmp_path):
+    """The folder's own date tells only of names that come and go."""
+    (tmp_path / "case_1" / "imaging").mkdir(parents=True)
+    one = tmp_path / "case_1" / "imaging" / "1.dcm"
+    one.write_bytes(b"old")
+    (source,) = prepare.kits_sources(tmp_path)
+    before = source.fingerprint
+    assert source.fingerprint == before
+    one.write_bytes(b"other")
+    assert source.fingerprint != before
+
+
 def test_what_only_moved_is_not_prepared_again(tmp_path, folder):
     (tmp_path / "elsewhere").mkdir()
     before = [one.fingerprint for one in slices.slice_sources(folder)]

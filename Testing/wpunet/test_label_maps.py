@@ -145,6 +145,17 @@ def test_labels_that_are_none_of_ours_are_listed(tmp_path, values, listed):
     assert listed in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16])
+def test_labels_that_a_scale_factor_put_beside_whole_numbers_are_read(tmp_path, kind):
+    """As nibabel stores floats under the header of a CT: 0.9961 or 1.00002 for 1."""
+    ct = from_array(body(), AFFINE, "ct")
+    image = nib.Nifti1Image(sided().astype(np.float64), AFFINE)
+    image.set_data_dtype(kind)
+    nib.save(image, tmp_path / "x.nii.gz")
+    assert set(np.unique(files.read_array(tmp_path / "x.nii.gz")[0])) != {0, 1, 2, 3, 4}
+    assert np.array_equal(label_maps.read(tmp_path / "x.nii.gz", ct).labels, sided())
+
+
 def test_segments_that_are_none_of_ours_are_named(tmp_path):
     ct = from_array(body(), AFFINE, "ct")
     path = tmp_path / "x.seg.nrrd"

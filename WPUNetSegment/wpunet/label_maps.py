@@ -20,6 +20,7 @@ from .volume import Volume
 
 SEGMENTS = ".seg.nrrd"
 MOST_TOLD = 8  # values or names in a sentence
+BESIDE = 0.01  # that a number may differ from its label where the file has a scale factor
 SAME_MM = 0.01  # two spacings that differ by less are told as equal
 
 
@@ -95,19 +96,26 @@ def _of_segments(path: Path) -> dict[int, Label]:
 
 def _ours(values: np.ndarray, known: dict[int, Label], path: Path) -> np.ndarray:
     """uint8 labels of a file's values; raises InputError with the values where some stand for nothing of ours."""
-    labels, box = blank(values.shape), bounding_box_across(values != BACKGROUND)
+    labels, box = blank(values.shape), bounding_box_across(~_is(BACKGROUND, values))
     if box is None:
         return labels
     inside, here = values[box], labels[box]
     for value, label in known.items():
-        here[inside == value] = label.value
-    if ((inside != BACKGROUND) & (here == BACKGROUND)).any():
+        here[_is(value, inside)] = label.value
+    if (~_is(BACKGROUND, inside) & (here == BACKGROUND)).any():
         found = _few([f"{value:g}" for value in np.unique(values).tolist()])
         ours = ", ".join(f"{label.value} {label.name}" for label in BY_SIDE)
         raise InputError(
             f"{path} holds the values {found}, which are not all labels of ours; give a segmentation with 0 and {ours}."
         )
     return labels
+
+
+def _is(label: int, values: np.ndarray) -> np.ndarray:
+    """Where the values are this label."""
+    if values.dtype.kind != "f":
+        return values == label
+    return (values > label - BESIDE) & (values < label + BESIDE)
 
 
 def _sided(path: Path, labels: np.ndarray, known: dict[int, Label]) -> bool:
