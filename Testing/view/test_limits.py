@@ -196,6 +196,10 @@ def test_a_lesion_of_the_table_becomes_something_else_as_one_step_whatever_tools
     assert stack.n_commands() == 1
     stack.undo()
     assert np.array_equal(at_work.scene.labels(), labels)
+    at_work.scene.show_ct(at_work.scene._volume)
+    for late in (lambda: corrections.turn(kind, body.fingerprint, into), corrections.fill_between):
+        late()  # a click that comes after another CT does nothing
+    assert not stack.can_undo()
 
 
 def test_what_lies_between_drawn_slices_is_filled_and_whole_bodies_stay_apart(at_work, labels):

@@ -235,7 +235,7 @@ class Application(TrameApp):
             shown.show_3d, shown.opacity_3d.is_disabled = True, False
             self._slicer.segmentation_editor.set_surface_representation_enabled(True)
             self._scene.reset_3d_view()
-            self.data.segmented = True
+            self.data.segmented = self.data.measuring = True  # the table is still that of what was there before
             self.data.places, self.data.place, self.data.tumor = len(findings.places), 0, 0
             self._findings = findings
 
