@@ -224,6 +224,7 @@ class Application(TrameApp):
         with self.state:
             self._findings = None  # what changes now is no correction
             self._scene.show_labels(findings.answer)
+            self._slicer.segmentation_editor.undo_stack.trigger_all_signals()  # emptied, it does not always tell
             self.data.opened, self.data.corrected, self.data.unsaved = findings.opened_from, False, False
             self.data.uncertainty = self.data.uncertainty and findings.uncertainty is not None
             if findings.uncertainty is not None:
