@@ -192,6 +192,16 @@ def test_undo_is_not_offered_in_another_scene(add_ct, logic, scene):
     assert not logic.can_undo(other)
 
 
+def test_undo_never_goes_back_more_than_one_run(add_ct, logic):
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    logic.process(volume)
+    assert logic.can_undo(segmentation)
+    segmentation.GetSegmentation().RemoveAllSegments()
+    assert logic.process(volume, segmentation, may_overwrite=lambda _names: True) is segmentation
+    assert not logic.can_undo(segmentation)  # it was empty before this run
+
+
 def test_what_a_run_replaced_goes_with_the_scene(add_ct, logic, scene):
     volume = add_ct()
     segmentation = logic.process(volume)

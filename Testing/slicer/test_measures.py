@@ -62,6 +62,20 @@ def test_where_nothing_is_found_there_is_no_table(add_ct, logic):
     assert segmentation.GetNodeReference(TABLE) is None
 
 
+@pytest.mark.parametrize("emptied", ["tumor", "all"])  # a layer of which nothing is left
+def test_what_was_erased_to_the_last_voxel_is_measured_as_nothing(add_ct, logic, emptied):
+    import slicer
+
+    ct = add_ct()
+    segmentation = logic.process(ct)
+    segments = segmentation.GetSegmentation()
+    nothing = np.zeros_like(slicer.util.arrayFromVolume(ct), np.uint8)
+    for key in segments.GetSegmentIDs() if emptied == "all" else [emptied]:
+        slicer.util.updateSegmentBinaryLabelmapFromArray(nothing, segmentation, key, ct)
+    found = [one.name for one in measured(ct, segmentation)]
+    assert found == ([] if emptied == "all" else ["right kidney", "left kidney", "left cyst"])
+
+
 @pytest.mark.parametrize("transform", [None, MOVED], ids=["no transform", "under a transform"])
 def test_lines_lie_where_the_diameters_were_measured(add_ct, logic, scene, transform):
     from WPUNetSegmentLib import diameters, measures

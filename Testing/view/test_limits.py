@@ -196,6 +196,10 @@ def test_a_lesion_of_the_table_becomes_something_else_as_one_step_whatever_tools
     assert stack.n_commands() == 1
     stack.undo()
     assert np.array_equal(at_work.scene.labels(), labels)
+    at_work.scene.show_ct(at_work.scene._volume)
+    for late in (lambda: corrections.turn(kind, body.fingerprint, into), corrections.fill_between):
+        late()  # a click that comes after another CT does nothing
+    assert not stack.can_undo()
 
 
 def test_what_lies_between_drawn_slices_is_filled_and_whole_bodies_stay_apart(at_work, labels):
@@ -213,6 +217,9 @@ def test_what_lies_between_drawn_slices_is_filled_and_whole_bodies_stay_apart(at
     whole = (np.abs(z - 15) > 4) & (np.abs(y - 20) < 5) & (np.abs(x - 70) < 5)  # two bodies, one over the other
     assert np.array_equal(between(drawn | whole, (1, 1, 1)) | drawn, filled)
     assert not between(drawn, (6, 1, 1)).any()  # too far apart
+    square = np.zeros((5, 20, 20), bool)
+    square[0], square[4, 8:12, 8:12] = True, True
+    assert np.array_equal(between(square, (1, 1, 1)), between(np.pad(square, 5), (1, 1, 1))[5:-5, 5:-5, 5:-5])
     apart = np.zeros(ball.shape, bool)
     apart[3, 5:9, 5:9] = apart[6, 30:34, 30:34] = True  # not over each other
     assert not between(apart, (1, 1, 1)).any()

@@ -110,7 +110,7 @@ def test_what_was_corrected_a_moment_ago_is_not_replaced_without_a_question(visi
     assert not gated.children("wpunet", "segment")
 
 
-def test_what_was_corrected_during_a_run_is_not_replaced_without_a_question(visitor, gated, small_ct):
+def test_what_was_corrected_during_a_run_is_not_replaced_without_a_question(visitor, gated, shut, small_ct):
     visitor.upload(small_ct)
     visitor.sees("30 × 116 × 144 voxels")
     visitor.segment()
@@ -129,8 +129,13 @@ def test_what_was_corrected_during_a_run_is_not_replaced_without_a_question(visi
 
     visitor.button("Segment again").click()
     assert painted_during_the_run(visitor, gated) > before
+    gate = shut("wpunet.measure.measure")
     visitor.button("Replace them").click()
+    visitor.page.locator("tbody.old").wait_for()  # they are of the segments that were replaced
+    until(visitor.button("Undo").is_disabled, "no step of theirs to come back")
+    gate.unlink()
     visitor.volume_becomes("right kidney", lambda ml: ml == before)
+    until(lambda: not visitor.page.locator("tbody.old").count(), "the numbers to be true again")
     visitor.rest()
     assert not gated.children("wpunet", "segment")
     assert not visitor.complaints

@@ -106,6 +106,7 @@ class WPUNetSegmentLogic:
             target = scene.new_segmentation(f"{run.result.name} kidneys", volume)
         elif target.GetSegmentation().GetNumberOfSegments() == 0:
             scene.adopt(target, volume)
+            self._before.pop(target.GetID(), None)  # else it would go back to before another run
         else:
             scene.require_labelmap(target)
             self._before[target.GetID()] = Before(target)

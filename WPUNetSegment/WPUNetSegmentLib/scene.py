@@ -29,6 +29,7 @@ from .handover import MAP, cropped, frame_in, frame_of, shifted, without_frame
 from .run import RunResult
 from .transforms import require_rigid
 
+EMPTY = "empty"  # the digest of a segment that holds nothing
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: when and what the engine put there, so that later edits show
 MEASURED = "WPUNetSegment.Measured"  # attribute of the segmentation: what was measured again, as JSON
 REPORT = "WPUNetSegment.Report"  # attribute of the segmentation: the engine's report as JSON
@@ -317,15 +318,19 @@ def state(segmentation: Any) -> dict[str, list[str]]:
     return {key: [digest(segmentation, key), segments.GetSegment(key).GetTerminology()] for key in keys}
 
 
+def is_empty(segmentation: Any, key: str) -> bool:
+    return digest(segmentation, key) == EMPTY
+
+
 def digest(segmentation: Any, key: str) -> str:
     """A hash of which places a segment holds; the same however it is stored, layered or cropped."""
     image = _segment(segmentation, key).GetRepresentation("Binary labelmap")
     if image is None or image.IsEmpty():
-        return "empty"
+        return EMPTY
     values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
     first, mask = cropped(values == _segment(segmentation, key).GetLabelValue())
     if not mask.any():
-        return "empty"
+        return EMPTY
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     start = image.GetExtent()[::2] + first

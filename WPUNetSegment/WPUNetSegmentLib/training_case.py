@@ -132,14 +132,17 @@ def mask_of(segmentation: Any, key: str, volume: Any) -> np.ndarray:
 
     slicer.util.arrayFromSegmentBinaryLabelmap leaves a display node in the scene at each call.
     """
+    segmentation.CreateBinaryLabelmapRepresentation()
+    shape = volume.GetImageData().GetDimensions()[::-1]
+    if scene.is_empty(segmentation, key):  # Slicer cannot resample a layer of which nothing is left
+        return np.zeros(shape, bool)
     keys, image = vtk.vtkStringArray(), slicer.vtkOrientedImageData()
     keys.InsertNextValue(key)
-    segmentation.CreateBinaryLabelmapRepresentation()
     slicer.vtkSlicerSegmentationsModuleLogic.GenerateMergedLabelmapInReferenceGeometry(
         segmentation, volume, keys, slicer.vtkSegmentation.EXTENT_UNION_OF_EFFECTIVE_SEGMENTS, image
     )
     values = vtk_to_numpy(image.GetPointData().GetScalars())
-    return np.asarray(values > 0).reshape(volume.GetImageData().GetDimensions()[::-1])
+    return np.asarray(values > 0).reshape(shape)
 
 
 def _value(key: str, segment: Any) -> int:

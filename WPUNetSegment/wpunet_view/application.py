@@ -224,6 +224,7 @@ class Application(TrameApp):
         with self.state:
             self._findings = None  # what changes now is no correction
             self._scene.show_labels(findings.answer)
+            self._slicer.segmentation_editor.undo_stack.trigger_all_signals()  # emptied, it does not always tell
             self.data.opened, self.data.corrected, self.data.unsaved = findings.opened_from, False, False
             self.data.uncertainty = self.data.uncertainty and findings.uncertainty is not None
             if findings.uncertainty is not None:
@@ -235,7 +236,7 @@ class Application(TrameApp):
             shown.show_3d, shown.opacity_3d.is_disabled = True, False
             self._slicer.segmentation_editor.set_surface_representation_enabled(True)
             self._scene.reset_3d_view()
-            self.data.segmented = True
+            self.data.segmented = self.data.measuring = True  # the table is still that of what was there before
             self.data.places, self.data.place, self.data.tumor = len(findings.places), 0, 0
             self._findings = findings
 

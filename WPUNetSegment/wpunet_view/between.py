@@ -17,9 +17,10 @@ def between(marked: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
     from scipy.ndimage import distance_transform_edt  # a page without a CT does not need SciPy
 
     def depth(mask: np.ndarray) -> np.ndarray:
-        """mm to the edge, negative outside."""
-        inside, outside = (distance_transform_edt(one, spacing[1:]) for one in (mask, ~mask))
-        return inside - outside
+        """mm to the edge, negative outside; around ``mask`` nothing is marked."""
+        padded = np.pad(mask, 1)
+        inside, outside = (distance_transform_edt(one, spacing[1:]) for one in (padded, ~padded))
+        return (inside - outside)[1:-1, 1:-1]
 
     result = np.zeros(marked.shape, bool)
     for above, below, area in _pairs(marked, spacing[0]):
@@ -34,25 +35,28 @@ Level = tuple[int, np.ndarray]  # a slice's number, and what is marked in it (ro
 
 
 def _pairs(marked: np.ndarray, slice_mm: float) -> Iterator[tuple[Level, Level, tuple[slice, slice]]]:
-    """The last slice of a body, the first one of the next body under it, and rows and columns of both with a margin."""
+    """The last slice of a body, the first one of the next body under it, and rows and columns that hold both."""
     from wpunet.bodies import bodies
+    from wpunet.boxes import around
 
     found = bodies(marked)
-    for one, box in enumerate(found.boxes, 1):
+    if not found.boxes:
+        return
+    ends = np.array([[(side.start, side.stop) for side in box] for box in found.boxes])
+    first, end = ends[..., 0], ends[..., 1]  # of each body: slice, row, column
+    single = end[:, 0] - first[:, 0] == 1
+    for one, box in enumerate(found.boxes):
+        gap = first[:, 0] - end[one, 0]
+        near = (gap >= 1) & ((gap + 1) * slice_mm <= APART_MM) & (single | single[one])
+        near &= ((first < end[one]) & (end > first[one]))[:, 1:].all(1)
         under: list[tuple[Level, Level, tuple[slice, slice]]] = []
-        for other, its in enumerate(found.boxes, 1):
-            gap = its[0].start - box[0].stop
-            whole = min(box[0].stop - box[0].start, its[0].stop - its[0].start) > 1
-            if gap < 1 or whole or (gap + 1) * slice_mm > APART_MM:
-                continue
-            rows, columns = (
-                slice(max(0, min(a.start, b.start) - 1), max(a.stop, b.stop) + 1)
-                for a, b in zip(box[1:], its[1:], strict=True)
-            )
-            area = (rows, columns)
-            last = found.numbers[(box[0].stop - 1, *area)] == one
-            first = found.numbers[(its[0].start, *area)] == other
-            if (last & first).any():
-                under.append(((box[0].stop - 1, last), (its[0].start, first), area))
+        for other in np.flatnonzero(near):
+            its = found.boxes[other]
+            _, rows, columns = around([box, its])
+            upper, lower = box[0].stop - 1, its[0].start
+            last = found.numbers[upper, rows, columns] == one + 1
+            follows = found.numbers[lower, rows, columns] == other + 1
+            if (last & follows).any():
+                under.append(((upper, last), (lower, follows), (rows, columns)))
         nearest = min((below[0] for _, below, _ in under), default=0)
         yield from (pair for pair in under if pair[1][0] == nearest)

@@ -99,10 +99,13 @@ class Corrections:
         """
         from wpunet import measure  # it brings SciPy, which a page without a CT does not need
 
-        segmentation, labels = self._editor.active_segmentation, self._scene.labels()
+        segmentation = self._editor.active_segmentation
+        if segmentation is None:
+            return
+        labels = self._scene.labels()
         found = measure.parts(labels, self._scene.affine)
         body = next((one for one in found if (one.kind, one.fingerprint) == (kind, fingerprint)), None)
-        if segmentation is None or body is None:
+        if body is None:
             return
         key = f"kidney_{body.side}" if into == "kidney" else into
         values = labels[body.box]
@@ -113,9 +116,11 @@ class Corrections:
     def fill_between(self) -> None:
         """Fill the segment between axial slices that were drawn one by one; within the tools' limits, as one step."""
         modifier = self._editor.active_segment_modifier
+        if modifier is None:
+            return
         own = self._scene.labels() == VALUES.get(self._editor.active_segment_id)
         box = bounding_box(own)
-        if modifier is None or box is None:
+        if box is None:
             return
         found = between(own[box], self._scene.spacing)
         if found.any():

@@ -52,7 +52,7 @@ def results(page: Any, do: Actions) -> None:
                     html.Td(f"{{{{ row.{value} }}}}", classes="number")
                 with html.Td(classes="more"):
                     _turn(page, do)
-            with html.Tr(v_if=(f"!{page.rows}.length",)):
+            with html.Tr(v_if=(f"!{page.rows}.length && !{page.measuring}",)):
                 html.Td("Nothing is marked.", raw_attrs=['colspan="6"'])
 
 
