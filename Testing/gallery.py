@@ -19,7 +19,7 @@ from Testing.conftest import DATA
 ROOT = Path(__file__).resolve().parents[1]
 GALLERY, SCREENSHOTS = ROOT / "Resources" / "Gallery", ROOT / "Resources" / "Screenshots"
 CASE = DATA / "kits19" / "data" / "case_00166"
-LARGEST = 500_000  # bytes of a picture
+LARGEST = 600_000  # bytes of a picture
 PHANTOM = ("--seed", "1")
 PARTS = ("panel", "page", "preview", "real-panel", "real-page", "real-preview", "real-parenchyma")
 
