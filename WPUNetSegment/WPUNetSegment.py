@@ -38,7 +38,8 @@ class WPUNetSegment(ScriptedLoadableModule):
         ).format(guide=GUIDE)
         parent.acknowledgementText = _(
             "The network is WP-UNet (Rao, Chatterjee, Sharma: J Med Signals Sens 2022;12:108-113), reimplemented; "
-            "its weights were trained on KiTS19 (Heller et al.) and are for non-commercial use (CC BY-NC-SA 4.0)."
+            "its weights were trained on KiTS19 and KiTS23 (Heller et al.) and are for non-commercial use "
+            "(CC BY-NC-SA 4.0)."
         )
         slicer.app.connect("startupCompleted()", _register_sample)
 

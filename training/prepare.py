@@ -1,6 +1,6 @@
 """Make the prepared set: python -m training.prepare --output PREPARED [--kits FOLDER]... [--slices FOLDER] ...
 
-Sources: cases in KiTS19's layout (KiTS19 itself, or one's own corrected in 3D Slicer), folders of single slices,
+Sources: cases in KiTS19's layout (KiTS19 itself, or one's own that were corrected), folders of single slices,
 unlabelled CT with levels that surely hold no kidney, phantoms. A source is called as its folder; training.train draws
 each by its share. Every case is checked; what is left out is told with the
 reason, in ``prepared.json`` too. Stop it at any time: the same command goes on where it stopped.

@@ -66,8 +66,8 @@ def link(path: Path, text: str, style: str = "") -> str:
 def welcome() -> str:
     return _(
         "<b>For research only: not a medical device.</b> Do not use it to decide on a patient.<br>"
-        "The network was trained on KiTS19, so its weights are for non-commercial use only ({licence}). {card} says "
-        "what it was trained and tested on. Nothing leaves this computer."
+        "The network was trained on KiTS19 and KiTS23, so its weights are for non-commercial use only ({licence}). "
+        "{card} says what it was trained and tested on. Nothing leaves this computer."
     ).format(licence=link(LICENCE, WEIGHTS_LICENCE, ON_LIGHT), card=link(MODEL_CARD, _("The model card"), ON_LIGHT))
 
 
