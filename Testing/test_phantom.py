@@ -57,10 +57,15 @@ def test_any_orientation_is_the_same_patient(axes, tmp_path):
     assert np.asarray(image.dataobj)[tuple(here)] == made.hu[20, 40, 50]
 
 
-def test_the_command_line(tmp_path, monkeypatch):
+def test_the_command_line(tmp_path, monkeypatch, capsys):
     out, truth = tmp_path / "ct.nii.gz", tmp_path / "truth.nii.gz"
     shape, spacing = map(str, SMALL["shape"]), map(str, SMALL["spacing"])
     arguments = ["phantom", str(out), "--truth", str(truth), "--shape", *shape, "--spacing", *spacing]
     monkeypatch.setattr("sys.argv", arguments)
     phantom.main()
     assert nib.load(out).shape == nib.load(truth).shape
+    for wrong, says in ((tmp_path / "none" / "ct.nii.gz", "does not exist"), (tmp_path / "ct.mha", "must end in .nii")):
+        monkeypatch.setattr("sys.argv", ["phantom", str(wrong), *arguments[4:]])
+        with pytest.raises(SystemExit, match="2"):
+            phantom.main()
+        assert says in capsys.readouterr().err

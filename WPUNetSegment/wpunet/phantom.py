@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from .errors import OutputError
 from .labels import CYST, KIDNEY, TUMOR
+from .outputs import replacing
 
 # HU by contrast phase
 TISSUES = ("cortex", "medulla", "aorta", "cava", "liver", "spleen", "tumor", "muscle", "pelvis")
@@ -375,13 +377,17 @@ def _scan(hu: np.ndarray, patient: Patient, noise_hu: float) -> np.ndarray:
 
 
 def save_nifti(values: np.ndarray, affine: np.ndarray, path: Path | str, axes: str = "LPS") -> None:
-    """Write an array on the phantom's grid as NIfTI, its axes in any of the 48 orders ("LPS", "RAS", "IPL", ...)."""
+    """Write an array on the phantom's grid as NIfTI, its axes in any of the 48 orders ("LPS", "RAS", "IPL", ...).
+
+    Raises OutputError where it cannot be written.
+    """
     import nibabel as nib
 
     image = nib.Nifti1Image(values, affine)
     wanted = nib.orientations.axcodes2ornt(tuple(axes))
     now = nib.orientations.io_orientation(affine)
-    nib.save(image.as_reoriented(nib.orientations.ornt_transform(now, wanted)), str(path))
+    with replacing(Path(path)) as temporary:
+        nib.save(image.as_reoriented(nib.orientations.ornt_transform(now, wanted)), str(temporary))
 
 
 def main() -> None:
@@ -393,10 +399,16 @@ def main() -> None:
     arguments.add_argument("--spacing", type=float, nargs=3, default=(3.0, 1.6, 1.6))
     arguments.add_argument("--phase", choices=PHASES, default="venous")
     given = arguments.parse_args()
+    for path in (given.output, given.truth):
+        if path and not path.name.endswith((".nii", ".nii.gz")):
+            arguments.error(f"{path} must end in .nii or .nii.gz.")
     phantom = make(given.seed, tuple(given.shape), tuple(given.spacing), given.phase)
-    save_nifti(phantom.hu, phantom.affine, given.output)
-    if given.truth:
-        save_nifti(phantom.labels, phantom.affine, given.truth)
+    try:
+        save_nifti(phantom.hu, phantom.affine, given.output)
+        if given.truth:
+            save_nifti(phantom.labels, phantom.affine, given.truth)
+    except OutputError as error:
+        arguments.error(str(error))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import ctypes.util
 import importlib.util
 import os
 import re
-import shlex
 import sys
 from importlib import metadata
 
@@ -31,7 +30,12 @@ def install_command() -> str:
     """What installs the page's packages into this very Python, however wpunet itself was installed."""
     listed = metadata.requires("wpunet") or []
     wanted = [line.partition(";")[0].strip() for line in listed if re.search(r"extra == .view.", line)]
-    return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
+    return " ".join(map(_quoted, (sys.executable, "-m", "pip", "install", *wanted)))
+
+
+def _quoted(word: str) -> str:
+    """For a command line; Windows reads double quotes only."""
+    return word if re.fullmatch(r"[\w./\\:-]+", word) else f'"{word}"'
 
 
 def can_draw() -> bool:
