@@ -13,7 +13,7 @@ from wpunet import files, folders
 from wpunet.errors import InputError
 
 from Testing.wpunet import patient
-from Testing.wpunet.slices import UID, one_slice, write_series
+from Testing.wpunet.slices import one_slice, write_series
 
 
 @pytest.fixture
@@ -157,51 +157,6 @@ def test_a_patient_disc(segment, told, truth, tmp_path):
     assert len(rows(tmp_path / "r")) == 2
 
 
-def test_a_series_in_several_folders_is_one_ct(told, truth, tmp_path):
-    folder = tmp_path / "study"
-    write_series(folder / "a", lambda ds, k: k < 20 or False)
-    write_series(folder / "b", lambda ds, k: k >= 20 or False)
-    assert patient.same_patient(told(folder), truth)
-
-
-def test_series_that_go_on_from_folder_to_folder_are_whole_cts(segment, tmp_path):
-    """As archives write them, so many files a folder: one holds the end of a series and the beginning of another."""
-    disc, seven = tmp_path / "disc", tmp_path / "disc" / "7"
-    for series, where in ((".1", "66666667777"), (".2", "77777888888")):
-        for name in "678":
-            here = {k for k in range(44) if where[k // 4] == name}
-            write_series(disc / name, lambda ds, k, here=here: k in here, series=series, name="{:04d}" + series)
-    write_series(seven, lambda ds, k: k < 2, series=".3", name="scout{:04d}")
-    assert folders.survey(disc).cts == (folders.Found(disc, UID + ".1"), folders.Found(disc, UID + ".2"))
-    write_series(seven, lambda ds, k: k < 9, series=".4", name="{:04d}.4")
-    assert folders.Found(seven, UID + ".4") in folders.survey(disc).cts
-    assert len(files.read(disc, UID + ".2").hu) == 44
-    assert segment(disc, "-o", tmp_path / "out") == 0
-    assert set(rows(tmp_path / "out")) == {f"disc_{UID}.1", f"disc_{UID}.2", "7"}
-
-
-def test_each_series_of_a_folder_has_a_result_where_there_is_a_folder_for_them(segment, tmp_path, capsys):
-    study = tmp_path / "study"
-    for series in (".1", ".2"):
-        write_series(study, series=series, name="{:04d}" + series)
-    write_series(study, lambda ds, k: k < 2, series=".3", name="scout{:04d}")
-    assert folders.survey(study).cts == (folders.Found(study, UID + ".1"), folders.Found(study, UID + ".2"))
-    assert segment(study, "-o", tmp_path / "k.nii.gz") == 2
-    told = capsys.readouterr().err
-    assert "study holds several series; choose one with --series, or name a folder for all with -o: " in told
-    assert f"{UID}.1 (CT, 44 files, abdomen)" in told
-    assert f"{UID}.2 (CT, 44 files, abdomen)" in told
-    assert segment(study, "-o", tmp_path / "out") == 0
-    assert set(rows(tmp_path / "out")) == {f"study_{UID}.1", f"study_{UID}.2"}
-
-
-def test_a_series_partly_in_a_folder_and_partly_below_it_is_one_ct(told, truth, tmp_path):
-    folder = tmp_path / "study"
-    write_series(folder, lambda ds, k: k < 20 or False)
-    write_series(folder / "more", lambda ds, k: k >= 20 or False)
-    assert patient.same_patient(told(folder), truth)
-
-
 def test_pictures_and_reports_that_sort_first(told, truth, tmp_path):
     from Testing.wpunet.test_dicom_kinds import without_picture
 
@@ -223,7 +178,10 @@ def test_several_cts_need_a_folder(segment, packed, tmp_path, capsys):
     put(tmp_path / "cts" / "a.nii.gz", packed)
     put(tmp_path / "cts" / "b.nii.gz", packed)
     assert segment(tmp_path / "cts", "-o", tmp_path / "k.nii.gz") == 2
-    assert "There are 2 CTs, so -o must name a folder" in capsys.readouterr().err
+    assert segment(tmp_path / "cts", "-o", tmp_path / "none" / "r") == 2
+    told = capsys.readouterr().err
+    assert "There are 2 CTs, so -o must name a folder" in told
+    assert f"the folder {tmp_path / 'none'} does not exist; create it first." in told
     assert not (tmp_path / "k.nii.gz").exists()
 
 
@@ -302,7 +260,6 @@ def test_slices_that_may_not_be_opened_are_told(as_nobody):
 
 
 def test_a_slice_behind_a_link_that_leads_nowhere_is_told_by_its_series(tmp_path):
-    from wpunet import files
 
     folder = write_series(tmp_path / "cts" / "p1", name="IM{:04d}")
     for k in (42, 43):  # at an end, where they leave no gap
@@ -406,7 +363,6 @@ def test_a_mask_of_eight_bits_is_no_ct(packed, tmp_path, kind, order, dtype, end
 
 @pytest.mark.parametrize("name", ["k.dcm", "IM0044.dcm"])
 def test_a_file_named_dcm_among_slices_that_is_no_dicom_is_told(tmp_path, name):
-    from wpunet import files
 
     folder = write_series(tmp_path / "p1")
     put(folder / name, b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n" * 3)

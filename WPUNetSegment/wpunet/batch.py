@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .segment import Options, Result, Segmenter
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".dcm")
+OUTDATED = "of an earlier run, when its folder held one series; each has results with its UID in the name now"
 MAPS = (*files.NIFTI, ".nrrd")
 
 
@@ -173,7 +175,8 @@ def plan(arguments: Namespace) -> Plan:
         one = cts[0] if len(cts) == 1 else Found(cts[0].path)  # reading it lists the series to choose from
         made = Plan((_single(arguments, one),), None, left_out)
     else:
-        made = Plan(_several(arguments, cts), arguments.output, left_out)
+        jobs = _several(arguments, cts)
+        made = Plan(jobs, arguments.output, (*left_out, *_outdated(jobs)))
     if arguments.fractional and not any(job.segmentation_object for job in made.jobs):
         raise InputError("--fractional is for a DICOM segmentation; ask for one (--format dcm or --dicom-seg FILE).")
     _require_safe(made, arguments)
@@ -287,7 +290,8 @@ def _require_safe(made: Plan, arguments: Namespace) -> None:
         outputs.require_name(path)
     outputs.require_apart(wanted)
     for path in wanted:
-        inputs.require_kept(path)
+        if made.folder is None or path != made.folder / SUMMARY or not is_summary(path):  # that bears no mark
+            inputs.require_kept(path)
     for path in wanted if made.folder is None else ():
         outputs.require_writable(path)
     if made.folder:
@@ -313,7 +317,20 @@ def _names(cts: Sequence[Found]) -> list[str]:
     """A name for each CT: that of its file or folder, with the series where several of them share a folder."""
     shared = Counter(ct.path for ct in cts)
     of_path = dict(zip(shared, distinct_names(list(shared)), strict=True))
-    return [of_path[ct.path] + (f"_{ct.series}" if ct.series and shared[ct.path] > 1 else "") for ct in cts]
+    return [of_path[ct.path] + (_of_series(ct.series) if ct.series and shared[ct.path] > 1 else "") for ct in cts]
+
+
+def _of_series(uid: str) -> str:
+    """How the name of a series ends; a UID that is none may hold what no file's name may, as a slash."""
+    return f"_{re.sub(r'[^A-Za-z0-9.-]', '_', uid)}"
+
+
+def _outdated(jobs: Sequence[Job]) -> list[LeftOut]:
+    """Results with the name of a DICOM folder alone, from when it held one series."""
+    written = {job.labels for job in jobs}
+    alone = (job.labels.with_name(job.labels.name.replace(_of_series(job.series), "")) for job in jobs if job.series)
+    there = (path for path in dict.fromkeys(alone) if path not in written and path.exists() and outputs.is_ours(path))
+    return [LeftOut(path, OUTDATED) for path in there]
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

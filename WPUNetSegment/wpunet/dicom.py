@@ -29,9 +29,8 @@ class Series:
     slices: tuple[Slice, ...] = ()
 
     def __str__(self) -> str:
-        return (
-            f"{self.uid} ({self.modality or 'no modality'}, {len(self.files)} files, {self.description or 'no name'})"
-        )
+        told = self.modality or "no modality", f"{len(self.files)} files", self.description or "no name"
+        return f"{self.uid or 'without UID'} ({', '.join(told)})"
 
 
 @dataclass(frozen=True)

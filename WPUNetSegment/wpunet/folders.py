@@ -38,7 +38,7 @@ class Found:
     """A CT: a file, a DICOM folder, or one series (``series``) of the DICOM files below a folder."""
 
     path: Path
-    series: str | None = None
+    series: str | None = None  # empty where it states no UID
 
 
 @dataclass(frozen=True)
@@ -209,8 +209,8 @@ def _take_series(series: Sequence[tuple[str, Parts]], cts: list[Found], left: li
             whole = Path(os.path.commonpath([folder for folder, _ in parts]))
             _take_one(Found(whole, uid), sum(count for _, count in parts), cts, left)
     for folder, counts in own.items():
-        large = [uid for uid, count in counts.items() if count >= LEAST_SLICES]
-        if len(large) > 1 and str(folder) not in large:  # which stands for a series without UID: who reads it chooses
+        large = ["" if uid == str(folder) else uid for uid, count in counts.items() if count >= LEAST_SLICES]
+        if len(large) > 1:
             cts += [Found(folder, uid) for uid in large]
         elif large or folder not in shared:  # a scout beside a CT needs no word
             named = large[0] if folder in shared and len(large) == 1 else None

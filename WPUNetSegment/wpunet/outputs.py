@@ -119,7 +119,7 @@ def require_writable(path: Path) -> None:
     except (OSError, RuntimeError) as error:  # links in a circle
         raise OutputError(f"{path} cannot be written: its links lead nowhere; give another name.") from error
     if not folder.is_dir():
-        raise OutputError(f"{path} cannot be written: the folder {folder} does not exist; create it first.")
+        raise OutputError(_no_folder(path, folder))
     try:  # os.access would say of every folder on Windows that it may be written
         tempfile.TemporaryFile(dir=folder).close()
     except PermissionError as error:
@@ -134,8 +134,14 @@ def make_folder(path: Path) -> None:
     """The folder for results, made where it is missing; raises OutputError when that fails."""
     try:
         path.mkdir(exist_ok=True)
+    except FileNotFoundError as error:
+        raise OutputError(_no_folder(path, path.resolve().parent)) from error
     except OSError as error:
         raise OutputError(_cannot_write(path, error)) from error
+
+
+def _no_folder(path: Path, folder: Path) -> str:
+    return f"{path} cannot be written: the folder {folder} does not exist; create it first."
 
 
 def _cannot_write(path: Path, error: OSError) -> str:

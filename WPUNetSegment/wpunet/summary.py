@@ -82,7 +82,7 @@ def lines(rows: Sequence[Row], path: Path | None = None) -> str:
     counts = Counter(row.status for row in rows)
     told = [", ".join(f"{counts[status]} {status}" for status in (DONE, SKIPPED, FAILED, LEFT_OUT) if counts[status])]
     failed = [row for row in rows if row.status == FAILED]
-    told += [f"  failed: {row.case}: {row.reason}" for row in failed[:MOST_LINES]]
+    told += [f"  failed: {row.case}: {row.reason.removeprefix(f'{row.case}: ')}" for row in failed[:MOST_LINES]]
     if len(failed) > MOST_LINES:
         told.append(f"  and {len(failed) - MOST_LINES} failed more")
     told += _grouped([row for row in rows if row.status == LEFT_OUT])

@@ -1,0 +1,100 @@
+"""Several series in one folder, and one series in several folders, as archives and discs write them."""
+
+import json
+
+from wpunet import files, folders
+
+from Testing.wpunet import patient
+from Testing.wpunet.slices import UID, write_series
+from Testing.wpunet.test_folders import put, rows
+
+
+def test_a_series_in_several_folders_is_one_ct(told, truth, tmp_path):
+    folder = tmp_path / "study"
+    write_series(folder / "a", lambda ds, k: k < 20 or False)
+    write_series(folder / "b", lambda ds, k: k >= 20 or False)
+    assert patient.same_patient(told(folder), truth)
+
+
+def test_series_that_go_on_from_folder_to_folder_are_whole_cts(segment, tmp_path):
+    """As archives write them, so many files a folder: one holds the end of a series and the beginning of another."""
+    disc, seven = tmp_path / "disc", tmp_path / "disc" / "7"
+    for series, where in ((".1", "66666667777"), (".2", "77777888888")):
+        for name in "678":
+            here = {k for k in range(44) if where[k // 4] == name}
+            write_series(disc / name, lambda ds, k, here=here: k in here, series=series, name="{:04d}" + series)
+    write_series(seven, lambda ds, k: k < 2, series=".3", name="scout{:04d}")
+    assert folders.survey(disc).cts == (folders.Found(disc, UID + ".1"), folders.Found(disc, UID + ".2"))
+    write_series(seven, lambda ds, k: k < 9, series=".4", name="{:04d}.4")
+    assert folders.Found(seven, UID + ".4") in folders.survey(disc).cts
+    assert len(files.read(disc, UID + ".2").hu) == 44
+    assert segment(disc, "-o", tmp_path / "out") == 0
+    assert set(rows(tmp_path / "out")) == {f"disc_{UID}.1", f"disc_{UID}.2", "7"}
+
+
+def test_each_series_of_a_folder_has_a_result_where_there_is_a_folder_for_them(segment, tmp_path, capsys):
+    study = tmp_path / "study"
+    for series in (".1", ".2"):
+        write_series(study, series=series, name="{:04d}" + series)
+    write_series(study, lambda ds, k: k < 2, series=".3", name="scout{:04d}")
+    assert folders.survey(study).cts == (folders.Found(study, UID + ".1"), folders.Found(study, UID + ".2"))
+    assert segment(study, "-o", tmp_path / "k.nii.gz") == 2
+    told = capsys.readouterr().err
+    assert "study holds several series; choose one with --series, or name a folder for all with -o: " in told
+    assert f"{UID}.1 (CT, 44 files, abdomen)" in told
+    assert f"{UID}.2 (CT, 44 files, abdomen)" in told
+    assert segment(study, "-o", study) == 0
+    assert set(rows(study)) == {f"study_{UID}.1", f"study_{UID}.2"}
+    assert segment(study, "-o", study) == 0
+    assert [name for name, row in rows(study).items() if row["status"] == "skipped"] == [
+        f"study_{UID}.1",
+        f"study_{UID}.2",
+    ]
+
+
+def test_a_series_without_uid_is_one_of_several(segment, tmp_path, capsys):
+    study, out = tmp_path / "study", tmp_path / "out"
+    write_series(study)
+    write_series(study, lambda ds, k: delattr(ds, "SeriesInstanceUID"), name="none{:04d}")
+    assert segment(study) == 2
+    assert "without UID (CT, 44 files, abdomen)" in capsys.readouterr().err
+    assert segment(study, "-o", out) == 0
+    reports = [json.loads((out / f"{name}.json").read_text("utf-8")) for name in rows(out)]
+    assert {one["input"]["series_uid"] for one in reports} == {"", f"{UID}.1"}
+    for k in range(20):
+        (study / f"IM{k:04}.dcm").rename(put(study / "below" / f"{k}", b""))
+    assert folders.survey(study).cts == (folders.Found(study, UID + ".1"), folders.Found(study, ""))
+    assert len(files.read(study, "").hu) == 44
+
+
+def test_a_series_that_comes_later_does_not_leave_two_results_of_the_first_in_silence(segment, tmp_path, capsys):
+    study, out = tmp_path / "study", tmp_path / "out"
+    write_series(study)
+    assert segment(study.parent, "-o", out) == 0
+    assert set(rows(out)) == {"study"}
+
+    def of_odd_uid(ds, k):
+        if k > 2:
+            return False
+        ds.SeriesInstanceUID = "../CT:2"
+        del ds.ImagePositionPatient
+        return True
+
+    write_series(study, of_odd_uid, name="odd{:04d}")
+    capsys.readouterr()
+    assert segment(study.parent, "-o", out) == 2
+    found, failed = rows(out), "study_.._CT_2"
+    assert {name: row["status"] for name, row in found.items()} == {
+        f"study_{UID}.1": "done",
+        failed: "failed",
+        str(out / "study.nii.gz"): "left out",
+    }
+    assert "of an earlier run" in found[str(out / "study.nii.gz")]["reason"]
+    assert capsys.readouterr().out.count(failed) == 1
+
+
+def test_a_series_partly_in_a_folder_and_partly_below_it_is_one_ct(told, truth, tmp_path):
+    folder = tmp_path / "study"
+    write_series(folder, lambda ds, k: k < 20 or False)
+    write_series(folder / "more", lambda ds, k: k >= 20 or False)
+    assert patient.same_patient(told(folder), truth)
