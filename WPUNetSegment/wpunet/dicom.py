@@ -63,13 +63,12 @@ def files_of(path: Path, *, below_too: bool = False) -> list[Path]:
     return [file for folder, _, _ in walk(path) for file in dicom_among(visible_files(folder))]
 
 
-def list_series(path: Path, series: str | None = None) -> list[Series]:
-    """The series of pictures that a folder or a file holds; where it has none of its own, those below it.
+def list_series(path: Path, *, below_too: bool = False) -> list[Series]:
+    """The series of pictures in a folder or a file; where it has none of its own, or ``below_too``, those below it.
 
-    series: the UID of the one that is wanted, in the folder and all below it
+    All headers are read, which takes about a millisecond each.
     """
-    found = _by_series(files_of(path, below_too=series is not None))[0]
-    return [one for one in found if series in (None, one.uid)]
+    return _by_series(files_of(path, below_too=below_too))[0]
 
 
 def _by_series(files: Sequence[Path]) -> tuple[list[Series], list[str]]:

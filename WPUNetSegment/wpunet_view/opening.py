@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import zipfile
@@ -114,12 +115,14 @@ def sources(path: Path, into: Path, limit: int) -> Offer:
     if not path.is_dir():
         return Offer([Source(path, title=path.name)])
     found: list[Source] = []
+    list_series = functools.cache(dicom.list_series)  # several CTs can be of one folder
     surveyed = folders.survey(path)
     for ct in surveyed.cts:
         place = _place(ct.path, path)
         if ct.path.is_dir():
-            there = dicom.list_series(ct.path, ct.series)
-            images = [one for one in there if one.modality in ("CT", "") and len(one.slices) > 2]
+            there = list_series(ct.path, below_too=ct.series is not None)
+            meant = [one for one in there if ct.series in (None, one.uid)]
+            images = [one for one in meant if one.modality in ("CT", "") and len(one.slices) > 2]
             found += [
                 Source(ct.path, one.uid, f"{one.description or place or 'CT'}, {len(one.slices)} slices")
                 for one in images
