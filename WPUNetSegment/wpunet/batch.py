@@ -322,7 +322,7 @@ def _names(cts: Sequence[Found]) -> list[str]:
 
 def _of_series(uid: str) -> str:
     """How the name of a series ends; a UID that is none may hold what no file's name may, as a slash."""
-    return f"_{re.sub(r'[^A-Za-z0-9.-]', '_', uid)}"
+    return f"_{re.sub(outputs.NO_FILE_NAME, '_', uid)}"
 
 
 def _outdated(jobs: Sequence[Job]) -> list[LeftOut]:

@@ -213,7 +213,7 @@ def _take_series(series: Sequence[tuple[str, Parts]], cts: list[Found], left: li
         if len(large) > 1:
             cts += [Found(folder, uid) for uid in large]
         elif large or folder not in shared:  # a scout beside a CT needs no word
-            named = large[0] if folder in shared and len(large) == 1 else None
+            named = large[0] if large and folder in shared else None
             _take_one(Found(folder, named), max(counts.values()), cts, left)
 
 
