@@ -188,13 +188,20 @@ def label_file(
 
 
 def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:
-    """A map of shares of 255 (uint8; slice, row, column) onto the input's own grid, as float32 from 0 to 1."""
+    """A map of shares of 255 (uint8; slice, row, column) onto the input's own grid, which reads as 0 to 1.
+
+    NIfTI has the bytes and their scale, NRRD, which knows no scale, float32: four bytes a voxel.
+    """
     if not volume.grid.upright:  # resampled as numbers, not as labels
         values = values.astype(np.float32)
-    values = geometry.to_source(values, volume).astype(np.float32, copy=False)  # four bytes a voxel, once
-    values /= 255
-    nifti = ending_of(path) in NIFTI
-    write(path, _nifti(path, values, volume, "map") if nifti else _nrrd(path, values, volume, (), "map"))
+    values = geometry.to_source(values, volume)
+    if ending_of(path) in NIFTI:
+        shares = np.rint(values).astype(np.uint8) if values.dtype != np.uint8 else values
+        write(path, _nifti(path, shares, volume, "map", slope=1 / 255))
+    else:
+        values = values.astype(np.float32, copy=False)
+        values /= 255
+        write(path, _nrrd(path, values, volume, (), "map"))
 
 
 def write(path: Path, content: bytes) -> None:
@@ -203,7 +210,7 @@ def write(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> bytes:
+def _nifti(path: Path, values: np.ndarray, volume: Volume, what: str, slope: float = 1.0) -> bytes:
     import nibabel as nib
 
     affine, header = volume.grid.affine, volume.grid.header
@@ -220,7 +227,7 @@ def _nifti(path: Path, values: np.ndarray, volume: Volume, what: str) -> bytes:
             matrix, code = _form(header, form)
             set_form(image.affine if matrix is None else matrix, code)
     image.header["descrip"] = f"{MARK}: {what}"
-    image.header.set_slope_inter(1.0, 0.0)
+    image.header.set_slope_inter(slope, 0.0)
     image.update_header()
     head = io.BytesIO()
     image.header.write_to(head)

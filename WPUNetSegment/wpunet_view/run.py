@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from wpunet import files
 from wpunet.child import EngineProcess, crash
 from wpunet.errors import InputError, WpunetError
 from wpunet.pace import Pace
@@ -15,6 +14,8 @@ from wpunet.progress import EXIT_CANCELLED, WORDS
 
 if TYPE_CHECKING:
     from .scene import Scene
+
+LABELS, UNCERTAINTY = "labels.nii", "uncertainty.nii"
 
 
 class Run:
@@ -44,8 +45,8 @@ class Run:
         self._pace, self._run_pace = pace, pace.run(scene.voxels)
         ct = self._path("ct.nrrd")
         scene.write_ct(ct)
-        arguments = ["segment", str(ct), "-o", str(self._path("labels.nrrd")), "--sides"]
-        arguments += ["--uncertainty", str(self._path("uncertainty.nrrd")), "--device", settings["device"]]
+        arguments = ["segment", str(ct), "-o", str(self._path(LABELS)), "--sides"]
+        arguments += ["--uncertainty", str(self._path(UNCERTAINTY)), "--device", settings["device"]]
         arguments += [part for key in ("weights", "threads") if settings[key] for part in (f"--{key}", settings[key])]
         arguments += ["--full"] * full + ["--no-flips"] * (not flips) + ["--parenchyma"] * parenchyma
         self._process = EngineProcess(arguments)
@@ -90,14 +91,15 @@ class Run:
                 raise InputError(self._error.replace(str(self._path("ct.nrrd")), "The CT"))
             raise WpunetError(crash(status))
         self._pace.learn(self._run_pace, self._process.seconds)
-        labels = files.read(self._path("labels.nrrd")).hu.astype(np.uint8)
-        import SimpleITK as sitk
+        return self._bytes(LABELS), self._bytes(UNCERTAINTY), self._report
 
-        image = sitk.ReadImage(str(self._path("uncertainty.nrrd")))
-        doubt = np.empty(labels.shape, np.uint8)
-        for ours, theirs in zip(doubt, sitk.GetArrayViewFromImage(image), strict=True):  # no more copies of 4 bytes
-            ours[:] = np.rint(theirs * 255)
-        return labels, doubt, self._report
+    def _bytes(self, name: str) -> np.ndarray:
+        """What the engine wrote, uint8 (slice, row, column), as it lies in the file: a map without its scale."""
+        from nibabel import Nifti1Image
+        from nibabel.arrayproxy import ArrayProxy
+
+        data = cast(ArrayProxy, Nifti1Image.from_filename(self._path(name), mmap=False).dataobj)
+        return data.get_unscaled().T
 
     def _path(self, name: str) -> Path:
         return Path(self._files.name) / name

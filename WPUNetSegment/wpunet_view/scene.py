@@ -247,7 +247,7 @@ class Scene:
 
     def write_ct(self, path: Path) -> None:
         """The CT as NRRD, not compressed: how the engine gets it, checked and upright as it is shown."""
-        storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+        storage = slicer.vtkMRMLNRRDStorageNode()
         storage.SetFileName(str(path))
         storage.SetUseCompression(False)
         if not storage.WriteData(self._ct):
