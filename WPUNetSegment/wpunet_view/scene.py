@@ -60,8 +60,7 @@ class Scene:
         self._app.scene.Clear()  # also makes the correction tools known to the views
         self._volume, self._segments, self._doubt = volume, None, None
         self._ct = self._node("vtkMRMLScalarVolumeNode", volume.name or "CT", volume.hu)
-        self._ct.CreateDefaultDisplayNodes()
-        self._ct.GetDisplayNode().AddObserver(vtkCommand.ModifiedEvent, lambda *_: self._on_window())
+        self._display(self._ct, "Grey").AddObserver(vtkCommand.ModifiedEvent, lambda *_: self._on_window())
         self.set_window(*WINDOWS["Soft tissue"])
         self._app.display_manager.show_volume_in_slice_background(self._ct)
         self._app.display_manager.show_volume_in_slice_foreground(None)
@@ -138,10 +137,7 @@ class Scene:
         if self._doubt is not None:
             self._app.scene.RemoveNode(self._doubt)
         self._doubt = self._node("vtkMRMLScalarVolumeNode", "uncertainty", uncertainty)
-        self._doubt.CreateDefaultDisplayNodes()
-        display = self._doubt.GetDisplayNode()
-        display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeCyan")  # neither the red nor the green of the segments
-        display.SetAutoWindowLevel(False)
+        display = self._display(self._doubt, "Cyan")  # neither the red nor the green of the segments
         low, high = SHOWN_UNCERTAINTY
         display.SetWindowLevelMinMax(low - 31, high)  # so that the faintest that is shown is still seen
         display.SetThreshold(low, 255)
@@ -161,9 +157,7 @@ class Scene:
 
     def set_window(self, width: int, level: int) -> None:
         """Show the CT with ``width`` HU around ``level``."""
-        display = self._ct.GetDisplayNode()
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevel(width, level)
+        self._ct.GetDisplayNode().SetWindowLevel(width, level)
 
     def _on_window(self) -> None:
         display = self._ct.GetDisplayNode()
@@ -252,6 +246,14 @@ class Scene:
         storage.SetUseCompression(False)
         if not storage.WriteData(self._ct):
             raise OutputError(f"{path} cannot be written; make room on the disk of the temporary folder.")
+
+    def _display(self, node: slicer.vtkMRMLScalarVolumeNode, colours: str) -> slicer.vtkMRMLScalarVolumeDisplayNode:
+        """How a volume is shown. Slicer's default looks for a window of its own in all voxels first, for a second."""
+        display = self._app.scene.AddNewNodeByClass("vtkMRMLScalarVolumeDisplayNode")
+        display.SetAutoWindowLevel(False)
+        display.SetAndObserveColorNodeID(f"vtkMRMLColorTableNode{colours}")
+        node.SetAndObserveDisplayNodeID(display.GetID())
+        return display
 
     def _node(self, kind: str, name: str, values: np.ndarray) -> slicer.vtkMRMLVolumeNode:
         """A volume node on the CT's grid that shares the memory of ``values``."""
