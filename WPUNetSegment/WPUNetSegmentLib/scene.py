@@ -25,7 +25,7 @@ from wpunet.labels import (
     together,
 )
 
-from .handover import MAP, cropped, frame_in, frame_of, shifted, without_frame
+from .handover import MAP, cropped, frame_in, frame_of, is_ct, shifted, without_frame
 from .run import RunResult
 from .transforms import require_rigid
 
@@ -73,13 +73,18 @@ def adopt(segmentation: Any, volume: Any) -> None:
 
 def require_labelmap(segmentation: Any) -> None:
     """Raises OutputError when a segmentation is made of something else, so that it cannot take labels."""
-    segments = segmentation.GetSegmentation()
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    if segments.GetNumberOfSegments() and segments.GetSourceRepresentationName() != name:
-        kind = segments.GetSourceRepresentationName().lower()
+    if not takes_labels(segmentation):
+        kind = segmentation.GetSegmentation().GetSourceRepresentationName().lower()
         raise OutputError(
             f"{segmentation.GetName()} is made of a {kind} and cannot take the result; choose another one."
         )
+
+
+def takes_labels(segmentation: Any) -> bool:
+    """Whether a segmentation is made of labels, or of nothing yet."""
+    segments = segmentation.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    return not segments.GetNumberOfSegments() or segments.GetSourceRepresentationName() == name
 
 
 def place_beside(other: Any, node: Any) -> None:
@@ -221,6 +226,16 @@ def is_of_another(segmentation: Any, volume: Any) -> bool:
     if segmentation is None or not segmentation.GetSegmentation().GetNumberOfSegments():
         return False
     return own_ct(segmentation, volume) is not volume
+
+
+def result_for(ct: Any, chosen: Any) -> Any:
+    """Where the result of a CT that is turned to goes: ``chosen``, unless there is none or it is another CT's.
+
+    Then it is what the engine last made of the CT, or None, a new one. Where there is no CT nothing changes.
+    """
+    if ct is None or not is_ct(ct) or (chosen is not None and not is_of_another(chosen, ct)):
+        return chosen
+    return earlier_result(ct)
 
 
 def show_surface(segmentation: Any) -> None:
