@@ -119,6 +119,22 @@ class TestDeletedNodes:
         assert not done.ui.measureButton.isEnabled()
         assert not done.ui.saveCaseButton.isEnabled()
 
+    @pytest.mark.parametrize("geometry", ["moved", "fewer slices"])
+    def test_another_patients_ct_of_the_same_name_is_not(self, done, add_ct, geometry):
+        segmentation = done.parameters.segmentation
+        slicer.mrmlScene.RemoveNode(done.parameters.ct)
+        done.desktop.settle()
+        other = add_ct("CT")
+        if geometry == "moved":
+            other.SetOrigin(0.0, 12.0, 0.0)
+        else:
+            slicer.util.updateVolumeFromArray(other, slicer.util.arrayFromVolume(other)[:-2].copy())
+        done.choose("ct", other)
+        assert done.parameters.segmentation is None
+        done.choose("segmentation", segmentation)
+        assert not done.ui.measureButton.isEnabled()
+        assert not done.ui.saveCaseButton.isEnabled()
+
     def test_a_ct_that_was_deleted_and_loaded_again_is_its_own(self, done, add_ct):
         slicer.mrmlScene.RemoveNode(done.parameters.ct)
         add_ct("CT")

@@ -15,8 +15,6 @@ from wpunet.structure import Structure, moved, plain
 from . import handover, scene
 from .training_case import kidney_sides, labels_of, mask_of, upright
 
-SAME_MM = 1e-3  # reports round
-
 
 def measure_segments(ct: Any, segmentation: Any) -> tuple[Structure, ...]:
     """Kidneys, tumors and cysts of a segmentation on a CT; where they overlap, tumor wins, then cyst.
@@ -54,7 +52,7 @@ def here(segmentation: Any, told: dict[str, Any]) -> list[Structure]:
     """Structures as told then, their places in the coordinates that the CT has now: hardening gives it others."""
     ct, then = scene.reference_ct(segmentation), told.get("input", {}).get("affine_ras")
     found = structures_of(told)
-    if ct is None or then is None or np.allclose(then, handover.ijk_to_ras(ct), atol=SAME_MM):
+    if ct is None or handover.lies_as(ct, then):
         return found
     move = handover.ijk_to_ras(ct) @ np.linalg.inv(then)
     return [moved(one, move) for one in found]

@@ -25,7 +25,7 @@ from wpunet.labels import (
     together,
 )
 
-from .handover import MAP, cropped, frame_in, frame_of, is_ct, shifted, without_frame
+from .handover import MAP, cropped, frame_in, frame_of, is_ct, lies_as, shifted, without_frame
 from .run import RunResult
 from .transforms import require_rigid
 
@@ -199,12 +199,22 @@ def reference_role() -> str:
 def own_ct(segmentation: Any, chosen: Any) -> Any:
     """The CT to measure a segmentation on: its own, None where that was deleted, ``chosen`` where it never had one.
 
-    Slicer may forget whose it was with the CT; the report does not, and a CT of the name it tells is taken for its own.
+    Slicer may forget whose it was with the CT; the report does not, and a CT of the name and geometry that it tells is
+    taken for its own.
     """
     if segmentation is not None and segmentation.GetNodeReferenceID(reference_role()):
         return reference_ct(segmentation)
     told = report(segmentation)
-    return None if told and chosen and without_frame(told["case"]) != chosen.GetName() else chosen
+    return None if told and chosen and not _tells_of(told, chosen) else chosen
+
+
+def _tells_of(told: dict[str, Any], ct: Any) -> bool:
+    """By name, and by geometry where it is told: series of two patients often have one name."""
+    given, image = told.get("input", {}), ct.GetImageData()
+    if without_frame(told["case"]) != ct.GetName() or image is None:
+        return False
+    same_shape = list(image.GetDimensions()) == given.get("shape", list(image.GetDimensions()))
+    return same_shape and lies_as(ct, given.get("affine_ras"))
 
 
 def require_own_frame(segmentation: Any, ct: Any) -> None:
