@@ -101,6 +101,8 @@ def kits_case(
     rows, columns = np.flatnonzero(body.any(1)), np.flatnonzero(body.any(0))
     box = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     cysts = kits23 or bool((labels == CYST).any())
+    if cysts and not kits23:
+        notes = (*notes, "Cysts are marked: what of them is not would be learned as kidney; mark all, or none.")
     labels = np.ascontiguousarray(labels[box])
     return Case(name, group, volume.spacing[1], to_grey(hu[box]), labels, source, cysts, notes)
 

@@ -255,6 +255,27 @@ def test_a_segmentation_of_surfaces_is_refused(add_ct, logic, scene, monkeypatch
     assert "tumor" in kept_keys(target)
 
 
+@pytest.mark.parametrize("given", [False, True])
+def test_a_result_that_was_made_surfaces_is_left_alone(add_ct, logic, given):
+    import slicer
+
+    volume = add_ct()
+    first = logic.process(volume)
+    surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    run = logic.start(volume)
+    while run.state.value == "running":
+        run.poll()
+    first.GetSegmentation().CreateRepresentation(surface)
+    first.GetSegmentation().SetSourceRepresentationName(surface)
+    asked = []
+    second = logic.finish(run, first if given else None, lambda names: asked.append(names) or True)
+    assert second is not first
+    assert asked == []
+    assert "tumor" in kept_keys(second)
+    assert first.GetSegmentation().GetSourceRepresentationName() == surface
+    assert not logic.can_undo(first)
+
+
 @pytest.mark.parametrize("origin", [-157.125, -157.125 + 1e-9, -157.125 - 1e-9])
 def test_rounding_of_the_last_digit_is_no_edit(add_ct, logic, origin):
     import slicer

@@ -120,6 +120,7 @@ def test_lines_lie_where_the_ct_lies_though_its_segments_were_hardened(add_ct, l
 def test_lines_have_a_folder_that_goes_with_them_unless_there_is_something_else_in_it(add_ct, logic, scene):
     import slicer
     from WPUNetSegmentLib import diameters, measures
+    from WPUNetSegmentLib import scene as ours
 
     ct = add_ct()
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -128,7 +129,7 @@ def test_lines_have_a_folder_that_goes_with_them_unless_there_is_something_else_
     segmentation = logic.process(ct)
     items = hierarchy.GetNumberOfItems()
     found = measures.of(segmentation).structures
-    for kept in (False, True):
+    for kept, by_hand in ((False, False), (False, True), (True, False)):
         diameters.draw(segmentation, found)
         (folder,) = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(line)) for line in lines(segmentation)}
         assert hierarchy.GetItemParent(folder) == study
@@ -136,6 +137,9 @@ def test_lines_have_a_folder_that_goes_with_them_unless_there_is_something_else_
         if kept:
             hierarchy.SetItemParent(hierarchy.GetItemByDataNode(ct), folder)
             hierarchy.SetItemParent(hierarchy.GetItemByDataNode(lines(segmentation)[0]), study)
+        if by_hand:
+            for line in lines(segmentation):
+                ours.remove(line)  # in the module Data; Slicer takes its place in the hierarchy away
         diameters.draw(segmentation, [])
         assert hierarchy.GetNumberOfItems() == items + kept
     assert ct.GetScene() is scene

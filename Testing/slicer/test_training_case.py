@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from wpunet.errors import InputError, OutputError
-from wpunet.labels import together
+from wpunet.labels import CYST, together
 
 from Testing.slicer.conftest import BALLS, geometry, turned
 from Testing.slicer.stand_in import marked
@@ -39,22 +39,21 @@ def test_a_case_has_kits19s_axes_and_labels(add_ct, logic, cases, kind, transfor
     assert np.allclose(image.affine, mask.affine)
     assert image.get_data_dtype() == np.int16
     labels = np.asarray(mask.dataobj)
-    assert set(np.unique(labels)) == {0, 1, 2}
+    assert set(np.unique(labels)) == {0, 1, 2, CYST}
     ml = np.bincount(labels.ravel())[1:] * abs(np.linalg.det(mask.affine[:3, :3])) / 1000
-    assert ml == pytest.approx(
-        [ball_ml("kidney_right") - ball_ml("tumor") + ball_ml("kidney_left"), ball_ml("tumor")], rel=0.06
-    )
+    kidneys = ball_ml("kidney_right") - ball_ml("tumor") + ball_ml("kidney_left") - ball_ml("cyst")
+    assert ml[[0, 1, 3]] == pytest.approx([kidneys, ball_ml("tumor"), ball_ml("cyst")], rel=0.06)
     centre = mask.affine @ np.append(np.argwhere(labels == 2).mean(0), 1.0)
     assert np.allclose(centre[:3], BALLS["tumor"][0], atol=1.0)
     rows, columns = np.linalg.norm(image.affine[:3, 1:3], axis=0)
     assert rows == pytest.approx(columns, rel=0.01)
     if kind == "square":
-        wanted = together(marked(np.asarray(image.dataobj)))
+        wanted = together(marked(np.asarray(image.dataobj)), cysts=True)
         assert np.array_equal(labels, wanted)
 
 
-@pytest.mark.parametrize("kind", ["axial", "oblique"])
-def test_the_training_prepares_it(add_ct, logic, cases, kind):
+@pytest.mark.parametrize(("kind", "cysts"), [("axial", True), ("oblique", False)])
+def test_the_training_prepares_it_and_learns_cysts_where_any_is_marked(add_ct, logic, cases, kind, cysts):
     prepare = pytest.importorskip("training.prepare")
     from WPUNetSegmentLib import training_case
 
@@ -65,11 +64,16 @@ def test_the_training_prepares_it(add_ct, logic, cases, kind):
     tissue = hu == 0  # so even is no CT, and the training would refuse it
     hu[tissue] = np.random.default_rng(0).normal(30, 8, np.count_nonzero(tissue))
     slicer.util.arrayFromVolumeModified(volume)
-    training_case.save(volume, logic.process(volume), cases)
+    segmentation = logic.process(volume)
+    if not cysts:  # nobody knows whether there is none: what is marked as kidney may hold some
+        segmentation.GetSegmentation().RemoveSegment("cyst")
+    training_case.save(volume, segmentation, cases)
     (source,) = prepare.kits_sources(cases)
     case = source.load()
     assert case.name == "case_00000"
-    assert set(np.unique(case.labels)) == {0, 1, 2}
+    assert set(np.unique(case.labels)) == ({0, 1, 2, CYST} if cysts else {0, 1, 2})
+    assert case.cysts is cysts
+    assert ("mark all, or none" in " ".join(case.notes)) is cysts
     tumor = case.grey[case.labels == 2]
     assert np.median(tumor) > np.median(case.grey[case.labels == 1])
 
@@ -92,11 +96,12 @@ def test_corrections_and_segments_of_ones_own_are_in_it(add_ct, logic, cases):
         slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, segmentation, key, volume)
         drawn = np.roll(drawn, 8, 0)
     segments.RemoveSegment("tumor")
-    before = np.count_nonzero(training_case.kits_labels(segmentation, volume) == 1)
+    before = np.bincount(training_case.labels_of(segmentation, volume).ravel())
     segments.GetSegment("c").SetTerminology(CYST_LABEL.terminology)  # now it is the kidney's
     labels = np.asarray(nib.load(training_case.save(volume, segmentation, cases) / "segmentation.nii.gz").dataobj)
     assert np.count_nonzero(labels == 2) == 4 * 4 * 4
-    assert np.count_nonzero(labels == 1) == before + 4 * 4 * 4
+    assert np.count_nonzero(labels == CYST) == before[CYST] + 4 * 4 * 4
+    assert np.count_nonzero(labels == 1) == before[1]
 
 
 def test_another_case_is_never_touched(add_ct, logic, cases):
@@ -119,7 +124,7 @@ def test_saving_again_updates_ones_own_case(add_ct, logic, cases):
     case = training_case.save(volume, segmentation, cases)
     segmentation.GetSegmentation().RemoveSegment("tumor")
     assert training_case.save(volume, segmentation, cases) == case
-    assert np.asarray(nib.load(case / "segmentation.nii.gz").dataobj).max() == 1
+    assert not (np.asarray(nib.load(case / "segmentation.nii.gz").dataobj) == 2).any()
     assert [path.name for path in cases.iterdir()] == ["case_00000"]
     (case / "case.json").write_text(json.dumps({"id": "somebody else's"}))
     assert training_case.save(volume, segmentation, cases).name == "case_00001"
@@ -197,7 +202,7 @@ def test_what_cannot_be_saved_is_told(add_ct, logic, cases, scene):
     for key in list(segmentation.GetSegmentation().GetSegmentIDs()):
         segmentation.GetSegmentation().RemoveSegment(key)
     nodes = scene.GetNumberOfNodes()
-    with pytest.raises(InputError, match="marks no kidney"):
+    with pytest.raises(InputError, match="No kidney is marked"):
         training_case.save(volume, segmentation, cases)
     assert list(cases.iterdir()) == []
     assert scene.GetNumberOfNodes() == nodes
@@ -224,18 +229,19 @@ def test_kidneys_that_are_parenchyma_alone_are_no_case(add_ct, logic, cases):
 
 
 def test_a_case_that_could_not_be_written_leaves_nothing(add_ct, logic, cases, monkeypatch):
+    from wpunet import training_case as engine
     from WPUNetSegmentLib import training_case
 
     volume = add_ct()
     segmentation = logic.process(volume)
-    whole = training_case.write_nifti
+    whole = engine.write_nifti
 
     def broken(path, values, affine):
         whole(path, values, affine)
         if path.name.startswith("segmentation"):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(training_case, "write_nifti", broken)
+    monkeypatch.setattr(engine, "write_nifti", broken)
     with pytest.raises(OutputError, match="No space left"):
         training_case.save(volume, segmentation, cases)
     assert list(cases.iterdir()) == []

@@ -94,11 +94,12 @@ def test_what_was_corrected_and_saved_is_opened_again_and_corrected_further(open
     until(lambda: not again.page.get_by_text("corrected by hand").count(), "the file's own segments to be known again")
     assert not unsaved(again)
 
-    for path in saved[1:]:  # KiTS19's labels, where a cyst is kidney, and the training case with its CT
+    for path in saved[1:]:  # KiTS19's labels, where a cyst is kidney, and the training case with its CT, where it is 4
+        there = set(rows) - ({"left cyst"} if path.suffix != ".zip" else set())
         again.upload(path)
         again.sees(f"opened from {'segmentation.nii.gz' if path.suffix == '.zip' else path.name}")
         until(again.button("Redo").is_disabled, "no step of what was there before to come back", 20)
-        until(lambda: names(again) == set(rows) - {"left cyst"}, f"the segments of {path.name}")
+        until(lambda there=there: names(again) == there, f"the segments of {path.name}")
         for name in ("right kidney", "right tumor"):
             assert again.rows()[name][:3] == rows[name][:3], path.name
     assert not again.complaints

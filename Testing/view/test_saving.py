@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from wpunet import files, outputs
 from wpunet import volume as geometry
-from wpunet.errors import InputError
+from wpunet.errors import InputError, OutputError
 from wpunet.labels import CYST, KIDNEY, together
 from wpunet_view import saving
 
@@ -49,7 +49,23 @@ def test_the_training_reads_the_training_case(made, labels, tmp_path):
     assert np.array_equal(image.dataobj, made.hu)  # KiTS19's axes are the engine's: slices first, head to feet
     case = prepare.kits_case("x", folder / "imaging.nii.gz", folder / "segmentation.nii.gz")
     assert (case.labels == 2).sum() == (made.labels == 2).sum()
-    assert (case.labels == 1).sum() == (together(made.labels) == 1).sum()
+    assert (case.labels == 1).sum() == (together(made.labels, cysts=True) == 1).sum()
+    assert (case.labels == CYST).sum() == (made.labels == CYST).sum() > 0
+    assert case.cysts
+
+
+def test_a_case_without_a_kidney_or_without_room_is_not_saved(made, labels, tmp_path, monkeypatch):
+    result = result_of(geometry.from_array(made.hu, made.affine, "x"), labels)
+    with pytest.raises(InputError, match="No kidney is marked"):
+        saving.write(tmp_path / "x.zip", replace(result, labels=np.where(labels == 2, 2, 0).astype(np.uint8)))
+
+    def full(*_):
+        raise RuntimeError("Exception thrown in SimpleITK WriteImage: no room")
+
+    monkeypatch.setattr("SimpleITK.WriteImage", full)
+    with pytest.raises(OutputError, match="no room"):
+        saving.write(tmp_path / "x.zip", result)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_parenchyma_alone_is_told_and_is_no_case_for_the_training(made, labels, tmp_path):
@@ -98,7 +114,7 @@ def test_table_picture_and_uncertainty_are_saved(made, labels, tmp_path):
 def test_only_a_file_that_loses_nothing_counts_as_saved(labels):
     with_cyst, without = (np.where(labels == CYST, value, labels) for value in (CYST, KIDNEY))
     kept = [{kind.ending for kind in saving.KINDS if saving.keeps(kind, one)} for one in (with_cyst, without)]
-    assert kept == [{"seg.nrrd", "dcm"}, {"seg.nrrd", "nii.gz", "dcm", "zip"}]
+    assert kept == [{"seg.nrrd", "dcm", "zip"}, {"seg.nrrd", "nii.gz", "dcm", "zip"}]
 
 
 @pytest.mark.parametrize("corrected", [False, True])

@@ -90,7 +90,9 @@ class TestDeletedNodes:
         before = done.table()
         other = add_ct("other")
         slicer.util.arrayFromVolume(other)[:] = 7
+        segmentation = done.parameters.segmentation
         done.choose("ct", other)
+        done.choose("segmentation", segmentation)
         assert done.ui.segmentEditor.sourceVolumeNode().GetName() == "CT"
         done.click("measureButton")
         assert [row[:4] for row in done.table()] == [row[:4] for row in before]
@@ -102,14 +104,34 @@ class TestDeletedNodes:
 
     def test_where_its_ct_is_gone_nothing_is_measured_on_another(self, done, add_ct):
         add_ct("other")
+        segmentation = done.parameters.segmentation
         slicer.mrmlScene.RemoveNode(done.parameters.ct)
         done.desktop.settle()
         assert done.parameters.ct.GetName() == "other"
+        assert done.parameters.segmentation is None  # the other's is a new one
+        done.choose("segmentation", segmentation)
+        assert len(done.table()) == 4
         assert not done.ui.measureButton.isEnabled()
         assert not done.ui.saveCaseButton.isEnabled()
         done.parameters.segmentation.GetSegmentation().RemoveSegment("kidney_left")  # an edit
         done.desktop.settle()
         assert done.shown("staleLabel")
+        assert not done.ui.measureButton.isEnabled()
+        assert not done.ui.saveCaseButton.isEnabled()
+
+    @pytest.mark.parametrize("geometry", ["moved", "fewer slices"])
+    def test_another_patients_ct_of_the_same_name_is_not(self, done, add_ct, geometry):
+        segmentation = done.parameters.segmentation
+        slicer.mrmlScene.RemoveNode(done.parameters.ct)
+        done.desktop.settle()
+        other = add_ct("CT")
+        if geometry == "moved":
+            other.SetOrigin(0.0, 12.0, 0.0)
+        else:
+            slicer.util.updateVolumeFromArray(other, slicer.util.arrayFromVolume(other)[:-2].copy())
+        done.choose("ct", other)
+        assert done.parameters.segmentation is None
+        done.choose("segmentation", segmentation)
         assert not done.ui.measureButton.isEnabled()
         assert not done.ui.saveCaseButton.isEnabled()
 

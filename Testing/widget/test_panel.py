@@ -275,3 +275,44 @@ class TestParameters:
         given = done.engine.last.arguments
         assert (given.flips, given.full, given.uncertainty, given.box) == (True, False, None, None)
         assert not given.parenchyma
+
+
+class TestSeveralCts:
+    """Another CT comes with its own result, or with a new one, so that no question is asked."""
+
+    def test_the_result_follows_the_ct(self, done, add_ct):
+        first, result = done.parameters.ct, done.parameters.segmentation
+        before = done.table()
+        second = add_ct("second", cyst=True)
+        done.ui.ctSelector.setCurrentNode(second)
+        done.desktop.settle()
+        assert done.parameters.segmentation is None
+        assert done.ui.segmentationSelector.currentNode() is None
+        assert done.table() == []
+        done.segment()
+        assert done.desktop.asked == []
+        assert len(nodes()) == 2
+        done.ui.ctSelector.setCurrentNode(first)
+        done.desktop.settle()
+        assert done.parameters.segmentation is done.ui.segmentationSelector.currentNode() is result
+        assert done.table() == before
+        done.choose("ct", second)
+        assert done.parameters.segmentation is nodes()[1]
+
+    def test_what_belongs_to_no_other_ct_stays(self, done, add_ct):
+        empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+        done.choose("segmentation", empty)
+        done.choose("ct", add_ct("second"))
+        assert done.parameters.segmentation is empty
+
+    def test_another_cts_may_be_chosen_on_purpose(self, done, add_ct):
+        first = done.parameters.segmentation
+        done.choose("ct", add_ct("second"))
+        done.choose("segmentation", first)
+        done.choose("flips", False)
+        assert done.parameters.segmentation is first
+
+    def test_it_stays_while_no_ct_is_chosen_or_a_map(self, done):
+        first = done.parameters.segmentation
+        done.choose("ct", None)
+        assert done.parameters.segmentation is first

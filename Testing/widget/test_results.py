@@ -56,6 +56,28 @@ class TestTable:
             views(), centre(0) + np.array([30.0, -40.0, 50.0]), atol=STEP + 2
         )  # the tumor is not the kidney's
 
+    @pytest.mark.parametrize("segments_too", [False, True])
+    def test_a_ct_that_is_hardened_after_it_was_measured_takes_the_places_along(
+        self, panel, add_ct, views, segments_too
+    ):
+        panel.choose("ct", add_ct(move=(30.0, -40.0, 50.0)))
+        panel.choose("uncertainty", True)
+        panel.segment()
+        for node in (panel.parameters.ct, *([panel.parameters.segmentation] if segments_too else ())):
+            node.HardenTransform()
+        for measured in (False, True):
+            for row in (2, 3):
+                panel.row(row)
+                assert np.allclose(views(), centre(row) + np.array([30.0, -40.0, 50.0]), atol=STEP)
+            panel.click("uncertainButton")
+            assert np.allclose(views(), UNCERTAIN[0] + np.array([30.0, -40.0, 50.0]), atol=8)
+            if not measured:
+                panel.click("measureButton")
+        panel.click("diameterButton")
+        line = slicer.util.getNodesByClass("vtkMRMLMarkupsLineNode")[0]
+        ends = np.mean([line.GetNthControlPointPositionWorld(k) for k in range(2)], axis=0)
+        assert np.allclose(ends, centre(2) + np.array([30.0, -40.0, 50.0]), atol=STEP)
+
     def test_the_places_are_found_when_the_ct_is_gone(self, done, views):
         slicer.mrmlScene.RemoveNode(done.parameters.ct)
         done.desktop.settle()

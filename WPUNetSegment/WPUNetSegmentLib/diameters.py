@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import slicer
+import vtk
 from wpunet.structure import Structure
 
 from . import scene
@@ -53,10 +54,12 @@ def _line(segmentation: Any, one: Structure) -> Any:
 def _clear(segmentation: Any) -> None:
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(segmentation.GetScene())
     lines = [segmentation.GetNthNodeReference(LINES, k) for k in range(segmentation.GetNumberOfNodeReferences(LINES))]
-    folders = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(line)) for line in lines}
     segmentation.RemoveNodeReferenceIDs(LINES)
     for line in lines:
         scene.remove(line)
-    for folder in folders:  # the user may have moved lines, or put something beside them
-        if hierarchy.GetItemAttribute(folder, LINES) and not hierarchy.GetNumberOfItemChildren(folder):
-            hierarchy.RemoveItem(folder)
+    items = vtk.vtkIdList()
+    hierarchy.GetItemChildren(hierarchy.GetSceneItemID(), items, True)
+    for item in (items.GetId(k) for k in range(items.GetNumberOfIds())):
+        # also where lines were deleted by hand; the user may have moved lines, or put something beside them
+        if hierarchy.GetItemAttribute(item, LINES) and not hierarchy.GetNumberOfItemChildren(item):
+            hierarchy.RemoveItem(item)

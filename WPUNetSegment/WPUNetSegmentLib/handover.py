@@ -13,6 +13,7 @@ import vtk
 from wpunet.errors import InputError, OutputError
 
 Box = tuple[tuple[int, int], ...]  # first and one past the last voxel along i, j, k
+SAME_MM = 1e-3
 FRAME = re.compile(r" \(frame (\d+) of \d+\)$")  # what case_name tells of it
 MAP = "WPUNetSegment.Map"  # attribute of a volume that this module made: what it shows, and that it is no CT
 
@@ -65,6 +66,11 @@ def ijk_to_ras(volume: Any) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def lies_as(volume: Any, told: Any) -> bool:
+    """Whether the volume's own geometry is still what a report told, which rounds; also where it told none."""
+    return told is None or bool(np.allclose(told, ijk_to_ras(volume), atol=SAME_MM))
 
 
 def write_ct(volume: Any, path: Path) -> None:

@@ -44,7 +44,8 @@ class WPUNetSegmentLogic:
     ) -> Any:
         """Segment a vtkMRMLScalarVolumeNode, wait, and return the vtkMRMLSegmentationNode.
 
-        Without ``segmentation`` the one that an earlier run made of this CT is updated, else a new one is made.
+        Without ``segmentation`` the one that an earlier run made of this CT is updated, else, and where that is made of
+        surfaces now, a new one is made.
         ``progress`` is called several times a second.
         Raises WpunetError with a sentence for the user when that fails, Cancelled when it was stopped.
         """
@@ -81,7 +82,7 @@ class WPUNetSegmentLogic:
         """Show the result of a run that is DONE, and return its segmentation; ``fresh``: without one given, a new one.
 
         Segments that the user has edited are replaced only when ``may_overwrite`` says so; else, and where nobody can
-        be asked, the result goes into a new segmentation.
+        be asked, the result goes into a new segmentation. So it does where one is made of surfaces.
         """
         assert run.result is not None
         volume = run.volume
@@ -96,8 +97,8 @@ class WPUNetSegmentLogic:
         target = segmentation
         if target is None and not fresh:
             target = scene.earlier_result(volume)
-        if target is not None and target.GetScene() is None:
-            target = None
+        if target is not None and (target.GetScene() is None or not scene.takes_labels(target)):
+            target = None  # deleted or made surfaces meanwhile: the result is not lost for that
         if target is not None:
             changed = scene.edited(target)
             if changed and not (may_overwrite and may_overwrite(changed)):
@@ -108,7 +109,6 @@ class WPUNetSegmentLogic:
             scene.adopt(target, volume)
             self._before.pop(target.GetID(), None)  # else it would go back to before another run
         else:
-            scene.require_labelmap(target)
             self._before[target.GetID()] = Before(target)
         self._show(run, target)
         run.seconds["import"] = time.monotonic() - began - run.seconds.get("surface", 0.0)

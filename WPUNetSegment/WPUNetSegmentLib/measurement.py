@@ -10,7 +10,7 @@ import numpy as np
 from wpunet import certainty, doubts, edges, measure, report, sides
 from wpunet.labels import KIDNEY, LEFT, LEFT_KIDNEY, RIGHT, together
 from wpunet.report import structures_of
-from wpunet.structure import Structure, plain
+from wpunet.structure import Structure, moved, plain
 
 from . import handover, scene
 from .training_case import kidney_sides, labels_of, mask_of, upright
@@ -35,6 +35,7 @@ def remember(ct: Any, segmentation: Any, structures: Sequence[Structure]) -> Non
     place = report.places(handover.ijk_to_ras(ct))
     measured = [plain(one, place) for one in structures]
     kept = {"schema": report.SCHEMA, "segments": scene.state(segmentation), "structures": measured}
+    kept["input"] = {"affine_ras": handover.ijk_to_ras(ct).tolist()}
     segmentation.SetAttribute(scene.MEASURED, json.dumps(kept))
 
 
@@ -44,7 +45,17 @@ def remembered(segmentation: Any) -> list[Structure] | None:
     kept = json.loads(text) if text else None
     if not kept or kept["schema"] != report.SCHEMA or kept["segments"] != scene.state(segmentation):
         return None
-    return structures_of(kept)
+    return here(segmentation, kept)
+
+
+def here(segmentation: Any, told: dict[str, Any]) -> list[Structure]:
+    """Structures as told then, their places in the coordinates that the CT has now: hardening gives it others."""
+    ct, then = scene.reference_ct(segmentation), told.get("input", {}).get("affine_ras")
+    found = structures_of(told)
+    if ct is None or handover.lies_as(ct, then):
+        return found
+    move = handover.ijk_to_ras(ct) @ np.linalg.inv(then)
+    return [moved(one, move) for one in found]
 
 
 def _by_side(segmentation: Any, grid: Any) -> np.ndarray:

@@ -11,12 +11,11 @@ from typing import Any
 
 import slicer
 import vtk
-from wpunet.report import structures_of
 from wpunet.structure import Structure
 from wpunet.table import as_csv
 
 from . import diameters, scene
-from .measurement import remembered
+from .measurement import here, remembered
 
 TABLE = "WPUNetSegment.Measures"  # role of the table beside its segmentation
 
@@ -34,12 +33,12 @@ class Measures:
 
 
 def of(segmentation: Any) -> Measures:
-    """Also after the scene was saved and loaded again."""
+    """Also after the scene was saved and loaded again; places are told where the CT lies now, if it was hardened."""
     told, measured = scene.report(segmentation), remembered(segmentation)
     changed = bool(told and scene.edited(segmentation))
     if measured is not None:
         return Measures(measured, changed if told else None, current=True)
-    return Measures(structures_of(told), False, not changed) if told else Measures([], None, current=False)
+    return Measures(here(segmentation, told), False, not changed) if told else Measures([], None, current=False)
 
 
 def text(segmentation: Any, found: Measures) -> str:

@@ -126,6 +126,13 @@ def devices() -> list[tuple[str, str]]:
     return entries
 
 
+def hint(running: bool) -> str:
+    """What a click on the button does."""
+    if running:
+        return _("Stops the segmentation; the scene stays as it was.")
+    return _("Finds kidneys, kidney tumors and cysts in the CT.")
+
+
 def outlook(slices: int, device: str) -> str:
     """How long a CT of so many slices will take; that no graphics card was found is told once on a computer."""
     if device not in ("auto", "cpu") or (device == "auto" and gpu_possible()):

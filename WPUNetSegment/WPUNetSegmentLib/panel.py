@@ -62,6 +62,7 @@ class Panel(VTKObservationMixin):
         self.run: Run | None = None
         self._connected: int | None = None
         self._replace: bool | None = None
+        self._ct: Any = None  # whose result the selector shows
         self._target: Any = None  # where the run's result goes, whatever the selector shows at its end; None: a new one
         self._installing, self._started = False, 0.0
         self._news = ""
@@ -99,6 +100,7 @@ class Panel(VTKObservationMixin):
             self.parameters.disconnectGui(self._connected)
             self.removeObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._parameters_changed)
         self.parameters = parameters
+        self._ct = parameters.ct if parameters else None
         if parameters is not None:
             widgets = [getattr(self.ui, name) for name in (*INPUTS, *OPTIONS)]
             named = {widget.property("SlicerParameterName"): widget for widget in widgets}
@@ -117,8 +119,16 @@ class Panel(VTKObservationMixin):
 
     def _parameters_changed(self, _caller: Any = None, _event: str = "") -> None:
         self._news = ""
+        self._follow_ct()
         self._fit_region(self.parameters.region)
         self.refresh()
+
+    def _follow_ct(self) -> None:
+        """Another CT comes with its own result, or with a new one."""
+        chosen = self.parameters
+        if chosen.ct is not self._ct and not slicer.mrmlScene.IsBatchProcessing():  # a scene brings its own choice
+            self._ct = chosen.ct
+            chosen.segmentation = scene.result_for(chosen.ct, chosen.segmentation)
 
     def _fit_region(self, region: Any) -> None:
         """A region that was made just now has no size: it begins as the whole CT."""
@@ -135,7 +145,7 @@ class Panel(VTKObservationMixin):
         ui.welcomeFrame.visible = not messages.acknowledged()
         ui.segmentButton.enabled = running or not why_off
         ui.segmentButton.text = _("Cance&l") if running else _("Installing…") if self._installing else _("&Segment")
-        ui.segmentButton.toolTip = self._hint(running) if running or not why_off else why_off
+        ui.segmentButton.toolTip = messages.hint(running) if running or not why_off else why_off
         ui.sampleButton.visible = ct is None and not running
         ui.infoLabel.text = "" if running else self._news or why_off or self._outlook(ct)
         ui.infoLabel.visible = bool(ui.infoLabel.text)
@@ -155,11 +165,6 @@ class Panel(VTKObservationMixin):
         if ct.GetAttribute(handover.MAP):
             return _("{name} is a map that this module made, no CT: choose the CT itself.").format(name=ct.GetName())
         return ""
-
-    def _hint(self, running: bool) -> str:
-        if running:
-            return _("Stops the segmentation; the scene stays as it was.")
-        return _("Finds kidneys, kidney tumors and cysts in the CT.")
 
     def _outlook(self, ct: Any) -> str:
         """How long the CT will take."""

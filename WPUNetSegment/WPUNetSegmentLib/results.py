@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import qt
 import slicer
 import vtk
@@ -16,7 +17,7 @@ from wpunet.outputs import NO_FILE_NAME, replacing
 from wpunet.report import cautions_of
 from wpunet.structure import Structure
 
-from . import diameters, measures, messages, review, scene
+from . import diameters, handover, measures, messages, review, scene
 from .measurement import measure_segments, remember
 from .table import ResultsTable, as_text
 
@@ -37,6 +38,7 @@ class Results(VTKObservationMixin):
         self.ct: Any = None
         self.segmentation: Any = None
         self._uncertainty: Any = None
+        self._lies: Any = None  # the CT's own geometry
         self._measures = measures.of(None)
         self._table = ResultsTable(ui.resultsTable, lambda one: self._go(review.Place(one.name, one.centre_ras_mm)))
         self._tumors, self._uncertain = review.Walk(), review.Walk()
@@ -77,6 +79,10 @@ class Results(VTKObservationMixin):
             for event in (inside.SourceRepresentationModified, inside.SegmentAdded, inside.SegmentRemoved):
                 self.addObserver(segmentation, event, self._changed)
             self.addObserver(segmentation, segmentation.SegmentationChangedEvent, self._another_frame)
+        own = self.own_ct
+        if own is not None:
+            self._lies = handover.ijk_to_ras(own)
+            self.addObserver(own, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._ct_moved)
         self.ui.show3DButton.setSegmentationNode(segmentation)
         self._edit()
         self.show_report()
@@ -127,6 +133,13 @@ class Results(VTKObservationMixin):
     def _another_frame(self, _caller: Any, _event: str) -> None:
         self.show_report()
 
+    def _ct_moved(self, ct: Any, _event: str) -> None:
+        """A CT that was hardened has other coordinates, and so have the places in it."""
+        lies = handover.ijk_to_ras(ct)
+        if not np.array_equal(lies, self._lies):
+            self._lies = lies
+            self.show_report()
+
     def _stale(self, stale: bool) -> None:
         """Say whether the numbers belong to the segments, and offer what can be done with either."""
         some = bool(self.structures)
@@ -145,7 +158,7 @@ class Results(VTKObservationMixin):
         self.ui.saveCaseButton.enabled = self.ui.measureButton.enabled
 
     def _go(self, place: review.Place) -> None:
-        review.show(place.ras, self.own_ct or self.segmentation)  # the segmentation lies where its CT lay
+        review.show(place.ras, place.node or self.own_ct or self.segmentation)  # that lies where its CT lay
         self._say(place.text)
 
     def _say(self, text: str) -> None:
@@ -165,7 +178,8 @@ class Results(VTKObservationMixin):
             matrix = vtk.vtkMatrix4x4()
             self._uncertainty.GetIJKToRASMatrix(matrix)
             values = slicer.util.arrayFromVolume(self._uncertainty)
-            places = review.uncertain_places(values, slicer.util.arrayFromVTKMatrix(matrix))
+            affine = slicer.util.arrayFromVTKMatrix(matrix)
+            places = review.uncertain_places(values, affine, self._uncertainty)
         return places or review.least_certain(self.structures)
 
     def _copy(self) -> None:

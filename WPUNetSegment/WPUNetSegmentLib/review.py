@@ -17,10 +17,11 @@ from wpunet.structure import Structure
 
 @dataclass(frozen=True)
 class Place:
-    """ras: mm in the CT's own coordinates, before any transform that it lies under."""
+    """ras: mm in the CT's own coordinates, or in ``node``'s, before any transform that it lies under."""
 
     text: str
     ras: Point
+    node: Any = None
 
 
 class Walk:
@@ -60,10 +61,10 @@ def least_certain(structures: Sequence[Structure]) -> list[Place]:
     ]
 
 
-def uncertain_places(uncertainty: np.ndarray, affine: np.ndarray) -> list[Place]:
+def uncertain_places(uncertainty: np.ndarray, affine: np.ndarray, node: Any = None) -> list[Place]:
     """The places of highest uncertainty, the highest first.
 
-    uncertainty: (k, j, i), 0 (sure) to 1; affine: (4, 4), (i, j, k, 1) -> RAS mm
+    uncertainty: (k, j, i), 0 (sure) to 1; affine: (4, 4), (i, j, k, 1) -> RAS mm of ``node``
     """
     found = places.uncertain_places(uncertainty, affine[:, [2, 1, 0, 3]])
     return [
@@ -72,6 +73,7 @@ def uncertain_places(uncertainty: np.ndarray, affine: np.ndarray) -> list[Place]
                 number=number, count=len(found), level=level
             ),
             ras,
+            node,
         )
         for number, (level, ras) in enumerate(found, 1)
     ]

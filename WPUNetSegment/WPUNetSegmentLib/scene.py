@@ -25,7 +25,7 @@ from wpunet.labels import (
     together,
 )
 
-from .handover import MAP, cropped, frame_in, frame_of, shifted, without_frame
+from .handover import MAP, cropped, frame_in, frame_of, is_ct, lies_as, shifted, without_frame
 from .run import RunResult
 from .transforms import require_rigid
 
@@ -73,13 +73,18 @@ def adopt(segmentation: Any, volume: Any) -> None:
 
 def require_labelmap(segmentation: Any) -> None:
     """Raises OutputError when a segmentation is made of something else, so that it cannot take labels."""
-    segments = segmentation.GetSegmentation()
-    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
-    if segments.GetNumberOfSegments() and segments.GetSourceRepresentationName() != name:
-        kind = segments.GetSourceRepresentationName().lower()
+    if not takes_labels(segmentation):
+        kind = segmentation.GetSegmentation().GetSourceRepresentationName().lower()
         raise OutputError(
             f"{segmentation.GetName()} is made of a {kind} and cannot take the result; choose another one."
         )
+
+
+def takes_labels(segmentation: Any) -> bool:
+    """Whether a segmentation is made of labels, or of nothing yet."""
+    segments = segmentation.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    return not segments.GetNumberOfSegments() or segments.GetSourceRepresentationName() == name
 
 
 def place_beside(other: Any, node: Any) -> None:
@@ -194,12 +199,22 @@ def reference_role() -> str:
 def own_ct(segmentation: Any, chosen: Any) -> Any:
     """The CT to measure a segmentation on: its own, None where that was deleted, ``chosen`` where it never had one.
 
-    Slicer may forget whose it was with the CT; the report does not, and a CT of the name it tells is taken for its own.
+    Slicer may forget whose it was with the CT; the report does not, and a CT of the name and geometry that it tells is
+    taken for its own.
     """
     if segmentation is not None and segmentation.GetNodeReferenceID(reference_role()):
         return reference_ct(segmentation)
     told = report(segmentation)
-    return None if told and chosen and without_frame(told["case"]) != chosen.GetName() else chosen
+    return None if told and chosen and not _tells_of(told, chosen) else chosen
+
+
+def _tells_of(told: dict[str, Any], ct: Any) -> bool:
+    """By name, and by geometry where it is told: series of two patients often have one name."""
+    given, image = told.get("input", {}), ct.GetImageData()
+    if without_frame(told["case"]) != ct.GetName() or image is None:
+        return False
+    same_shape = list(image.GetDimensions()) == given.get("shape", list(image.GetDimensions()))
+    return same_shape and lies_as(ct, given.get("affine_ras"))
 
 
 def require_own_frame(segmentation: Any, ct: Any) -> None:
@@ -221,6 +236,16 @@ def is_of_another(segmentation: Any, volume: Any) -> bool:
     if segmentation is None or not segmentation.GetSegmentation().GetNumberOfSegments():
         return False
     return own_ct(segmentation, volume) is not volume
+
+
+def result_for(ct: Any, chosen: Any) -> Any:
+    """Where the result of a CT that is turned to goes: ``chosen``, unless there is none or it is another CT's.
+
+    Then it is what the engine last made of the CT, or None, a new one. Where there is no CT nothing changes.
+    """
+    if ct is None or not is_ct(ct) or (chosen is not None and not is_of_another(chosen, ct)):
+        return chosen
+    return earlier_result(ct)
 
 
 def show_surface(segmentation: Any) -> None:

@@ -1,11 +1,9 @@
-"""A CT and its corrected segments as a training case in KiTS19's layout: case_00000/{imaging,segmentation}.nii.gz."""
+"""A CT and its corrected segments of the scene as a training case, each in a folder of its own, as case_00000."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -18,10 +16,10 @@ import numpy as np
 import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
-from wpunet import hu_scale, pixels
+from wpunet import hu_scale, pixels, training_case
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
-from wpunet.labels import BY_SIDE, CYST, KIDNEY, NO_CASE, TUMOR, WITH_CYSTS, together
+from wpunet.labels import BY_SIDE, CYST, KIDNEY, NO_CASE, TUMOR, WITH_CYSTS
 from wpunet.volume import Volume
 
 from . import handover, scene, transforms
@@ -48,15 +46,12 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     if not folder.is_dir():
         raise OutputError(f"{folder} is no folder; make it first, or choose another one.")
     ct, labels = upright(volume, segmentation)
-    if not (labels > 0).any():
-        raise InputError(f"{segmentation.GetName()} marks no kidney and no tumor; correct it first.")
     card = {"id": segmentation.GetAttribute(CASE) or uuid.uuid4().hex, "ct": _digest(volume)}
     try:
         with tempfile.TemporaryDirectory(prefix=".wpunet-", dir=folder) as temporary:
             made = Path(temporary) / "case"
             made.mkdir()
-            write_nifti(made / "imaging.nii.gz", ct.hu, ct.affine)
-            write_nifti(made / "segmentation.nii.gz", labels, ct.affine)
+            training_case.write(made, ct, labels)
             (made / "case.json").write_text(json.dumps(card) + "\n", "utf-8")
             case = _put(made, folder, card)
     except (OSError, RuntimeError) as error:
@@ -69,7 +64,7 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
 def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[Volume, np.ndarray]:
     """The CT as the engine sees it, (slice, row, column) from head to feet, and labels on the same grid.
 
-    ``read`` makes them from the segmentation and a node of that grid; by default KiTS19's.
+    ``read`` makes them from the segmentation and a node of that grid; by default ``labels_of``.
     Raises InputError when the CT shows another frame than that of the segments, or is stretched or bent.
     """
     scene.require_own_frame(segmentation, volume)
@@ -84,7 +79,7 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
         slicer.util.updateVolumeFromArray(grid, ct.hu)
         grid.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ct.affine[:, [2, 1, 0, 3]]))
         grid.SetAndObserveTransformNodeID(above)
-        return ct, (read or kits_labels)(segmentation, grid)
+        return ct, (read or labels_of)(segmentation, grid)
     finally:
         volume.GetScene().RemoveNode(grid)
 
@@ -108,11 +103,6 @@ def square(ct: Volume) -> Volume:
             affine[:3, axis] *= ratio
             ct = replace(ct, hu=np.rint(low + (high - low) * share).astype(np.int16), affine=affine)
     return ct
-
-
-def kits_labels(segmentation: Any, volume: Any) -> np.ndarray:
-    """uint8 (k, j, i) on the volume's grid, KiTS19's own: 1 kidney with its cysts, 2 tumor."""
-    return together(labels_of(segmentation, volume))
 
 
 def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
@@ -169,23 +159,6 @@ def _codes(segment: Any) -> tuple[str, str, str]:
     codes = [code.split("^")[1] if code.count("^") == 2 else "" for code in segment.GetTerminology().split("~")]
     kind, modifier, region = (codes[at] if at < len(codes) else "" for at in (2, 3, 5))
     return kind, modifier, region
-
-
-def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
-    """An array (slice, row, column) as .nii.gz in KiTS19's order: the first axis of the file runs over the slices."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values.T))
-    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3]
-    steps = np.linalg.norm(lps[:, :3], axis=0)
-    image.SetSpacing(steps.tolist())
-    image.SetDirection((lps[:, :3] / steps).ravel().tolist())
-    image.SetOrigin(lps[:, 3].tolist())
-    plain = path.with_suffix("")
-    sitk.WriteImage(image, str(plain))
-    with plain.open("rb") as source, gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) as packed:
-        shutil.copyfileobj(source, packed, 1 << 20)
-    plain.unlink()
 
 
 def _put(made: Path, folder: Path, card: dict[str, str]) -> Path:

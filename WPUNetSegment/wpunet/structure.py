@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 Point = tuple[float, float, float]
 Place = dict[str, list[float]]
 DIGITS = 3  # after the point, in a report: mm, ml and HU carry no more
@@ -205,6 +207,20 @@ def from_plain(values: dict[str, Any]) -> Structure:
         parts = {key: Part(**score[key]) if score[key] else None for key in PARTS}
         kept["nephrometry"] = Nephrometry(**parts, c_index=score["c_index"], missing=score["missing"])
     return Structure(**kept)
+
+
+def moved(one: Structure, matrix: np.ndarray) -> Structure:
+    """The same elsewhere; matrix (4, 4): RAS mm there from RAS mm here."""
+
+    def at(point: Point) -> Point:
+        x, y, z = (matrix @ [*point, 1.0])[:3].tolist()
+        return x, y, z
+
+    lines = {key: getattr(one, key) for key in (*LINES, *WAYS)}
+    there: dict[str, Any] = {
+        key: Line(line.mm, (at(line.ends_ras_mm[0]), at(line.ends_ras_mm[1]))) for key, line in lines.items() if line
+    }
+    return replace(one, centre_ras_mm=at(one.centre_ras_mm), **there)
 
 
 def _point(place: Place) -> Point:

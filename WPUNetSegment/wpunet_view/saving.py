@@ -7,9 +7,10 @@ import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from wpunet import files, outputs, table
+from wpunet import files, outputs, table, training_case
 from wpunet.errors import InputError
 from wpunet.labels import BY_SIDE, CYST, NO_CASE, TOGETHER, together
 
@@ -45,7 +46,12 @@ KINDS = (
     Kind("png", "Preview (.png)", "One picture of the slices that matter"),
     Kind("json", "Report (.json)", "Measurements, warnings, versions"),
     Kind("uncertainty.nii.gz", "Uncertainty (.nii.gz)", "0, sure, to 1, on the CT's own grid", network=True),
-    Kind("zip", "Training case (.zip)", "CT and segmentation in KiTS19's layout", segments=True, kits=True),
+    Kind(
+        "zip",
+        "Training case (.zip)",
+        "CT and mask as in KiTS19, cysts as 4: mark all or none",
+        segments=True,
+    ),
 )
 
 
@@ -102,10 +108,7 @@ def _write_dicom(path: Path, result: Result) -> None:
 
 
 def _write_training_case(path: Path, result: Result) -> None:
-    """A zip of CASE/imaging.nii.gz and CASE/segmentation.nii.gz, axes in KiTS19's order, which is the engine's."""
-    import nibabel as nib
-    from isal import igzip
-
+    """A zip of CASE/imaging.nii.gz and CASE/segmentation.nii.gz."""
     if result.report.parenchyma:
         raise InputError(NO_CASE)
     volume = result.volume
@@ -116,7 +119,11 @@ def _write_training_case(path: Path, result: Result) -> None:
             f"The pixels of this CT are not square ({row_mm:.2f} x {column_mm:.2f} mm), as the training needs them;"
             " save the case from 3D Slicer, which resamples it."
         )
-    with outputs.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, values in (("imaging", volume.hu), ("segmentation", together(result.labels))):
-            content = nib.Nifti1Image(values, volume.affine).to_bytes()
-            archive.writestr(f"{case}/{name}.nii.gz", igzip.compress(content, 2, mtime=0))
+    with (
+        outputs.replacing(path) as temporary,
+        TemporaryDirectory(prefix=".wpunet-", dir=path.parent) as folder,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        training_case.write(Path(folder), volume, result.labels)
+        for file in sorted(Path(folder).iterdir()):
+            archive.write(file, f"{case}/{file.name}")
