@@ -2,7 +2,9 @@
 
 import json
 
-from wpunet import files, folders
+import pytest
+from wpunet import dicom, files, folders
+from wpunet.errors import InputError
 
 from Testing.wpunet import patient
 from Testing.wpunet.slices import UID, write_series
@@ -50,6 +52,25 @@ def test_each_series_of_a_folder_has_a_result_where_there_is_a_folder_for_them(s
         f"study_{UID}.1",
         f"study_{UID}.2",
     ]
+
+
+def test_headers_are_read_once_for_all_series_of_a_folder_and_anew_where_it_has_changed(tmp_path, monkeypatch):
+    study, read = tmp_path / "study", []
+    for series in (".1", ".2"):
+        write_series(study, lambda ds, k: k < 10, series=series, name="{:04d}" + series)
+    actual = dicom.read_slices
+    monkeypatch.setattr(dicom, "read_slices", lambda path: read.append(path) or actual(path))
+    assert [len(files.read(study, UID + series).hu) for series in (".1", ".2")] == [10, 10]
+    assert [len(one.slices) for one in dicom.list_series(study, below_too=True)] == [10, 10]
+    assert len(read) == 20
+    write_series(study, lambda ds, k: k < 12, series=".2", name="{:04d}.2")
+    assert len(files.read(study, UID + ".2").hu) == 12
+    (study / "0005.1").write_bytes((study / "0005.1").read_bytes()[:-100])
+    for _ in range(2):  # what cannot be read is tried again
+        read.clear()
+        with pytest.raises(InputError, match="cut short"):
+            files.read(study, UID + ".1")
+        assert len(read) == 22
 
 
 def test_a_series_without_uid_is_one_of_several(segment, tmp_path, capsys):
