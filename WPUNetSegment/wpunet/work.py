@@ -10,7 +10,7 @@ from . import bundle, earlier, outputs, summary
 from .batch import Ending, Job, Plan, attempt
 from .progress import EXIT_BAD_INPUT
 from .reading import ReadAhead
-from .summary import DONE, SKIPPED, SUMMARY, Row
+from .summary import DONE, LEFT_OUT, SKIPPED, SUMMARY, Row
 
 if TYPE_CHECKING:
     from .progress import Cancel, Reporter
@@ -84,6 +84,8 @@ def _tell(job: Job, ending: Ending, talk: Reporter) -> None:
         talk.result(job, dict(ending.row.report), ending.table)
     elif ending.row.status == SKIPPED:
         talk.skipped(job)
+    elif ending.row.status == LEFT_OUT:
+        talk.say(f"{job.name}: left out, {ending.row.reason}")
     else:
         talk.error(ending.row.reason, EXIT_BAD_INPUT)
 
