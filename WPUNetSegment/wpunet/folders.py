@@ -249,7 +249,7 @@ def _no_ct(parts: Parts, count: int) -> str:
 
 def _is_scout(one: Slice) -> bool:
     """Whether a picture was taken across the patient's length, where a scanner takes no slices; reformats are not."""
-    if one.orientation is None or "DERIVED" in one.kind.upper():
+    if one.orientation is None or "SECONDARY" in one.kind.upper():
         return False
     across, down = one.orientation[:3], one.orientation[3:]
     return abs(across[0] * down[1] - across[1] * down[0]) < SCOUT_COSINE
