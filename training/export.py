@@ -61,7 +61,7 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
     own_steps = facts["step"] if parenchyma else 0
     card = {
         **card,
-        "trained_on": f"{len(training)} labelled patients",
+        "trained_on": f"{len(training)} patients with kidneys and tumors outlined",
         "held_out_patients": held_out,
         "sha256": bundle.sha256(output),
         "licence": LICENCE,

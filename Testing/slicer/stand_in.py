@@ -53,7 +53,7 @@ class Thresholds:
         uncertainty = np.where(np.abs(volume.hu - UNCERTAIN_HU) < 10, 200, 0).astype(np.uint8)
         told = Report.of(
             volume,
-            measure(labels, volume.hu, volume.affine, lambda _: 0.9, cuts=edges.DataEnd(volume).cuts),
+            measure(labels, volume.hu, volume.affine, lambda _: 0.9, ends=edges.DataEnd(volume)),
             warnings=(Caution("run", "Made by the stand-in."),),
             notes=(),
             weights=WEIGHTS,

@@ -41,7 +41,7 @@ def test_the_card_tells_the_facts(exported, trained):
     card = json.loads(exported.with_suffix(".json").read_text())
     training, held_out = read_split(trained / "split.json")
     assert card["held_out_patients"] == held_out
-    assert card["trained_on"] == f"{len(training)} labelled patients"
+    assert card["trained_on"] == f"{len(training)} patients with kidneys and tumors outlined"
     assert "CC BY-NC-SA" in card["licence"]
     assert (card["weights"], card["steps"]) == (cost(load_trained(trained)[0], (32, 32)).weights, 60)
     assert card["sha256"] == bundle.load(exported).sha256

@@ -58,7 +58,7 @@ def test_the_commands_of_the_readme_lead_to_a_segmented_ct(tmp_path, monkeypatch
     )
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
     made, ships = bundle.load(weights), bundle.load()
-    assert made.card["trained_on"] == "2 labelled patients"
+    assert made.card["trained_on"] == "2 patients with kidneys and tumors outlined"
     assert made.temperature == ships.temperature
     # what the section says is lost
     assert "tumor_chance" in ships.card

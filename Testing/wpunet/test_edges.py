@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from wpunet import edges, files
+from wpunet import edges, files, measure
 from wpunet.boxes import bounding_box
 from wpunet.volume import from_array
 
@@ -125,3 +125,20 @@ def test_a_few_blank_slices_within_a_kidney_cut_it(made):
     above[middle:], below[: middle + 2] = False, False
     assert edges.DataEnd(volume).cuts(above)
     assert edges.DataEnd(volume).cuts(below)
+
+
+@pytest.mark.parametrize("degrees", [0, 15])
+def test_where_data_end_beside_a_tumor_there_is_no_gas_and_nothing_soft(degrees):
+    """A ball of tumor in soft tissue, of which the outer third lies where no data were taken."""
+    hu = np.random.default_rng(1).integers(40, 80, (40, 60, 80)).astype(np.int16)
+    hu[:, :, :20] = -1024
+    volume = from_array(hu.T, np.diag([-3.0, -3, 3, 1]) @ turned(degrees, (0, 0, 1)), "ct")
+    ends = edges.DataEnd(volume)
+    seen, middle = ends.seen(tuple(slice(0, n) for n in volume.hu.shape)), volume.hu.shape[1] // 2
+    for end in np.flatnonzero(seen[20, middle])[[2, -3]]:  # at padding; at the border, beyond which it is when turned
+        away = np.linalg.norm(np.moveaxis(np.indices(seen.shape), 0, -1) - [20, middle, end], axis=-1)
+        labels = np.where((away < 6) & seen, 2, 0).astype(np.uint8)
+        (tumor,) = measure.measure(labels, volume.hu, volume.affine, ends=ends)
+        assert (tumor.gas_percent, tumor.soft_percent) == (0, 100)
+    bowel = np.where(seen & (away > 7), -1000, volume.hu)
+    assert measure.measure(labels, bowel, volume.affine, ends=ends)[0].gas_percent > 40

@@ -361,6 +361,37 @@ def test_a_mask_of_eight_bits_is_no_ct(packed, tmp_path, kind, order, dtype, end
     assert left_out(tmp_path) == {f"mask.{ending}": (folders.NO_HU, False)}
 
 
+def test_labels_of_sixteen_bits_are_no_failure_and_a_ct_of_few_numbers_is_one(segment, packed, tmp_path):
+    import nibabel as nib
+    import numpy as np
+
+    from Testing.wpunet import patient
+
+    put(tmp_path / "cts" / "a.nii.gz", packed)
+    hu, affine = patient.hu().T, np.diag([3.0, 3, 5, 1])
+    window = np.clip((hu + 160) / 4, 0, 99) + np.random.default_rng(0).integers(0, 9, hu.shape)
+    for name, values in {
+        "labels": np.digitize(hu, [20, 60, 120]),
+        "many": np.indices(hu.shape)[0] // 9 * (hu > 0) * 9,
+        "window": window,
+        "nothing": hu * 0,
+    }.items():
+        nib.save(nib.Nifti1Image(values.astype(np.int16), affine), tmp_path / "cts" / f"{name}.nii.gz")
+    assert segment(tmp_path / "cts", "-o", tmp_path / "r") == 2
+    found = rows(tmp_path / "r")
+    assert {name: row["status"] for name, row in found.items()} == {
+        "a": "done",
+        "labels": "left out",
+        "many": "left out",
+        "window": "failed",
+        "nothing": "failed",
+    }
+    assert found["labels"]["reason"] == "labels by its numbers: a mask, no HU"
+    for name in ("window", "nothing"):
+        (tmp_path / "cts" / f"{name}.nii.gz").unlink()
+    assert segment(tmp_path / "cts", "-o", tmp_path / "r") == 0
+
+
 @pytest.mark.parametrize("name", ["k.dcm", "IM0044.dcm"])
 def test_a_file_named_dcm_among_slices_that_is_no_dicom_is_told(tmp_path, name):
 

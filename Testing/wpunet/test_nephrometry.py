@@ -82,6 +82,18 @@ def test_nearness(gap_mm, points):
     assert line.mm == pytest.approx(np.linalg.norm(np.subtract(*line.ends_ras_mm)))
 
 
+@pytest.mark.parametrize("step", [1.4, 1.5, 1.6, 1.8])
+def test_fat_in_the_rim_of_a_kidney_is_no_sinus(step):
+    """Kidneys are marked a little wide: their outermost pixels hold the fat around them, whatever a pixel's size."""
+    tumor, tissue = ball((0, 0, -22.0), 9.0), ellipsoid((0, 0, 0), KIDNEY_MM) & ~ellipsoid(*SINUS)
+    labels, hu = np.zeros(SHAPE, np.uint8), np.full(SHAPE, FAT, np.int16)
+    labels[tissue], hu[tissue & ellipsoid((0, 0, 0), np.subtract(KIDNEY_MM, STEP))] = RIGHT_KIDNEY, TISSUE_HU
+    labels[tumor], hu[tumor] = TUMOR, TUMOR_HU
+    found = measure(labels, hu, AFFINE * [step / STEP, step / STEP, step / STEP, 1])[-1]
+    assert found.to_sinus.mm == pytest.approx(9.0 * step / STEP, abs=step)
+    assert at(found, "hilar")[0] == ""
+
+
 @pytest.mark.parametrize(("back_mm", "letter"), [(-18.0, "a"), (0.0, "x"), (18.0, "p")])
 def test_face(back_mm, letter):
     found = scan(ball((0, back_mm, -8.0), 8.0))

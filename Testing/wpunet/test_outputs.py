@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -261,10 +262,12 @@ def test_what_a_killed_run_left_half_written_is_tidied_up(segment, cts, tmp_path
     out = tmp_path / "out"
     out.mkdir()
     (out / f"{outputs.TEMPORARY}12345678_a.nii.gz").write_bytes(b"half")
+    os.utime(out / f"{outputs.TEMPORARY}12345678_a.nii.gz", (time.time() - 100,) * 2)
+    (out / f"{outputs.TEMPORARY}87654321_a.nii.gz").write_bytes(b"of a run at the same time")
     (out / f"{outputs.TEMPORARY}12345678_another.nii.gz").write_bytes(b"of another run")
     assert segment(cts, "-o", out) == 0
     left = [path.name for path in out.iterdir() if path.name.startswith(outputs.TEMPORARY)]
-    assert left == [f"{outputs.TEMPORARY}12345678_another.nii.gz"]
+    assert sorted(left) == [f"{outputs.TEMPORARY}{name}" for name in ("12345678_another.nii.gz", "87654321_a.nii.gz")]
     report = json.loads((out / "a.json").read_text())
     assert patient.measures(report).keys() == {"right kidney", "left kidney", "right tumor"}
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from wpunet import doubts, measure, parenchyma
+from wpunet import doubts, edges, measure, parenchyma
 from wpunet.labels import LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from wpunet.locate import whole
 from wpunet.monitor import Monitor
@@ -38,9 +38,9 @@ def maps_of(ct, tissue):
     return Maps(whole(ct), grid, 1, MM, kidney, np.full(SHAPE, -6.0, np.float16), None, logit)
 
 
-def result(ct, labels, tissue, cuts=None):
+def result(ct, labels, tissue, ends=None):
     maps, box = maps_of(ct, tissue), tuple(slice(0, n) for n in SHAPE)
-    before = measure.measure(labels, ct.hu, ct.affine, cuts=cuts)
+    before = measure.measure(labels, ct.hu, ct.affine, ends=ends)
     given = labels.copy()
     now, doubt, cautions = parenchyma.alone(labels, np.full(SHAPE, 7, np.uint8), maps, ct, box, Monitor())
     assert np.array_equal(labels, given)  # left as it was
@@ -65,7 +65,9 @@ def test_the_sinus_goes_and_lesions_stay(ct, labels):
 
 
 def test_what_is_cut_is_known_of_whole_kidneys(ct, labels):
-    after = result(ct, labels, labels > 0, lambda mask, box: box[2].start == RIGHT[2].start)[-1]
+    ct.hu[:] = np.random.default_rng(1).integers(60, 180, SHAPE)  # one number throughout would be padding
+    looked_at = (*(slice(0, n) for n in SHAPE[:2]), slice(RIGHT[2].start, SHAPE[2]))
+    after = result(ct, labels, labels > 0, edges.DataEnd(ct, looked_at))[-1]
     assert [one.touches_border for one in after] == [True, False, False]
 
 

@@ -242,3 +242,13 @@ def test_a_score_tells_the_number_behind_each_letter():
         "R.E.N.A.L. 8ah, computed, to be checked: R 1 (34 mm), E 2 (30%), N 3 (2 mm), A a (9 mm), L 2 (20%), h (1 mm)"
     )
     assert page._score(Nephrometry(missing="the scan cuts it")) == "no R.E.N.A.L. score: the scan cuts it"
+
+
+def test_both_kidneys_are_shown_with_all_of_a_large_tumor(monkeypatch):
+    views, actual = [], page.Tile
+    monkeypatch.setattr(page, "Tile", lambda scan, view, size: views.append(view) or actual(scan, view, size))
+    picture_of(put(put(kidneys(), TUMOR, (RIGHT[0] + 25, RIGHT[1], 30), (28,) * 3), CYST, LEFT, (5, 5, 5)))
+    view = views[-1]
+    assert view.axis == CORONAL
+    for at, mm, outermost in ((0, view.field_mm[0], (45, 60, 2)), (2, view.field_mm[1], (RIGHT[0] + 53, 60, 45))):
+        assert abs(ras(outermost)[at] - view.middle[at]) < mm / 2

@@ -2,7 +2,9 @@
 
 import json
 
-from wpunet import files, folders
+import pytest
+from wpunet import dicom, files, folders
+from wpunet.errors import InputError
 
 from Testing.wpunet import patient
 from Testing.wpunet.slices import UID, write_series
@@ -29,7 +31,8 @@ def test_series_that_go_on_from_folder_to_folder_are_whole_cts(segment, tmp_path
     assert folders.Found(seven, UID + ".4") in folders.survey(disc).cts
     assert len(files.read(disc, UID + ".2").hu) == 44
     assert segment(disc, "-o", tmp_path / "out") == 0
-    assert set(rows(tmp_path / "out")) == {f"disc_{UID}.1", f"disc_{UID}.2", "7"}
+    assert set(rows(tmp_path / "out")) == {f"disc_{UID}.1", f"disc_{UID}.2", "7", str(seven)}
+    assert rows(tmp_path / "out")[str(seven)]["reason"].startswith("a series of 2 slice(s) beside others; a CT has")
 
 
 def test_each_series_of_a_folder_has_a_result_where_there_is_a_folder_for_them(segment, tmp_path, capsys):
@@ -44,12 +47,31 @@ def test_each_series_of_a_folder_has_a_result_where_there_is_a_folder_for_them(s
     assert f"{UID}.1 (CT, 44 files, abdomen)" in told
     assert f"{UID}.2 (CT, 44 files, abdomen)" in told
     assert segment(study, "-o", study) == 0
-    assert set(rows(study)) == {f"study_{UID}.1", f"study_{UID}.2"}
+    assert set(rows(study)) == {f"study_{UID}.1", f"study_{UID}.2", str(study)}
     assert segment(study, "-o", study) == 0
     assert [name for name, row in rows(study).items() if row["status"] == "skipped"] == [
         f"study_{UID}.1",
         f"study_{UID}.2",
     ]
+
+
+def test_headers_are_read_once_for_all_series_of_a_folder_and_anew_where_it_has_changed(tmp_path, monkeypatch):
+    study, read = tmp_path / "study", []
+    for series in (".1", ".2"):
+        write_series(study, lambda ds, k: k < 10, series=series, name="{:04d}" + series)
+    actual = dicom.read_slices
+    monkeypatch.setattr(dicom, "read_slices", lambda path: read.append(path) or actual(path))
+    assert [len(files.read(study, UID + series).hu) for series in (".1", ".2")] == [10, 10]
+    assert [len(one.slices) for one in dicom.list_series(study, below_too=True)] == [10, 10]
+    assert len(read) == 20
+    write_series(study, lambda ds, k: k < 12, series=".2", name="{:04d}.2")
+    assert len(files.read(study, UID + ".2").hu) == 12
+    (study / "0005.1").write_bytes((study / "0005.1").read_bytes()[:-100])
+    for _ in range(2):  # what cannot be read is tried again
+        read.clear()
+        with pytest.raises(InputError, match="cut short"):
+            files.read(study, UID + ".1")
+        assert len(read) == 22
 
 
 def test_a_series_without_uid_is_one_of_several(segment, tmp_path, capsys):
@@ -74,7 +96,7 @@ def test_a_series_that_comes_later_does_not_leave_two_results_of_the_first_in_si
     assert set(rows(out)) == {"study"}
 
     def of_odd_uid(ds, k):
-        if k > 2:
+        if k > 3:
             return False
         ds.SeriesInstanceUID = "../CT:2"
         del ds.ImagePositionPatient
@@ -98,3 +120,63 @@ def test_a_series_partly_in_a_folder_and_partly_below_it_is_one_ct(told, truth, 
     write_series(folder, lambda ds, k: k < 20 or False)
     write_series(folder / "more", lambda ds, k: k >= 20 or False)
     assert patient.same_patient(told(folder), truth)
+
+
+SIDEWAYS = {"scouts": [[1, 0, 0, 0, 0, -1], [0, 1, 0, 0, 0, -1]], "two from the front": [[1, 0, 0, 0, 0, -1]] * 2}
+
+
+def few(kind):
+    """How ``write_series`` makes two pictures that are no CT by their kind, or may be what is left of one."""
+
+    def change(ds, k):
+        if kind in SIDEWAYS:
+            ds.ImageOrientationPatient = SIDEWAYS[kind][k % 2]
+        elif kind == "dose sheet":
+            del ds.ImagePositionPatient, ds.ImageOrientationPatient
+        elif kind == "8 bits":
+            ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelData = 8, 8, 7, ds.PixelData[::2]
+        elif kind == "in colours":
+            ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PixelData = 3, "RGB", ds.PixelData * 3
+        elif kind == "reformat":
+            ds.ImageOrientationPatient, ds.ImageType = [1, 0, 0, 0, 0, -1], ["DERIVED", "SECONDARY", "MPR"]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("scouts", "2 picture(s) from the front or the side, as scouts are: no CT"),
+        ("two from the front", "2 picture(s) from the front or the side, as scouts are: no CT"),
+        ("dose sheet", "2 picture(s) without a place in the patient or of 8 bits, as dose sheets and screenshots are"),
+        ("8 bits", "2 picture(s) without a place in the patient or of 8 bits, as dose sheets and screenshots are"),
+        ("in colours", "DICOM, but no CT slices (pictures in colours)"),
+        ("reformat", None),
+        ("slices", None),
+    ],
+)
+def test_a_few_pictures_that_are_no_ct_are_no_failure(tmp_path, kind, told):
+    """What may be left of a CT is one, in a folder of its own."""
+    write_series(tmp_path / "ct", hu=patient.hu()[:5])
+    write_series(tmp_path / "few", few(kind), hu=patient.hu()[:2], series=".2")
+    found = folders.survey(tmp_path)
+    assert found.cts == (folders.Found(tmp_path / "ct"),)
+    (out,) = found.left_out
+    assert (out.path, out.lost) == (tmp_path / "few", told is None)
+    assert out.reason.startswith(told or "a series of 2 slice(s); a CT has at least 3")
+
+
+def test_three_scouts_are_no_ct_in_a_folder_of_their_own_or_beside_one(told, truth, tmp_path):
+    def scout(ds, k):
+        ds.ImageOrientationPatient = SIDEWAYS["scouts"][k % 2]
+        return k < 3
+
+    write_series(tmp_path / "ct")
+    write_series(tmp_path / "ct", scout, series=".2", name="scout{:04d}")
+    write_series(tmp_path / "scouts", scout, series=".3")
+    found = folders.survey(tmp_path)
+    assert found.cts == (folders.Found(tmp_path / "ct", UID + ".1"),)
+    assert {(one.path.name, one.reason, one.lost) for one in found.left_out} == {
+        (name, "3 picture(s) from the front or the side, as scouts are: no CT", False) for name in ("ct", "scouts")
+    }
+    assert patient.same_patient(told(tmp_path / "ct"), truth)

@@ -25,7 +25,7 @@ def measure_segments(ct: Any, segmentation: Any) -> tuple[Structure, ...]:
     if set(kidney_sides(segmentation).values()) - {RIGHT[1], LEFT[1]}:  # a segment that may hold both kidneys
         labels, _ = sides.split_sides(together(labels, cysts=True), volume.hu)
     told = scene.report(segmentation)
-    found = measure.measure(labels, volume.hu, volume.affine, cuts=edges.DataEnd(volume).cuts)
+    found = measure.measure(labels, volume.hu, volume.affine, ends=edges.DataEnd(volume))
     found = certainty.kept(found, structures_of(told) if told else [])
     return doubts.judge(found, labels, volume.hu)[0]
 

@@ -20,7 +20,7 @@ from . import files, folders, outputs
 from .errors import Cancelled, InputError, InstallError, told
 from .folders import Found, LeftOut
 from .labels import BY_SIDE, TOGETHER, together
-from .summary import DONE, FAILED, SUMMARY, Row, is_summary
+from .summary import DONE, FAILED, LEFT_OUT, SUMMARY, Row, is_summary
 from .table import as_csv
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".dcm")
 OUTDATED = "of an earlier run, when its folder held one series; each has results with its UID in the name now"
+LABELS = "labels by its numbers: a mask, no HU"
 MAPS = (*files.NIFTI, ".nrrd")
 
 
@@ -143,10 +144,16 @@ class Ending:
 
 def attempt(job: Job, segmenter: Segmenter, options: Options, monitor: Monitor) -> Ending:
     """Segment and write one CT; an error is an ending too. Raises Cancelled only."""
+    from . import label_maps  # brings SciPy, which a plan does not need
+
     try:
         result = job.run(segmenter, options, monitor)
     except Cancelled:
         raise
+    except InputError as error:
+        if label_maps.marks_only(job.ct):
+            return Ending(Row(job.name, LEFT_OUT, LABELS))
+        return Ending(Row(job.name, FAILED, told(error, job.name), lost=True))
     except Exception as error:
         return Ending(Row(job.name, FAILED, told(error, job.name), lost=True))
     return Ending(Row(job.name, DONE, "", str(job.labels), result.report.to_json_dict()), result.report.table())

@@ -89,7 +89,7 @@ def contour(box: Box, tissue: np.ndarray, lesions: np.ndarray, hu: np.ndarray, a
     inside = own | tissue
     organ = inside | lesions
     depth = np.stack([ndimage.distance_transform_edt(np.pad(one, 1), mm[1:])[1:-1, 1:-1] for one in organ])
-    free = inside & ~lesions & (depth > RIM_MM)
+    free = inside & ~lesions & (depth > max(RIM_MM, float(mm[1:].max()) + 0.01))  # the outermost ones in any case
     fat = free & ((soft < FAT_HU) | ~tissue)
     urine = np.zeros_like(fat)
     if tissue.any() and np.median(soft[tissue]) >= ENHANCED_HU:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -66,16 +67,33 @@ def files_of(path: Path, *, below_too: bool = False) -> list[Path]:
 def list_series(path: Path, *, below_too: bool = False) -> list[Series]:
     """The series of pictures in a folder or a file; where it has none of its own, or ``below_too``, those below it.
 
-    All headers are read, which takes about a millisecond each.
+    All headers are read, which takes about a millisecond each; of the folder that was read last they are known.
     """
-    return _by_series(files_of(path, below_too=below_too))[0]
+    return list(_by_series(files_of(path, below_too=below_too))[0])
 
 
-def _by_series(files: Sequence[Path]) -> tuple[list[Series], list[str]]:
+def _by_series(files: Sequence[Path]) -> tuple[Sequence[Series], Sequence[str]]:
     """Series of pictures, and what is wrong with files that cannot be read."""
+    found, broken = _of_headers(tuple((file, _stamp(file)) for file in files))
+    if broken:
+        _of_headers.cache_clear()  # they may be whole the next time
+    return found, broken
+
+
+def _stamp(file: Path) -> tuple[int, ...]:
+    """What tells that a file is as it was."""
+    try:
+        now = file.stat()
+    except OSError:
+        return ()
+    return now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino
+
+
+@lru_cache(maxsize=1)  # several CTs can be of one folder, and are read one after the other
+def _of_headers(stamped: tuple[tuple[Path, tuple[int, ...]], ...]) -> tuple[Sequence[Series], Sequence[str]]:
     slices: dict[str, list[Slice]] = {}
     broken = []
-    for file in files:
+    for file, _ in stamped:
         found = read_slices(file)
         if isinstance(found, str):
             broken.append(f"{file.name}: {found}")
@@ -126,7 +144,7 @@ def _told(broken: Sequence[str]) -> str:
     return f" ({len(broken)} DICOM file(s) could not be read: {broken[0]}.)" if broken else ""
 
 
-def _choose(path: Path, found: list[Series], series: str | None) -> Series:
+def _choose(path: Path, found: Sequence[Series], series: str | None) -> Series:
     if not found:
         raise InputError(f"{path} holds no DICOM images; give the folder in which the slices lie.")
     if series is not None:

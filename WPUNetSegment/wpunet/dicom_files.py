@@ -111,13 +111,15 @@ class Glance:
 
 
 def glance(path: Path) -> Glance:
-    """Whether a DICOM file is a slice of a CT (a localizer is none), and of which series."""
-    data = header(path, ("SeriesInstanceUID", "Modality", "Rows", "ImageType", "NumberOfFrames"))
+    """Whether a DICOM file is a slice of a CT (a localizer or a picture in colours is none), and of which series."""
+    data = header(path, ("SeriesInstanceUID", "Modality", "Rows", "ImageType", "NumberOfFrames", "SamplesPerPixel"))
     if data is None or not len(data):
         return Glance("", UNREADABLE, False)
     kind = text(data, "Modality").upper()
     if "LOCALIZER" in text(data, "ImageType").upper():
         kind = "localizer"
+    if (numbers(data, "SamplesPerPixel") or (1,))[0] > 1:
+        kind = "pictures in colours"
     frames = int((numbers(data, "NumberOfFrames") or (0,))[0])
     return Glance(text(data, "SeriesInstanceUID"), kind or "no modality", "Rows" in data and kind in ("CT", ""), frames)
 

@@ -40,6 +40,16 @@ class DataEnd:
             return True
         return self._meets_padding(mask, box)
 
+    def seen(self, box: Box) -> np.ndarray:
+        """Which voxels (slice, row, column) of a box of the volume hold data: padding does not."""
+        with_data = self.volume.with_data
+        seen = with_data(box) if with_data else np.ones(self.volume.hu[box].shape, bool)
+        for value, places in self._padding:
+            seen &= (self.volume.hu[box] != value) | ~places[self._coarse(box)]
+        if self.volume.grid.upright:
+            return seen
+        return ndimage.binary_erosion(seen, np.ones((3, 3, 3)), border_value=1)  # next to none it is a mixture
+
     def _leaves_source(self, mask: np.ndarray, box: Box) -> bool:
         """Whether it reaches the first or last voxels of the CT's own grid, which lies obliquely in the volume."""
         volume = self.volume
@@ -58,7 +68,7 @@ class DataEnd:
         around = grown(box, reach, self.volume.spacing, self.volume.hu.shape)
         near = placed(mask, box, around)
         hu, area = self.volume.hu[around], 0.0
-        coarse = np.ix_(*(np.arange(side.start, side.stop) // self._step[a] for a, side in enumerate(around)))
+        coarse = self._coarse(around)
         for value, places in self._padding:
             end = (hu == value) & places[coarse]
             if not end.any():
@@ -69,6 +79,10 @@ class DataEnd:
                 face = np.prod(self.volume.spacing) / self.volume.spacing[axis]
                 area = max(area, float(np.count_nonzero(seen.any(axis)) * face))
         return area >= CUT_MM2
+
+    def _coarse(self, box: Box) -> tuple[np.ndarray, ...]:
+        """The indices of a box's voxels in coarse masks."""
+        return np.ix_(*(np.arange(side.start, side.stop) // self._step[a] for a, side in enumerate(box)))
 
     @cached_property
     def _step(self) -> tuple[int, int, int]:

@@ -8,12 +8,12 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import outputs
 from .dicom_files import DOCUMENTS, NO_DICOM, UNREADABLE, glance, is_dicom, visible_files, walk
-from .dicom_slices import read_slices
+from .dicom_slices import Slice, read_slices
 from .errors import InputError
 from .files import ARCHIVES, ENDINGS, NIFTI, ending_of
 from .headers import data_files, read_header
@@ -25,9 +25,8 @@ OTHER_IMAGES = (
 )
 IMAGE_NAME = re.compile(r"\.(nii|nrrd|nhdr|mha|mhd|dcm|dicom)(?![a-z0-9])")  # anywhere in a name
 NOT_ENTERED = ("__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information")
-LEAST_SLICES = 3
-Parts = list[tuple[Path, int]]
-Pieces = dict[str, Parts]  # by series: folders that hold slices of it, and how many
+LEAST_SLICES, MOST_SCOUTS = 3, 3
+SCOUT_COSINE = 0.5  # of the angle between a picture's normal and the patient's length; a gantry tilts by 30 degrees
 NO_HU = "8-bit numbers without a scale: a mask or a picture, no HU"
 OURS = "a result of this program"
 BYTE_TYPES = ("char", "signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t")
@@ -48,6 +47,24 @@ class LeftOut:
     path: Path
     reason: str
     lost: bool = False
+
+
+@dataclass
+class Piece:
+    """What a folder holds of a series: how many pictures, and the first files of them."""
+
+    folder: Path
+    count: int = 0
+    first: list[Path] = field(default_factory=list)
+
+    def take(self, path: Path, pictures: int) -> None:
+        self.count += pictures
+        if len(self.first) < MOST_SCOUTS:
+            self.first.append(path)
+
+
+Parts = list[Piece]
+Pieces = dict[str, Parts]  # by series
 
 
 @dataclass(frozen=True)
@@ -183,45 +200,59 @@ def holds_bytes(path: Path, ending: str) -> bool:
 def _take_slices(folder: Path, names: Sequence[Path], pieces: Pieces, left: list[LeftOut]) -> bool:
     """The DICOM files of a folder: pieces of series, which is said, or left out where none is a CT slice."""
     others: dict[str, None] = {}
-    counts: Counter[str] = Counter()
+    own: dict[str, Piece] = {}
     for path in filter(is_dicom, names):
         seen = glance(path)
         if seen.is_ct:
-            counts[seen.series or str(folder)] += max(1, seen.frames)
+            own.setdefault(seen.series or str(folder), Piece(folder)).take(path, max(1, seen.frames))
         else:
             others[seen.kind] = None
-    for uid, count in counts.items():
-        pieces.setdefault(uid, []).append((folder, count))
-    if others and not counts:
+    for uid, piece in own.items():
+        pieces.setdefault(uid, []).append(piece)
+    if others and not own:
         left.append(LeftOut(folder, f"DICOM, but no CT slices ({', '.join(others)})", lost=UNREADABLE in others))
-    return bool(counts)
+    return bool(own)
 
 
 def _take_series(series: Sequence[tuple[str, Parts]], cts: list[Found], left: list[LeftOut]) -> None:
     """The CTs among the series, whether they lie in a folder of their own, beside others or in several folders."""
-    own: dict[Path, dict[str, int]] = {}
-    shared = {folder for _, parts in series if len(parts) > 1 for folder, _ in parts}
+    shared = {one.folder for _, parts in series if len(parts) > 1 for one in parts}
+    large = Counter(parts[0].folder for _, parts in series if len(parts) == 1 and parts[0].count >= LEAST_SLICES)
     for uid, parts in series:
-        if len(parts) == 1:
-            folder, count = parts[0]
-            own.setdefault(folder, {})[uid] = count
+        folder = Path(os.path.commonpath([one.folder for one in parts]))
+        count = sum(one.count for one in parts)
+        beside = len(parts) == 1 and (folder in shared or large[folder] > (count >= LEAST_SLICES))
+        if why := _no_ct(parts, count):
+            left.append(LeftOut(folder, f"{count} picture(s) {why}: no CT"))
+        elif count >= LEAST_SLICES:
+            named = beside or len(parts) > 1
+            cts.append(Found(folder, ("" if uid == str(folder) else uid) if named else None))
         else:
-            whole = Path(os.path.commonpath([folder for folder, _ in parts]))
-            _take_one(Found(whole, uid), sum(count for _, count in parts), cts, left)
-    for folder, counts in own.items():
-        large = ["" if uid == str(folder) else uid for uid, count in counts.items() if count >= LEAST_SLICES]
-        if len(large) > 1:
-            cts += [Found(folder, uid) for uid in large]
-        elif large or folder not in shared:  # a scout beside a CT needs no word
-            named = large[0] if large and folder in shared else None
-            _take_one(Found(folder, named), max(counts.values()), cts, left)
+            told = f"a series of {count} slice(s){' beside others' if beside else ''}; a CT has at least {LEAST_SLICES}"
+            left.append(LeftOut(folder, told, lost=not beside))
 
 
-def _take_one(found: Found, count: int, cts: list[Found], left: list[LeftOut]) -> None:
-    if count < LEAST_SLICES:
-        left.append(LeftOut(found.path, f"a series of {count} slice(s); a CT has at least {LEAST_SLICES}", lost=True))
-    else:
-        cts.append(found)
+def _no_ct(parts: Parts, count: int) -> str:
+    """Why a few pictures of CT are surely no slices of one; empty where they may be what is left of a CT."""
+    if count > MOST_SCOUTS:
+        return ""
+    slices: list[Slice] = []
+    for path in (path for one in parts for path in one.first):
+        found = read_slices(path)
+        if isinstance(found, str) or not found:
+            return ""
+        slices += found
+    if all(one.position is None or one.stored.bits[0] == 8 for one in slices):
+        return "without a place in the patient or of 8 bits, as dose sheets and screenshots are"
+    return "from the front or the side, as scouts are" if all(map(_is_scout, slices)) else ""
+
+
+def _is_scout(one: Slice) -> bool:
+    """Whether a picture was taken across the patient's length, where a scanner takes no slices; reformats are not."""
+    if one.orientation is None or "SECONDARY" in one.kind.upper():
+        return False
+    across, down = one.orientation[:3], one.orientation[3:]
+    return abs(across[0] * down[1] - across[1] * down[0]) < SCOUT_COSINE
 
 
 def _apart(pieces: Pieces) -> Iterator[tuple[str, Parts]]:
@@ -229,7 +260,7 @@ def _apart(pieces: Pieces) -> Iterator[tuple[str, Parts]]:
     for uid, parts in pieces.items():
         copies: list[tuple[set[tuple[float, ...]], Parts]] = []
         for part in parts:
-            places = _places(part[0], uid) if len(parts) > 1 else set()
+            places = _places(part.folder, uid) if len(parts) > 1 else set()
             held, copy = next((one for one in copies if not one[0] & places), (set(), []))
             if not copy:
                 copies.append((held, copy))

@@ -9,6 +9,7 @@ from pathlib import Path
 from . import __version__, bundle, runtime
 
 LIBRARIES = ("openvino", "torch", "numpy", "scipy", "SimpleITK", "nibabel")
+SAID = ("name", "version", "sha256")  # of the card, above it
 
 
 def describe(weights_file: Path | None = None) -> str:
@@ -22,7 +23,8 @@ def describe(weights_file: Path | None = None) -> str:
         f"          SHA-256 {weights.sha256}",
         f"network   WP-UNet, widths {', '.join(map(str, weights.spec.widths))}; pixels of {weights.pixel_mm:g} mm",
     ]
-    lines += [f"{key:9} {value}" for key, value in weights.card.items() if isinstance(value, str | int | float)]
+    told = {key: value for key, value in weights.card.items() if isinstance(value, str | int | float)}
+    lines += [f"          {key.replace('_', ' ')}: {value}" for key, value in told.items() if key not in SAID]
     lines += ["", *(f"{name:9} {_version(name)}" for name in LIBRARIES), ""]
     lines += [f"device    {device}: {name}" for device, name in runtime.torch_gpus()]
     lines.append(f"device    cpu: {platform.processor() or platform.machine()}")

@@ -20,6 +20,7 @@ from .volume import Volume
 
 SEGMENTS = ".seg.nrrd"
 MOST_TOLD = 8  # values or names in a sentence
+MOST_LABELS, EVEN = 255, 0.5  # share of marked voxels with the same number beside them; in a CT of few numbers a fifth
 BESIDE = 0.01  # that a number may differ from its label where the file has a scale factor
 SAME_MM = 0.01  # two spacings that differ by less are told as equal
 
@@ -42,6 +43,21 @@ def is_label_map(path: Path) -> bool:
     """Whether a file is no CT but marks something in one, by its name or its head: its voxels are not looked at."""
     ending = files.ending_of(path)
     return bool(ending) and (ending == SEGMENTS or outputs.is_ours(path) or folders.holds_bytes(path, ending))
+
+
+def marks_only(path: Path) -> bool:
+    """Whether a file holds labels and no picture, by all its voxels: few whole numbers, in areas of the same."""
+    if not files.ending_of(path):
+        return False
+    try:
+        array, _ = files.read_array(path)
+    except InputError:
+        return False
+    if array.dtype.kind not in "iub" or array.min() < 0 or array.max() > MOST_LABELS:
+        return False
+    marked = array[:-1] > 0
+    alike = np.count_nonzero(marked & (array[:-1] == array[1:]))
+    return bool(alike > EVEN * np.count_nonzero(marked))
 
 
 def read(path: Path, volume: Volume) -> LabelMap:

@@ -14,6 +14,7 @@ from . import contrast, extent, nephrometry
 from .bodies import bodies, gap_mm
 from .boxes import Box, around, bounding_box, grown, placed, shifted
 from .contour import Contour, contour
+from .edges import DataEnd
 from .labels import BACKGROUND, CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TUMOR
 from .structure import Nephrometry, Structure, numbered
 
@@ -74,7 +75,6 @@ class Body:
 
 
 Certainty = Callable[[Body], float | None]
-Cuts = Callable[[np.ndarray, Box], bool]
 
 
 def measure(
@@ -83,23 +83,23 @@ def measure(
     affine: np.ndarray,
     certainty: Certainty | None = None,
     within: Box | None = None,
-    cuts: Cuts | None = None,
+    ends: DataEnd | None = None,
 ) -> tuple[Structure, ...]:
     """Kidneys, right before left, then tumors, then cysts, largest first.
 
     labels (values of labels.BY_SIDE), hu: (slice, row, column); affine: (4, 4), (slice, row, column, 1) -> RAS mm
     certainty: what the network knows of a body; without it nothing is certain (``certainty`` is None)
     within: a box outside of which nothing is marked
-    cuts: whether the data end at a mask and its box (edges.DataEnd.cuts); without it, where the array ends
+    ends: where the data end; without it, where the array ends
     """
     found = parts(labels, affine, within)
     of_side = {body.side: body for body in found if body.kind == "kidney"}
     tissue_hu = {side: float(hu[body.box][body.mask].mean()) for side, body in of_side.items()}
     contours = {side: _contour(body, _lesions_of(body, found), labels, hu) for side, body in of_side.items()}
-    structures = list(kidneys(found, hu, certainty, cuts))
+    structures = list(kidneys(found, hu, certainty, ends))
     cut_sides = {one.side for one in structures if one.touches_border}
     for body in found[len(structures) :]:
-        one = _lesion(_common(body, hu, certainty, cuts), body, labels, hu, tissue_hu.get(body.side))
+        one = _lesion(_common(body, hu, certainty, ends), body, labels, hu, tissue_hu.get(body.side), ends)
         kidney = contours.get(body.side)
         if kidney is not None:
             one = _within(one, body, kidney, cut=one.touches_border or body.side in cut_sides)
@@ -194,7 +194,7 @@ def _score(one: Structure, mask: np.ndarray, kidney: Contour, *, cut: bool) -> N
     return nephrometry.score(kidney, mask, one.diameter.mm, one.axial_diameter.mm, one.outside_percent, one.to_sinus)
 
 
-def _common(body: Body, hu: np.ndarray, certainty: Certainty | None, cuts: Cuts | None) -> Structure:
+def _common(body: Body, hu: np.ndarray, certainty: Certainty | None, ends: DataEnd | None) -> Structure:
     values = hu[body.box][body.mask].astype(np.float64)
     x, y, z = (float(v) for v in extent.to_ras(np.array([ndimage.center_of_mass(body.mask)]), body.local)[0])
     return Structure(
@@ -207,20 +207,20 @@ def _common(body: Body, hu: np.ndarray, certainty: Certainty | None, cuts: Cuts 
         mean_hu=float(values.mean()),
         sd_hu=float(values.std()),
         centre_ras_mm=(x, y, z),
-        touches_border=cuts(body.mask, body.box) if cuts else _touches(body, hu.shape),
+        touches_border=ends.cuts(body.mask, body.box) if ends else _touches(body, hu.shape),
         certainty=certainty(body) if certainty else None,
     )
 
 
 def kidneys(
-    found: Sequence[Body], hu: np.ndarray, certainty: Certainty | None, cuts: Cuts | None = None
+    found: Sequence[Body], hu: np.ndarray, certainty: Certainty | None, ends: DataEnd | None = None
 ) -> Iterator[Structure]:
     """The kidneys among what ``parts`` found, measured as ``measure`` does, without a name."""
     of_kidneys = [body for body in found if body.kind == "kidney"]
     tissue_ml = sum(body.ml for body in of_kidneys)
     for body in of_kidneys:
         lesions_ml = sum(lesion.ml for lesion in _lesions_of(body, found))
-        yield _kidney(_common(body, hu, certainty, cuts), body, hu, lesions_ml, tissue_ml)
+        yield _kidney(_common(body, hu, certainty, ends), body, hu, lesions_ml, tissue_ml)
 
 
 def _kidney(one: Structure, body: Body, hu: np.ndarray, lesions_ml: float, tissue_ml: float) -> Structure:
@@ -239,9 +239,11 @@ def _kidney(one: Structure, body: Body, hu: np.ndarray, lesions_ml: float, tissu
     )
 
 
-def _lesion(one: Structure, body: Body, labels: np.ndarray, hu: np.ndarray, tissue_hu: float | None) -> Structure:
+def _lesion(
+    one: Structure, body: Body, labels: np.ndarray, hu: np.ndarray, tissue_hu: float | None, ends: DataEnd | None
+) -> Structure:
     axial, across = extent.axial(body.mask, body.local)
-    soft, gas = _neighbours(body, labels, hu)
+    soft, gas = _neighbours(body, labels, hu, ends)
     return replace(
         one,
         diameter=extent.longest(body.outline),
@@ -263,10 +265,12 @@ def _core_hu(body: Body, hu: np.ndarray) -> float:
     return float(hu[body.box][core].mean())
 
 
-def _neighbours(body: Body, labels: np.ndarray, hu: np.ndarray) -> tuple[float, float]:
-    """How much of what lies around a lesion is other soft tissue, and how much is gas, in percent."""
+def _neighbours(body: Body, labels: np.ndarray, hu: np.ndarray, ends: DataEnd | None) -> tuple[float, float]:
+    """How much of what lies around a lesion is other soft tissue, and how much is gas, in percent of what was seen."""
     box, inside = _grown(body, GAS_MM, labels.shape)
     away = ndimage.distance_transform_edt(~inside, body.spacing)
+    if ends:
+        away[~ends.seen(box)] = np.inf
     near, shell = (away > 0) & (away <= GAS_MM), (away > SHELL_MM[0]) & (away <= SHELL_MM[1])
     soft = (labels[box] == BACKGROUND) & (hu[box] > SOFT_HU[0]) & (hu[box] < SOFT_HU[1])
     return _percent(soft & shell, shell), _percent((hu[box] < GAS_HU) & near, near)

@@ -129,10 +129,12 @@ def _four(
 
 
 def _overview(page: Image.Image, scan: Scan, structures: Sequence[Structure], y: int, height: int) -> int:
-    """Both kidneys in a coronal slice, and from the front."""
+    """Both kidneys in a coronal slice, with room for their lesions, and from the front."""
     width = (INNER - GAP) // 2
     kidneys = [one for one in structures if one.kind == "kidney"] or list(structures)
     ends = np.array([end for one in kidneys for end in one.size.ends_ras_mm])
+    lesions = [(np.array(one.centre_ras_mm), one.size.mm / 2) for one in structures if one.kind != "kidney"]
+    ends = np.array([*ends, *(middle + by for middle, half in lesions for by in (-half, half))])
     low, high = ends.min(0), ends.max(0)
     x, _, z = (float(v) for v in (low + high) / 2)
     middle = x, float(np.mean([one.centre_ras_mm[1] for one in kidneys])), z

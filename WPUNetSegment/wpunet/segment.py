@@ -110,8 +110,8 @@ class Segmenter:
             within = bounding_box(labels, within) or within
         with monitor.stage("measure"):
             certain = certainty.Certain(maps, certainty.Chance.of_card(self.weights.card))
-            cuts = edges.DataEnd(volume, looked_at).cuts
-            structures = measure.measure(labels, volume.hu, volume.affine, certain, within, cuts)
+            ends = edges.DataEnd(volume, looked_at)
+            structures = measure.measure(labels, volume.hu, volume.affine, certain, within, ends)
             structures, warnings = doubts.judge(structures, labels, volume.hu, within, _try_next(options))
             if options.parenchyma:
                 unheard = Monitor(cancelled=monitor.cancelled)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from time import time
 from typing import TYPE_CHECKING
 
 from . import bundle, earlier, outputs, summary
 from .batch import Ending, Job, Plan, attempt
 from .progress import EXIT_BAD_INPUT
 from .reading import ReadAhead
-from .summary import DONE, SKIPPED, SUMMARY, Row
+from .summary import DONE, LEFT_OUT, SKIPPED, SUMMARY, Row
 
 if TYPE_CHECKING:
     from .progress import Cancel, Reporter
     from .segment import Options, Segmenter
 
+LEFT_SECONDS = 60  # after which nobody goes on with a half-written file
 EVERY = 50  # cases, after which the summary is written for whoever looks at it meanwhile
 
 
@@ -41,7 +44,7 @@ def work_through(
             if number % EVERY == 0:
                 summary.write(file, [*rows.values(), *left_out])
     finally:
-        _tidy(planned)
+        _tidy(planned, 0 if arguments.scheduler else LEFT_SECONDS)  # a lost worker has left it just now
         ordered = [*(rows[job.name] for job in planned.jobs if job.name in rows), *left_out]
         summary.write(file, ordered)
     talk.summary(ordered, file)
@@ -84,14 +87,17 @@ def _tell(job: Job, ending: Ending, talk: Reporter) -> None:
         talk.result(job, dict(ending.row.report), ending.table)
     elif ending.row.status == SKIPPED:
         talk.skipped(job)
+    elif ending.row.status == LEFT_OUT:
+        talk.say(f"{job.name}: left out, {ending.row.reason}")
     else:
         talk.error(ending.row.reason, EXIT_BAD_INPUT)
 
 
-def _tidy(planned: Plan) -> None:
-    """Take away what runs that were killed have left half-written; nobody else writes these cases now."""
+def _tidy(planned: Plan, seconds: float) -> None:
+    """Take away what was left half-written ``seconds`` ago and before: what is newer may be of a run that goes on."""
     assert planned.folder is not None
     names = {path.name for job in planned.jobs for path in job.outputs}
     for path in planned.folder.glob(f"{outputs.TEMPORARY}*"):
-        if outputs.named_after(path) in names:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # taken away by the other one
+            if outputs.named_after(path) in names and time() - path.stat().st_mtime > seconds:
+                path.unlink()

@@ -67,7 +67,7 @@ class Findings:
         """The result for ``labels``, the segments as they are now; certain only where they are the engine's own."""
         told = self._told
         corrected = not np.array_equal(labels, self.answer)
-        structures = measure.measure(labels, volume.hu, volume.affine, cuts=edges.DataEnd(volume).cuts)
+        structures = measure.measure(labels, volume.hu, volume.affine, ends=edges.DataEnd(volume))
         structures = certainty.kept(structures, report.structures_of(told))
         structures, about_these = doubts.judge(structures, labels, volume.hu)
         now = report.Report(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import shutil
 import zipfile
@@ -115,12 +114,11 @@ def sources(path: Path, into: Path, limit: int) -> Offer:
     if not path.is_dir():
         return Offer([Source(path, title=path.name)])
     found: list[Source] = []
-    list_series = functools.cache(dicom.list_series)  # several CTs can be of one folder
     surveyed = folders.survey(path)
     for ct in surveyed.cts:
         place = _place(ct.path, path)
         if ct.path.is_dir():
-            there = list_series(ct.path, below_too=ct.series is not None)
+            there = dicom.list_series(ct.path, below_too=ct.series is not None)
             meant = [one for one in there if ct.series in (None, one.uid)]
             images = [one for one in meant if one.modality in ("CT", "") and len(one.slices) > 2]
             found += [
