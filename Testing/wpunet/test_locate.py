@@ -26,6 +26,18 @@ def test_the_box_holds_the_ball_with_32_mm_to_spare(spacing):
         assert (side.stop - side.start) * step < 2 * (24 + 32) + 3 * max(8, step)
 
 
+def test_the_box_reaches_32_mm_beyond_the_first_and_the_last_slice_that_show_a_kidney():
+    volume = volume_with_ball((30, 40, 60), (5.0, 2.0, 2.0), (15, 20, 30), radius_mm=29)
+    assert found(volume).slices == slice(4, 27)  # seen at every other slice from 11 to 19; 32 mm are 6.4 slices
+
+
+@pytest.mark.parametrize(("side_mm", "seen"), [(4, False), (10, True)])
+def test_what_is_less_than_40_mm2_in_a_slice_is_a_speck(side_mm, seen):
+    volume = volume_with_ball((11, 60, 200), (4.0, 1.0, 1.0), radius_mm=0, hu=30)
+    volume.hu[:, 20 : 20 + side_mm, 30 : 30 + side_mm] = 150
+    assert (found(volume) != locate.whole(volume)) == seen
+
+
 def test_a_quick_pass_looks_every_8_mm():
     runtime = Oracle()
     found(volume_with_ball((400, 40, 40), (0.5, 2.0, 2.0), (200, 20, 20)), runtime)
