@@ -49,6 +49,11 @@ def test_the_box_ends_with_the_scan():
     assert (region.slices.start, region.rows.start, region.columns.stop) == (0, 0, 100)
 
 
+def test_a_scan_thinner_than_a_step_is_looked_at():
+    volume = volume_with_ball((3, 60, 200), (0.5, 2.0, 2.0), (1, 30, 40), 24)
+    assert found(volume).columns.stop < 100
+
+
 def test_where_nothing_is_seen_all_is_looked_at():
     volume = volume_with_ball(radius_mm=0, hu=30)
     assert found(volume) == locate.whole(volume)

@@ -145,7 +145,7 @@ def test_a_lesion_belongs_to_the_kidney_that_it_touches_else_to_the_nearer_one()
 
 def test_a_lesion_between_two_kidneys_is_of_the_one_that_it_touches_more():
     labels = empty()
-    labels[10, 40:50, 50:60], labels[11:15, 40:50, 62:70] = RIGHT_KIDNEY, LEFT_KIDNEY
+    labels[14, 40:50, 50:60], labels[10:14, 40:50, 62:70] = RIGHT_KIDNEY, LEFT_KIDNEY
     labels[10:15, 40:50, 60:62] = TUMOR  # it begins where all that is marked begins
     assert measure(labels, body(), AFFINE)[-1].side == "left"
 
