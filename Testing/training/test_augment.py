@@ -177,18 +177,60 @@ def test_a_composite_keeps_the_organs_and_fills_only_the_frame(drawn):
     assert hu[labels[0].numpy() == 1].max() < 210  # where the frame covers it, it is none
 
 
+def test_the_frame_lies_around_an_oblong_crop():
+    crop = case_of(np.zeros((1, 64, 128)), np.zeros((1, 64, 128)))  # 128 mm high, 256 mm wide
+    free = case_of(np.zeros((1, 128, 128)), np.full((1, 128, 128), 300.0), 4.0, "free", "kidney_free")
+    shelves = {"labelled": [crop], "kidney_free": [free]}
+    x, _ = Sampler(shelves, replace(PLAIN, composite=1.0), 4.0, 128, seed=1).batch(0, 0, 1)
+    hu = (x[0, 0] * 250 + 90).numpy()  # 4 mm: the crop has rows 48 to 79, columns 32 to 95
+    assert hu[[64, 64, 54, 73], [38, 89, 64, 64]] == pytest.approx(0, abs=20)
+    assert hu[[64, 64, 42, 85], [26, 101, 64, 64]] == pytest.approx(300, abs=20)
+
+
+def test_a_sample_in_focus_has_a_marked_pixel_in_its_middle():
+    labels = np.zeros((1, 40, 60))
+    labels[0, 8, 47] = 1
+    sampler = Sampler({"labelled": [case_of(labels, labels, 4.0)]}, replace(PLAIN, focus=1.0), 1.0, 32, seed=0)
+    marked = torch.zeros(32, 32, dtype=torch.long)
+    marked[14:18, 14:18] = 1  # one pixel of 4 mm
+    assert torch.equal(sampler.batch(0, 0, 1)[1][0], marked)
+
+
+def test_levels_with_a_kidney_or_with_a_cyst_are_drawn_as_often_as_asked_for():
+    labels = np.zeros((50, 8, 8))
+    labels[10:20, 3, 3], labels[12:14, 4, 4] = 1, CYST
+    plain, cystic = case_of(np.where(labels == CYST, 1, labels), labels), case_of(labels, labels)
+
+    def levels(share, *cases):
+        sampler = Sampler({"labelled": list(cases)}, replace(PLAIN, cysts=share), 2.0, 8, seed=0)
+        plans = [sampler._plan(np.random.default_rng([0, k])) for k in range(1000)]
+        return np.array([plan.level for plan in plans]), np.array([plan.case for plan in plans])
+
+    some, _ = levels(0.0, plain)
+    assert np.mean((some >= 10) & (some < 20)) == pytest.approx(0.9 + 0.1 * 10 / 50, abs=0.03)
+    some, _ = levels(0.7, cystic)
+    by_chance = (0.9 / 10 + 0.1 / 50) * 2
+    assert np.mean((some == 12) | (some == 13)) == pytest.approx(0.7 + 0.3 * by_chance, abs=0.04)
+    assert np.mean(levels(0.7, plain, cystic)[1]) == pytest.approx(2 / 3, abs=0.04)  # twice as often as the other
+
+
 def test_the_healthy_half_takes_the_tumors_place():
     labels = torch.zeros(60, 80, dtype=torch.uint8)
-    labels[20:40, 10:30], labels[20:40, 50:70], labels[30:36, 55:60] = 1, 1, 2
+    labels[20:40, 10:26], labels[20:40, 50:70], labels[30:36, 55:60] = 1, 1, 2
     grey = torch.arange(60 * 80).reshape(60, 80).remainder(250).to(torch.uint8)
     mirrored, clean = mirror_healthy_half(grey, labels)
     assert not (clean == 2).any()
     assert torch.equal(clean, clean.flip(1))
+    assert torch.equal(clean[:, :40], labels[:, :40])
     assert torch.equal(mirrored[:, 40:], grey[:, :40].flip(1))
     assert (labels == 2).any()  # the case itself stays as it was
     both = labels.clone()
     both[25:30, 15:20] = 2
     assert torch.equal(mirror_healthy_half(grey, both)[1], both)
+    pole = labels.clone()
+    pole[:, :40] = 0
+    pole[20:40, 10:20] = 1  # 200 pixels of a kidney are a pole of it
+    assert torch.equal(mirror_healthy_half(grey, pole)[1], pole)
 
 
 def test_without_contrast_kidneys_look_like_muscle_and_bone_like_bone():
@@ -206,6 +248,10 @@ def test_without_contrast_kidneys_look_like_muscle_and_bone_like_bone():
     plain = take_contrast_away(hu, labels, squeeze=0.15, kidney_hu=30.0)
     assert float(plain[labels == 1].median()) == pytest.approx(30, abs=3)
     assert float(plain[20, 20]) == pytest.approx(8, abs=2)  # water stays water
+    for before, target, after in ((215.0, 22.0, 27.5), (30.0, 42.0, 40.0)):  # by 60 HU down or 10 up at most
+        hu[:] = before  # with contrast a quarter of what is above 45 HU is left: 87.5
+        plain = take_contrast_away(hu, torch.ones_like(labels), squeeze=0.25, kidney_hu=target)
+        assert float(plain[30, 30]) == pytest.approx(after, abs=1e-3)
     air = torch.full((60, 60), -1000.0)
     assert torch.equal(take_contrast_away(air, torch.zeros_like(labels), 0.15, 30.0), air)
 
@@ -320,6 +366,24 @@ def test_grafts_come_only_to_labelled_samples(shelves):
     assert np.mean(labelled) == pytest.approx(0.5, abs=0.08)
     assert all(plan.foreign is None for plan in plans if plan.shelf == "generated")
     assert any(plan.foreign is not None for plan in plans if plan.shelf == "kidney_free")
+
+
+def test_what_is_generated_gets_no_decoy_and_only_real_kidneys_lose_their_contrast(shelves):
+    some = {**shelves, "tumor_free": [replace(shelves["labelled"][0], group="tumor_free")]}
+    mixture = Mixture(kidney_free=0.25, generated=0.25, tumor_free=0.25, decoys=0.5, no_contrast=0.5)
+    sampler = Sampler(some, mixture, 4.0, 64, seed=5)
+    plans = [sampler._plan(np.random.default_rng([5, 0, k])) for k in range(200)]
+    assert {plan.shelf for plan in plans if plan.decoy} == {"labelled", "tumor_free", "kidney_free"}
+    assert {plan.shelf for plan in plans if plan.squeeze < 1} == {"labelled", "tumor_free"}
+
+
+def test_kidney_and_tumor_each_get_their_own_change_of_contrast():
+    labels = torch.zeros(1, 40, 40)
+    labels[0, :20, :20], labels[0, :20, 20:] = 1, 2
+    sampler = Sampler({"labelled": [case_of(labels.numpy(), labels.numpy())]}, PLAIN, 2.0, 40, seed=0)
+    plan = replace(sampler._plan(np.random.default_rng(0)), kidney_hu=50.0, tumor_hu=-20.0)
+    changed = sampler._tissue(torch.full((1, 40, 40), 100.0), labels, [plan])[0]
+    assert changed[[10, 10, 30], [10, 30, 10]].tolist() == pytest.approx([150, 80, 100], abs=1e-3)
 
 
 def test_decoys_lie_in_soft_tissue_beside_the_kidney():

@@ -133,6 +133,25 @@ def test_c_index():
     assert found.nephrometry.c_index == pytest.approx(np.hypot(40.0, 10.0) / 10.0, rel=0.08)
 
 
+def test_the_c_index_counts_lesions_to_the_kidney():
+    tumor, level = ball((0, 0, -34.0), 16.0), 49
+    organ = (ellipsoid((0, 0, 0), KIDNEY_MM) & ~ellipsoid(*SINUS)) | tumor
+    ways = [np.argwhere(one[level]).mean(0) for one in (organ, tumor)]
+    found = scan(tumor)
+    radius_mm = found.axial_diameter.mm / 2
+    assert found.nephrometry.c_index == pytest.approx(np.linalg.norm(ways[0] - ways[1]) * STEP / radius_mm, rel=0.02)
+
+
+def test_the_kidneys_surface_is_that_of_a_lesion_where_one_lies_before_it():
+    tumor, cyst = ball((0, 0, -20.0), 5.0), ellipsoid((0, 0, -33.0), (40.0, 34.0, 25.0))
+    labels, hu = np.zeros(SHAPE, np.uint8), np.full(SHAPE, FAT, np.int16)
+    for mask, value in ((ellipsoid((0, 0, 0), KIDNEY_MM), RIGHT_KIDNEY), (cyst, CYST), (tumor, TUMOR)):
+        labels[mask], hu[mask] = value, TISSUE_HU
+    found = {one.kind: one for one in measure(labels, hu, AFFINE)}
+    assert found["cyst"].to_surface.mm == 0
+    assert found["tumor"].to_surface.mm > 15  # it is 5 mm to where the kidney alone would end
+
+
 def test_the_c_index_goes_by_the_axial_radius():
     found = scan(ellipsoid((32.0, 0, -10.0), (20.0, 10.0, 10.0)))
     assert found.diameter.mm > 1.7 * found.axial_diameter.mm
