@@ -277,6 +277,15 @@ def test_synthetic_lesions_sit_at_kidneys_and_are_seen():
     assert add_lesion(hu, nothing, lesion, 1.6)[1] is nothing
 
 
+@pytest.mark.parametrize(("radius", "changes"), [(3.9, False), (5.7, True)])  # 124 and 260 mm2, in pixels of 1.6 mm
+def test_a_pole_of_a_kidney_gets_no_lesion(radius, changes):
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    labels = ((x - 32) ** 2 + (y - 32) ** 2 < radius**2).to(torch.uint8)
+    hu = torch.where(labels > 0, 180.0, -80.0)
+    drawn = (add_lesion(hu, labels, Lesion.draw(np.random.default_rng(seed)), 1.6)[1] for seed in range(20))
+    assert any(not torch.equal(marked, labels) for marked in drawn) == changes
+
+
 def test_a_synthetic_cyst_leaves_a_tumor_as_it_is():
     labels = torch.full((64, 64), KIDNEY, dtype=torch.uint8)
     labels[24:40, 24:40] = TUMOR

@@ -155,6 +155,8 @@ def test_a_painted_tumor_has_no_chance_and_keeps_its_other_doubts():
     assert found["left kidney"].certainty == 0.95
     assert found["right kidney"].certainty is None  # a part of it was painted over
     assert replace(found["right tumor 2"], doubts=()).doubts == ()
+    renamed = kept(judged(tumor(value=CYST))[0], before)
+    assert (renamed[-1].name, renamed[-1].certainty) == ("left cyst", None)  # of the same voxels
 
 
 @pytest.mark.parametrize("seed", [1, 3])
