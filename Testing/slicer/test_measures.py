@@ -1,5 +1,7 @@
 """What was measured, in the scene: a table beside the segmentation, and a line for each lesion's largest diameter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,9 @@ def test_a_table_beside_the_segmentation_tells_what_was_measured_last(add_ct, lo
     found = measured(ct, segmentation)
     assert segmentation.GetNodeReference(TABLE) is table
     assert column(table, "volume_ml") == pytest.approx([one.volume_ml for one in found], abs=0.001)
+    known = {one.name: one.certainty for one in found}
+    assert (known["left kidney"], known["left cyst"]) == (0.9, 0.9)
+    assert None in known.values()  # of what was painted
     assert set(column(table, "corrected_by_hand")) == {"yes"}
     logic.process(ct, segmentation, may_overwrite=lambda _names: True)
     assert column(table, "volume_ml") == pytest.approx([one["volume_ml"] for one in told])
@@ -97,6 +102,9 @@ def test_lines_lie_where_the_diameters_were_measured(add_ct, logic, scene, trans
         assert line.GetLocked()
     diameters.draw(segmentation, measures.of(segmentation).structures)
     assert len(lines(segmentation)) == len(told)
+    cut = [replace(one, touches_border=one.kind == "cyst") for one in measures.of(segmentation).structures]
+    diameters.draw(segmentation, cut)
+    assert [line.GetName() for line in lines(segmentation)] == ["right tumor", "left cyst (cut)"]
     diameters.draw(segmentation, [])
     assert scene.GetNumberOfNodes() == nodes
     assert not diameters.shown(segmentation)

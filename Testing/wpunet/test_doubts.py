@@ -113,6 +113,13 @@ def test_kidneys_that_differ_are_told():
         assert [(one.code, one.about) for one in warnings] == [("asymmetry", "left kidney")]
 
 
+def test_of_a_kidney_that_is_cut_neither_its_size_nor_its_share_is_doubted():
+    labels = put(kidneys(right=False), 1, (-18, RIGHT[1], RIGHT[2]), (28, 13, 13))
+    structures, warnings = judged(labels)
+    assert structures[0].volume_ml < 20
+    assert [(one.code, one.about) for one in warnings] == [("cut", "right kidney")]
+
+
 def test_a_large_body_that_was_taken_away_is_told():
     sizes = (29.9, 30.0, 90.0)
     few, *many = (doubts.of_removed([Removed(ml, (1, 2, 3))], AFFINE) for ml in sizes)
