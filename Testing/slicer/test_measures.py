@@ -45,15 +45,22 @@ def test_a_table_beside_the_segmentation_tells_what_was_measured_last(add_ct, lo
     found = measured(ct, segmentation)
     assert segmentation.GetNodeReference(TABLE) is table
     assert column(table, "volume_ml") == pytest.approx([one.volume_ml for one in found], abs=0.001)
-    known = {one.name: one.certainty for one in found}
-    assert (known["left kidney"], known["left cyst"]) == (0.9, 0.9)
-    assert None in known.values()  # of what was painted
     assert set(column(table, "corrected_by_hand")) == {"yes"}
     logic.process(ct, segmentation, may_overwrite=lambda _names: True)
     assert column(table, "volume_ml") == pytest.approx([one["volume_ml"] for one in told])
     logic.undo(segmentation)
     assert column(table, "volume_ml") == pytest.approx([one.volume_ml for one in found], abs=0.001)
     assert scene.GetNumberOfNodes() == nodes
+
+
+def test_what_is_as_the_engine_left_it_keeps_its_certainty(add_ct, logic):
+    ct = add_ct("square")
+    segmentation = logic.process(ct)
+    paint(segmentation, "tumor", ct)
+    known = {one.name: one.certainty for one in measured(ct, segmentation)}
+    painted = known.keys() - {"right kidney", "left kidney", "right tumor 1", "left cyst"}
+    assert {known[name] for name in painted} == {None}
+    assert {known[name] for name in known.keys() - painted} == {0.9}
 
 
 def test_where_nothing_is_found_there_is_no_table(add_ct, logic):
