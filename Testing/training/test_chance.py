@@ -153,6 +153,8 @@ def test_the_certainty_of_a_kidney_is_its_mean_probability_and_of_a_tumor_its_ch
 
 def test_slices_of_one_patient_are_one_patients(prepared):
     case = next(one for one in read_prepared(prepared, "labelled") if (one.labels == 2).any())
+    few = np.flatnonzero((case.labels == 2).any((1, 2)))[:2]
+    case = replace(case, grey=case.grey[few], labels=case.labels[few])
     parts = [replace(case, name=f"{case.name} {part}") for part in ("z50", "mid")]
     found, names = chance.collect(Segmenter(), parts, [], [])
     assert names == [case.name]
