@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from wpunet import phantom
 from wpunet.errors import InputError
-from wpunet.labels import KIDNEY, KIDNEY_LABEL, LEFT_KIDNEY, LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR, TUMOR_LABEL
+from wpunet.labels import (
+    CYST_LABEL,
+    KIDNEY,
+    KIDNEY_LABEL,
+    LEFT_KIDNEY,
+    LEFT_KIDNEY_LABEL,
+    RIGHT_KIDNEY_LABEL,
+    TUMOR,
+    TUMOR_LABEL,
+)
 from wpunet.sides import split_sides
 
 
@@ -61,6 +70,17 @@ def test_a_side_counts_by_its_code_as_by_its_id(made, place, scene):
         assert {name: round(one.volume_ml, 2) for name, one in found.items()} == {
             name: round(one.volume_ml, 2) for name, one in wanted.items()
         }
+
+
+def test_a_cyst_stays_one_beside_a_segment_of_both_kidneys(made, place):
+    phantom_ct, labels = made
+    cyst = np.zeros(labels.shape, bool)
+    k, row, column = np.argwhere(labels == LEFT_KIDNEY)[np.count_nonzero(labels == LEFT_KIDNEY) // 2]
+    cyst[k, row - 1 : row + 2, column - 1 : column + 2] = True
+    both = ("Segment_1", KIDNEY_LABEL, np.isin(labels, (KIDNEY, LEFT_KIDNEY)))
+    found = measured(*place(phantom_ct, phantom_ct.hu, [both, (CYST_LABEL.key, CYST_LABEL, cyst)]))
+    assert found.keys() == {"right kidney", "left kidney", "left cyst"}
+    assert found["left cyst"].voxels == 9
 
 
 @pytest.mark.parametrize("offset", [1024, 0])

@@ -1,5 +1,7 @@
 """What was measured, in the scene: a table beside the segmentation, and a line for each lesion's largest diameter."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,16 @@ def test_a_table_beside_the_segmentation_tells_what_was_measured_last(add_ct, lo
     assert scene.GetNumberOfNodes() == nodes
 
 
+def test_what_is_as_the_engine_left_it_keeps_its_certainty(add_ct, logic):
+    ct = add_ct("square")
+    segmentation = logic.process(ct)
+    paint(segmentation, "tumor", ct)
+    known = {one.name: one.certainty for one in measured(ct, segmentation)}
+    painted = known.keys() - {"right kidney", "left kidney", "right tumor 1", "left cyst"}
+    assert {known[name] for name in painted} == {None}
+    assert {known[name] for name in known.keys() - painted} == {0.9}
+
+
 def test_where_nothing_is_found_there_is_no_table(add_ct, logic):
     import slicer
 
@@ -97,6 +109,9 @@ def test_lines_lie_where_the_diameters_were_measured(add_ct, logic, scene, trans
         assert line.GetLocked()
     diameters.draw(segmentation, measures.of(segmentation).structures)
     assert len(lines(segmentation)) == len(told)
+    cut = [replace(one, touches_border=one.kind == "cyst") for one in measures.of(segmentation).structures]
+    diameters.draw(segmentation, cut)
+    assert [line.GetName() for line in lines(segmentation)] == ["right tumor", "left cyst (cut)"]
     diameters.draw(segmentation, [])
     assert scene.GetNumberOfNodes() == nodes
     assert not diameters.shown(segmentation)

@@ -101,6 +101,16 @@ def recipe(tmp_path):
     return write
 
 
+def config_of(recipe, **changes):
+    """The recipe of the fixture, with lines changed."""
+    return Config.read(recipe(**changes))
+
+
+def start(config, prepared, folder, **options):
+    """A run as it begins, or goes on."""
+    return Run(config, prepared, folder, torch.device("cpu"), **options)
+
+
 @pytest.fixture
 def command(monkeypatch):
     """A function that runs the command line of a module of the training and returns its exit status."""

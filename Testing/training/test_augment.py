@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 from wpunet.errors import InputError
-from wpunet.labels import CYST, KIDNEY, TUMOR
+from wpunet.labels import CYST
 from wpunet.preprocess import InPlaneGrid, normalise
 
 from training.augment import Sampler, blur, halved, mirror_healthy_half, take_contrast_away
 from training.data import Case, read_prepared, to_grey
-from training.lesions import Graft, Lesion, add_decoy, add_graft, add_lesion, grown
+from training.lesions import Graft
 from training.losses import CYST_CLASS, EITHER
 from training.mixture import PLAIN, Mixture
 from training.vary import bent, curved, draw_bend, draw_curve
@@ -177,18 +177,60 @@ def test_a_composite_keeps_the_organs_and_fills_only_the_frame(drawn):
     assert hu[labels[0].numpy() == 1].max() < 210  # where the frame covers it, it is none
 
 
+def test_the_frame_lies_around_an_oblong_crop():
+    crop = case_of(np.zeros((1, 64, 128)), np.zeros((1, 64, 128)))  # 128 mm high, 256 mm wide
+    free = case_of(np.zeros((1, 128, 128)), np.full((1, 128, 128), 300.0), 4.0, "free", "kidney_free")
+    shelves = {"labelled": [crop], "kidney_free": [free]}
+    x, _ = Sampler(shelves, replace(PLAIN, composite=1.0), 4.0, 128, seed=1).batch(0, 0, 1)
+    hu = (x[0, 0] * 250 + 90).numpy()  # 4 mm: the crop has rows 48 to 79, columns 32 to 95
+    assert hu[[64, 64, 54, 73], [38, 89, 64, 64]] == pytest.approx(0, abs=20)
+    assert hu[[64, 64, 42, 85], [26, 101, 64, 64]] == pytest.approx(300, abs=20)
+
+
+def test_a_sample_in_focus_has_a_marked_pixel_in_its_middle():
+    labels = np.zeros((1, 40, 60))
+    labels[0, 8, 47] = 1
+    sampler = Sampler({"labelled": [case_of(labels, labels, 4.0)]}, replace(PLAIN, focus=1.0), 1.0, 32, seed=0)
+    marked = torch.zeros(32, 32, dtype=torch.long)
+    marked[14:18, 14:18] = 1  # one pixel of 4 mm
+    assert torch.equal(sampler.batch(0, 0, 1)[1][0], marked)
+
+
+def test_levels_with_a_kidney_or_with_a_cyst_are_drawn_as_often_as_asked_for():
+    labels = np.zeros((50, 8, 8))
+    labels[10:20, 3, 3], labels[12:14, 4, 4] = 1, CYST
+    plain, cystic = case_of(np.where(labels == CYST, 1, labels), labels), case_of(labels, labels)
+
+    def levels(share, *cases):
+        sampler = Sampler({"labelled": list(cases)}, replace(PLAIN, cysts=share), 2.0, 8, seed=0)
+        plans = [sampler._plan(np.random.default_rng([0, k])) for k in range(1000)]
+        return np.array([plan.level for plan in plans]), np.array([plan.case for plan in plans])
+
+    some, _ = levels(0.0, plain)
+    assert np.mean((some >= 10) & (some < 20)) == pytest.approx(0.9 + 0.1 * 10 / 50, abs=0.03)
+    some, _ = levels(0.7, cystic)
+    by_chance = (0.9 / 10 + 0.1 / 50) * 2
+    assert np.mean((some == 12) | (some == 13)) == pytest.approx(0.7 + 0.3 * by_chance, abs=0.04)
+    assert np.mean(levels(0.7, plain, cystic)[1]) == pytest.approx(2 / 3, abs=0.04)  # twice as often as the other
+
+
 def test_the_healthy_half_takes_the_tumors_place():
     labels = torch.zeros(60, 80, dtype=torch.uint8)
-    labels[20:40, 10:30], labels[20:40, 50:70], labels[30:36, 55:60] = 1, 1, 2
+    labels[20:40, 10:26], labels[20:40, 50:70], labels[30:36, 55:60] = 1, 1, 2
     grey = torch.arange(60 * 80).reshape(60, 80).remainder(250).to(torch.uint8)
     mirrored, clean = mirror_healthy_half(grey, labels)
     assert not (clean == 2).any()
     assert torch.equal(clean, clean.flip(1))
+    assert torch.equal(clean[:, :40], labels[:, :40])
     assert torch.equal(mirrored[:, 40:], grey[:, :40].flip(1))
     assert (labels == 2).any()  # the case itself stays as it was
     both = labels.clone()
     both[25:30, 15:20] = 2
     assert torch.equal(mirror_healthy_half(grey, both)[1], both)
+    pole = labels.clone()
+    pole[:, :40] = 0
+    pole[20:40, 10:20] = 1  # 200 pixels of a kidney are a pole of it
+    assert torch.equal(mirror_healthy_half(grey, pole)[1], pole)
 
 
 def test_without_contrast_kidneys_look_like_muscle_and_bone_like_bone():
@@ -206,75 +248,12 @@ def test_without_contrast_kidneys_look_like_muscle_and_bone_like_bone():
     plain = take_contrast_away(hu, labels, squeeze=0.15, kidney_hu=30.0)
     assert float(plain[labels == 1].median()) == pytest.approx(30, abs=3)
     assert float(plain[20, 20]) == pytest.approx(8, abs=2)  # water stays water
+    for before, target, after in ((215.0, 22.0, 27.5), (30.0, 42.0, 40.0)):  # by 60 HU down or 10 up at most
+        hu[:] = before  # with contrast a quarter of what is above 45 HU is left: 87.5
+        plain = take_contrast_away(hu, torch.ones_like(labels), squeeze=0.25, kidney_hu=target)
+        assert float(plain[30, 30]) == pytest.approx(after, abs=1e-3)
     air = torch.full((60, 60), -1000.0)
     assert torch.equal(take_contrast_away(air, torch.zeros_like(labels), 0.15, 30.0), air)
-
-
-def test_synthetic_lesions_sit_at_kidneys_and_are_seen():
-    y, x = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
-    labels = (((x - 48) ** 2 / 400 + (y - 48) ** 2 / 625) < 1).to(torch.uint8)
-    hu = torch.where(labels > 0, 180.0, -80.0)
-    counts = {True: 0, False: 0}
-    for seed in range(40):
-        lesion = Lesion.draw(np.random.default_rng(seed))
-        changed, marked = add_lesion(hu, labels, lesion, 1.6)
-        if marked is labels:
-            continue
-        counts[lesion.tumor] += 1
-        inside = marked == 2 if lesion.tumor else (changed - hu).abs() > 30
-        assert bool(inside.any())
-        assert set(marked.unique().tolist()) - {0, 1} == {TUMOR if lesion.tumor else CYST}
-        assert abs(float(changed[inside].median()) - 180) > 10
-        assert bool((labels[inside] > 0).any())  # it grows from the kidney
-    assert min(counts.values()) > 5
-    nothing = torch.zeros_like(labels)
-    assert add_lesion(hu, nothing, lesion, 1.6)[1] is nothing
-
-
-def test_a_synthetic_cyst_leaves_a_tumor_as_it_is():
-    labels = torch.full((64, 64), KIDNEY, dtype=torch.uint8)
-    labels[24:40, 24:40] = TUMOR
-    hu = torch.where(labels == TUMOR, 90.0, 180.0)
-    lesions = [replace(Lesion.draw(np.random.default_rng(seed)), tumor=False, hu=10.0) for seed in range(40)]
-    touching = 0
-    for lesion in lesions:
-        changed, marked = add_lesion(hu, labels, lesion, 1.6)
-        touching += bool((grown(marked == CYST, 1) & (labels == TUMOR)).any())
-        assert torch.equal(changed[marked == TUMOR], hu[labels == TUMOR])  # water is not to be called tumor
-    assert touching > 5
-
-
-def donor_and_patient():
-    """A kidney of 180 HU with a square tumor of 60 HU, and one of 120 HU without: labels and HU, each (96, 96)."""
-    y, x = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
-    kidney = (((x - 48) ** 2 / 400 + (y - 48) ** 2 / 625) < 1).to(torch.uint8)
-    tumor = (abs(x - 58) < 8) & (abs(y - 40) < 8)
-    marked = torch.where(tumor, 2, kidney).to(torch.uint8)
-    donor = torch.where(tumor, 60.0, torch.where(kidney > 0, 180.0, -80.0))
-    return donor, marked, torch.where(kidney > 0, 120.0, -80.0), kidney
-
-
-def test_a_graft_is_the_donors_tumor_in_the_patients_phase():
-    donor, marked, hu, labels = donor_and_patient()
-    for follow, expected in ((0.0, 60.0), (0.5, 30.0)):  # the patient's kidneys are 60 HU darker
-        changed, grafted = add_graft(hu, labels, donor, marked, follow)
-        assert torch.equal(grafted == 2, marked == 2)
-        assert float(changed[36:44, 54:62].mean()) == pytest.approx(expected)
-        far = torch.nn.functional.max_pool2d((marked == 2).float()[None, None], 3, 1, 1)[0, 0] == 0
-        assert torch.equal(changed[far], hu[far])
-        assert torch.equal(grafted[far], labels[far])
-    assert not bool((labels == 2).any())  # the patient's own stay as they were
-
-
-def test_a_graft_that_would_not_show_or_lies_beside_the_kidney_is_left_out():
-    donor, marked, hu, labels = donor_and_patient()
-    as_bright = torch.where(marked == 2, 120.0, donor)
-    assert add_graft(hu, labels, as_bright, marked, 0.0)[1] is labels
-    aside = torch.roll(marked, 34, 1)
-    assert add_graft(hu, labels, torch.roll(donor, 34, 1), aside, 0.0)[1] is labels
-    assert add_graft(hu, labels, donor, labels, 0.0)[1] is labels  # no tumor
-    air = torch.full_like(hu, -1000.0)
-    assert add_graft(air, labels, donor, marked, 0.0)[0] is air
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -297,21 +276,6 @@ def test_a_graft_lies_on_the_kidney_pixel_that_was_drawn_and_has_the_size_that_w
     assert float(hu[after == 2].median()) == pytest.approx(40, abs=6)
 
 
-def test_a_foreign_tumor_lies_in_soft_tissue_away_from_kidneys_and_is_not_marked():
-    donor, marked, hu, labels = donor_and_patient()
-    hu = torch.where(labels > 0, hu, 100.0)
-    hu[:, 80:] = -80.0  # fat
-    aside = (torch.roll(one, 20, 1) for one in (donor, marked))
-    changed, same = add_graft(hu, labels, *aside, 0.0, decoy=True)
-    assert same is labels
-    there = changed != hu
-    assert int(there.sum()) > 50
-    assert float(changed[40, 75]) == pytest.approx(60, abs=1)
-    near_kidney = torch.nn.functional.max_pool2d((labels > 0).float()[None, None], 7, 1, 3)[0, 0] > 0
-    assert not bool((there & near_kidney).any())
-    assert not bool(there[:, 82:].any())
-
-
 def test_grafts_come_only_to_labelled_samples(shelves):
     sampler = Sampler(shelves, Mixture(grafts=0.5, kidney_free=0.3, generated=0.2), 4.0, 64, seed=5)
     plans = [sampler._plan(np.random.default_rng([5, 0, k])) for k in range(600)]
@@ -322,19 +286,22 @@ def test_grafts_come_only_to_labelled_samples(shelves):
     assert any(plan.foreign is not None for plan in plans if plan.shelf == "kidney_free")
 
 
-def test_decoys_lie_in_soft_tissue_beside_the_kidney():
-    y, x = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
-    labels = (((x - 60) ** 2 / 400 + (y - 48) ** 2 / 625) < 1).to(torch.uint8)
-    hu = torch.where(labels > 0, 180.0, torch.where(x < 20, -80.0, 110.0))
-    moved = 0
-    for seed in range(20):
-        changed = add_decoy(hu, labels, Lesion.draw(np.random.default_rng(seed)), 1.6)
-        there = changed != hu
-        assert not bool((there & ((labels > 0) | (x < 20))).any())
-        moved += int(there.sum()) > 20
-    assert moved == 20
-    fat = torch.full((96, 96), -80.0)
-    assert add_decoy(fat, labels * 0, Lesion.draw(np.random.default_rng(0)), 1.6) is fat
+def test_what_is_generated_gets_no_decoy_and_only_real_kidneys_lose_their_contrast(shelves):
+    some = {**shelves, "tumor_free": [replace(shelves["labelled"][0], group="tumor_free")]}
+    mixture = Mixture(kidney_free=0.25, generated=0.25, tumor_free=0.25, decoys=0.5, no_contrast=0.5)
+    sampler = Sampler(some, mixture, 4.0, 64, seed=5)
+    plans = [sampler._plan(np.random.default_rng([5, 0, k])) for k in range(200)]
+    assert {plan.shelf for plan in plans if plan.decoy} == {"labelled", "tumor_free", "kidney_free"}
+    assert {plan.shelf for plan in plans if plan.squeeze < 1} == {"labelled", "tumor_free"}
+
+
+def test_kidney_and_tumor_each_get_their_own_change_of_contrast():
+    labels = torch.zeros(1, 40, 40)
+    labels[0, :20, :20], labels[0, :20, 20:] = 1, 2
+    sampler = Sampler({"labelled": [case_of(labels.numpy(), labels.numpy())]}, PLAIN, 2.0, 40, seed=0)
+    plan = replace(sampler._plan(np.random.default_rng(0)), kidney_hu=50.0, tumor_hu=-20.0)
+    changed = sampler._tissue(torch.full((1, 40, 40), 100.0), labels, [plan])[0]
+    assert changed[[10, 10, 30], [10, 30, 10]].tolist() == pytest.approx([150, 80, 100], abs=1e-3)
 
 
 def test_contrast_stays_where_a_small_tumor_would_vanish():

@@ -1,6 +1,8 @@
 """A blend lies between two networks, and holds out nobody whom one of them knows."""
 
 import json
+import shutil
+import sys
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from wpunet.network import WPUNet
 
 from training import blend, checkpoint, train
 from training.networks import load_trained
+
+from .conftest import RECIPE
 
 WIDTHS = (4, 6, 8, 10, 12)
 
@@ -37,14 +41,24 @@ def test_networks_of_other_widths_are_refused():
         blend.blend(network(0), network(1, (4, 6, 8, 10, 14)))
 
 
+@pytest.fixture(scope="module")
+def trained_ones(prepared, tmp_path_factory):
+    """A run, one that started from it, and one that holds nobody out."""
+    folder = tmp_path_factory.mktemp("blend")
+    config = folder / "recipe.toml"
+    config.write_text(RECIPE.replace("steps = 12", "steps = 2"))
+    weights = folder / "early" / "average.safetensors"
+    for name, more in (("early", ()), ("late", ("--weights", weights)), ("all", ("--held-out", 0))):
+        options = ("--config", config, "--data", prepared, "--device", "cpu", "--run", folder / name, *more)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["train", *map(str, options)])
+            assert train.main() == 0
+    return folder
+
+
 @pytest.fixture
-def runs(recipe, prepared, tmp_path, command):
-    options = ("--config", recipe(steps=2), "--data", prepared, "--device", "cpu")
-    assert command(train, *options, "--run", tmp_path / "early") == 0
-    start = ("--weights", tmp_path / "early" / "average.safetensors")
-    assert command(train, *options, *start, "--run", tmp_path / "late") == 0
-    assert command(train, *options, "--held-out", 0, "--run", tmp_path / "all") == 0
-    return tmp_path
+def runs(trained_ones, tmp_path):
+    return shutil.copytree(trained_ones, tmp_path / "runs")
 
 
 def test_a_blend_is_a_run_to_go_on_from(runs, command, recipe, prepared):

@@ -31,6 +31,12 @@ def test_where_no_fat_is_near_nothing_is_told():
     assert len(edge.edge_mm(hu, disc(5.0), PIXEL_MM)) == 0  # too little kidney
 
 
+def test_where_something_lies_in_the_fat_beside_the_kidney_nothing_is_told():
+    hu = np.where(disc(22.0) | (disc(25.2) & ~disc(23.6)), 160.0, -100.0)
+    assert len(edge.edge_mm(np.where(disc(22.0), 160.0, -100.0), disc(22.0), PIXEL_MM)) > 80
+    assert len(edge.edge_mm(hu, disc(22.0), PIXEL_MM)) < 5
+
+
 def test_cases_are_read_and_told_of(tmp_path, command, capsys):
     options = {"shape": (12, 120, 140), "spacing": (12.0, 2.5, 2.5), "tumors": 0}
     save_case(tmp_path / "case_00001", 1, **options, phase="venous")

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from Testing.view.conftest import ROOT, Server, Visitor, launch, serving, until
+from Testing.view.conftest import ROOT, Server, launch, serving
+from Testing.view.visitor import Visitor, until
 
 PICTURES = ROOT / "Resources" / "Screenshots"
 SIZES = ((1280, 800), (1920, 1080), (1024, 768))

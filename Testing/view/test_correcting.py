@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from Testing import phantom
-from Testing.view.conftest import until
 from Testing.view.test_findings import green
+from Testing.view.visitor import until
 
 EMPTY = {"seed": 3, "shape": (26, 116, 144), "spacing": (8.0, 2.8, 2.8)}  # nothing is found in it
 FAT = (0.1, 0.2)  # a place in the axial view, in shares of it, beside the kidney that fills its middle

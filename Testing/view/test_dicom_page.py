@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from Testing import phantom
-from Testing.view.conftest import SMALL, until
+from Testing.view.conftest import SMALL
+from Testing.view.visitor import until
 
 pydicom = pytest.importorskip("pydicom", reason="needs the extra dicom")
 ct_series = pytest.importorskip("Testing.wpunet.ct_series")

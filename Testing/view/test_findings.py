@@ -7,8 +7,9 @@ import pytest
 from wpunet import files
 
 from Testing import phantom
-from Testing.view.conftest import HEALTHY, UPLOAD_MB, until
+from Testing.view.conftest import HEALTHY, UPLOAD_MB
 from Testing.view.test_hand import on_slices, scale
+from Testing.view.visitor import until
 
 SIZES = ((1280, 800), (1920, 1080), (1024, 768))
 SIDES = (("x", "width"), ("y", "height"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from wpunet import files
 
-from Testing.view.conftest import until
+from Testing.view.visitor import until
 
 FOUR = ("Axial", "Coronal", "Sagittal", "ThreeD")
 

@@ -11,7 +11,8 @@ import pytest
 from wpunet_view.opening import the_phantom
 from wpunet_view.server import MOST_SESSIONS
 
-from Testing.view.conftest import KEEP_SECONDS, SHOTS, UPLOAD_MB, Visitor, serving, until
+from Testing.view.conftest import KEEP_SECONDS, SHOTS, UPLOAD_MB, serving
+from Testing.view.visitor import Visitor, until
 
 
 def dice(found, truth):

@@ -2,7 +2,8 @@
 
 import re
 
-from Testing.view.conftest import Visitor, serving, until
+from Testing.view.conftest import serving
+from Testing.view.visitor import Visitor, until
 
 STEP = 0.3  # seconds; the engine takes thirty
 NOTE = """() => {

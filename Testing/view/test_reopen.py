@@ -11,8 +11,9 @@ from wpunet.label_maps import LabelMap
 from wpunet.volume import from_array
 
 from Testing import phantom
-from Testing.view.conftest import SHOTS, SMALL, phantom_ct, serving, until
+from Testing.view.conftest import SHOTS, SMALL, phantom_ct, serving
 from Testing.view.test_page import BESIDE
+from Testing.view.visitor import until
 
 ELSEWHERE = (0.1, 0.8)  # where BESIDE has left nothing
 

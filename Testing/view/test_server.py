@@ -17,8 +17,9 @@ from wpunet import cli
 from wpunet.errors import InputError
 from wpunet_view import needs
 
-from Testing.view.conftest import ROOT, Server, require_parts, serving, until
+from Testing.view.conftest import ROOT, Server, require_parts, serving
 from Testing.view.test_opening import waited
+from Testing.view.visitor import until
 
 
 class Stay(urllib.request.HTTPRedirectHandler):

@@ -3,8 +3,9 @@
 import subprocess
 import sys
 
-from Testing.view.conftest import require_parts, until
+from Testing.view.conftest import require_parts
 from Testing.view.timing import memory_mb
+from Testing.view.visitor import until
 
 MOST_MB = 300  # of a page without a CT
 HEAVY = {"scipy", "SimpleITK", "vtkmodules.all", "openvino", "torch"}

@@ -9,8 +9,9 @@ import zipfile
 
 import pytest
 
-from Testing.view.conftest import HEALTHY, Visitor, phantom_ct, require_parts, serving, until
+from Testing.view.conftest import HEALTHY, phantom_ct, require_parts, serving
 from Testing.view.test_page import BESIDE
+from Testing.view.visitor import Visitor, until
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from Testing.view.conftest import CHROMIUM_OPTIONS, Server, Visitor, chromium, serving, until
+from Testing.view.conftest import CHROMIUM_OPTIONS, Server, chromium, serving
+from Testing.view.visitor import Visitor, until
 
 PARTS = {"session": ("view.session",), "engine": ("wpunet", "segment")}
 CLICKS, ROLL_SECONDS = 40, 2.0

@@ -1,7 +1,9 @@
-"""Boxes of a volume, and arrays of which little is written to."""
+"""Boxes of a volume and the bodies in them, and arrays of which little is written to."""
 
 import numpy as np
-from wpunet.boxes import blank, bounding_box, bounding_box_across, placed
+import pytest
+from wpunet.bodies import bodies, gap_mm
+from wpunet.boxes import blank, bounding_box, bounding_box_across, grown, placed
 
 
 def test_a_blank_array_is_zeros_that_can_be_written_to():
@@ -39,3 +41,22 @@ def test_a_mask_is_placed_in_a_larger_box():
     assert made.shape == (4, 4, 9)
     assert bounding_box(made) == (slice(1, 2), slice(1, 3), slice(4, 7))
     assert made.sum() == 6
+
+
+def test_a_margin_in_mm_holds_every_voxel_that_it_reaches():
+    box = (slice(5, 6), slice(1, 4), slice(8, 9))
+    assert grown(box, 5.0, (2.0, 3.0, 5.0), (20, 20, 10)) == (slice(2, 9), slice(0, 6), slice(7, 10))
+
+
+def test_voxels_that_share_a_corner_are_one_body():
+    marks = np.zeros((4, 4, 8), bool)
+    marks[0, 0, 0] = marks[1, 1, 1] = marks[1, 1, 4] = True
+    assert bodies(marks).voxels.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_gap_is_told_in_mm_of_its_own_axis(axis):
+    one, other = np.zeros((2, 9, 9, 9), bool)
+    one[4, 4, 4] = True
+    other[tuple(np.eye(3, dtype=int)[axis] * 3 + 4)] = True
+    assert gap_mm(one, other, (5.0, 0.7, 2.0)) == pytest.approx((15.0, 2.1, 6.0)[axis])

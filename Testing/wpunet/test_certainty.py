@@ -1,5 +1,7 @@
 """A structure is as certain as the network's calibrated chances of it say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from wpunet.certainty import Certain, features, logits_of
@@ -52,6 +54,17 @@ def test_a_tumors_chance_is_told_by_its_surest_tenth_their_mean_and_its_size():
     largest_mm2 = 15 * 12 * 9.0
     expected = (16 / 4, np.arange(6, 18).mean() / 4, np.log(2 * np.sqrt(largest_mm2 / np.pi)))
     assert features(said, body("tumor", affine)) == pytest.approx(expected, abs=0.02)
+
+
+def test_logits_are_told_where_a_voxel_lies_whatever_the_grids():
+    """Slabs of two slices, pixels of 2 mm for voxels of 3 mm; logits tell how many mm it is from the border."""
+    said, affine = maps(0.0, 0.0)
+    grid = InPlaneGrid(SHAPE[1:], (3.0, 3.0), 2.0)
+    mm = [(np.arange(n) + 0.5) * step for n, step in zip((6, *grid.network_shape), (6.0, 2.0, 2.0), strict=True)]
+    ramp = mm[0][:, None, None] / 4 + mm[1][:, None] / 16 + mm[2] / 8
+    found = logits_of(replace(said, grid=grid, step=2, foreground=ramp, tumor=ramp), body("tumor", affine))[0]
+    k, row, column = ((np.indices((7, 15, 12)).reshape(3, -1).T + [2, 5, 6] + 0.5) * 3.0).T
+    assert found == pytest.approx(k / 4 + row / 16 + column / 8, abs=1e-3)
 
 
 @pytest.mark.parametrize(("slice_mm", "tumor"), [(30.0, 5.0), (1.0, -3.7)])

@@ -93,6 +93,24 @@ def test_a_tumor_far_from_any_kidney_goes():
     assert np.array_equal(cleaned(labels, CleanRules().without(["orphans", "pair"]))[0], labels)
 
 
+@pytest.mark.parametrize(("axis", "voxels", "stays"), [(0, 1, True), (0, 2, False), (2, 6, True), (2, 7, False)])
+def test_how_far_a_tumor_is_from_its_kidney_is_told_in_mm(axis, voxels, stays):
+    """Within 5 mm: one slice of 4 mm or six columns of 0.8 mm from centre to centre."""
+    labels = np.zeros((20, 20, 40), np.uint8)
+    labels[4:8, 5:9, 5:9] = 1
+    side = [slice(5, 8), slice(6, 8), slice(6, 8)]
+    side[axis] = slice((8, 9, 9)[axis] - 1 + voxels, (8, 9, 9)[axis] + 2 + voxels)
+    labels[tuple(side)] = 2
+    found = clean(labels, (4.0, 0.8, 0.8), replace(OFF, orphans=True)).labels
+    assert (found == 2).any() == stays
+
+
+def test_what_a_tumor_encloses_keeps_what_it_is_but_for_holes():
+    labels = put(kidneys(), 2, LEFT, (8, 8, 8))
+    put(labels, CYST, LEFT, (4, 4, 4))
+    assert np.array_equal(cleaned(labels, replace(OFF, holes=True))[0], labels)
+
+
 def test_a_tumor_that_has_eaten_its_kidney_stays():
     labels = put(empty(), 2, RIGHT, (25, 20, 20))
     assert np.array_equal(cleaned(labels)[0], labels)
@@ -103,6 +121,17 @@ def test_a_kidney_in_two_pieces_keeps_both():
     put(labels, 2, (LEFT[0], LEFT[1] - 17, LEFT[2]), (4, 3, 4))  # 2 mm of fat between kidney and tumor
     assert (labels[LEFT[0], LEFT[1] - 14] == 0).any()
     assert np.array_equal(cleaned(labels)[0], labels)
+
+
+@pytest.mark.parametrize(("gap", "stays"), [(2, True), (3, False)])  # centre to centre: 4 and 6 mm
+def test_a_piece_too_small_for_a_kidney_stays_within_reach_of_one(gap, stays):
+    labels = kidneys()
+    first = LEFT[2] + 12 + gap  # the kidney's last column is 12 beside its middle
+    assert not labels[:, :, LEFT[2] + 14 :].any()
+    labels[43:47, 58:62, first + 1 : first + 5] = 1
+    piece = np.s_[43:47, 58:62, first + 1 : first + 5]
+    assert ml(labels[piece] > 0) < 1
+    assert cleaned(labels)[0][piece].all() == stays
 
 
 @pytest.mark.parametrize("single", [{"right": False}, {"left": False}])
@@ -298,3 +327,16 @@ def test_what_has_the_density_of_water_is_a_cyst_where_solid_tissue_would_be_bri
     assert any("density of water" in note for note in notes) is (becomes == CYST)
     off = clean(labels, SPACING, CleanRules().without(["watery"]), blurred).labels
     assert np.array_equal(off, labels)
+
+
+def test_the_inside_of_a_tumor_is_told_without_its_rim_where_it_fills_its_box():
+    labels = kidneys()
+    block, inside = np.s_[40:50, 55:65, 110:120], np.s_[41:49, 56:64, 111:119]
+    labels[block] = 2
+    put(labels, 2, RIGHT, (5, 5, 5))
+    hu = np.where(labels == 1, 180, 60).astype(np.int16)
+    hu[inside] = 10  # but for a rim of 2 mm, half of its volume
+    found, notes, _ = clean(labels, SPACING, replace(OFF, watery=True), hu)
+    assert set(np.unique(found[block])) == {CYST}
+    assert (found == CYST).sum() == 1000
+    assert notes == ("8.0 ml have the density of water and count as cyst, not as tumor.",)

@@ -49,6 +49,7 @@ def test_a_rescale_in_fractions_is_rounded_once(tmp_path, slope, intercept):
     [
         ("<i2", -2000, 63536, None, True),  # of signed pixels, written unsigned
         ("<i2", -2000, -2000, None, True),
+        ("<i2", -32768, 32768, None, True),  # the lowest that there is
         ("<u2", 64005, 64000, 64010, True),
         ("<u2", 64005, 64010, 64000, True),
         ("<u2", 64011, 64000, 64010, False),
@@ -99,6 +100,26 @@ def test_a_tenth_of_their_distance_is_how_uneven_slices_may_lie(tmp_path):
     assert read(tmp_path / "even", moved(2, 0.45)).spacing[0] == pytest.approx(5.0)
     with pytest.raises(InputError, match="unevenly spaced"):
         read(tmp_path / "uneven", moved(2, 0.55))
+
+
+def test_slices_may_lie_a_millimetre_beside_the_line_of_the_others(tmp_path):
+    def aside(mm):
+        def change(ds, k):
+            if k == 2:
+                x, y, z = ds.ImagePositionPatient
+                ds.ImagePositionPatient = [float(x) + mm, y, z]
+
+        return change
+
+    assert np.array_equal(numbers(tmp_path / "near", aside(0.9)), HU)
+    with pytest.raises(InputError, match=r"lies 1\.1 mm beside the line"):
+        read(tmp_path / "far", aside(1.1))
+
+
+def test_a_series_without_a_modality_may_be_a_ct(tmp_path):
+    assert np.array_equal(numbers(tmp_path / "none", lambda ds, k: delattr(ds, "Modality")), HU)
+    with pytest.raises(InputError, match="holds MR, not CT"):
+        read(tmp_path / "other", lambda ds, k: setattr(ds, "Modality", "MR"))
 
 
 def test_slices_next_to_each_other_by_a_hundredth_of_their_distance_lie_at_one_place(tmp_path):

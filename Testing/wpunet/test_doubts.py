@@ -40,6 +40,11 @@ def test_a_sure_solid_tumor_in_a_kidney_is_no_doubt():
     assert not any(one.doubts for one in structures)
 
 
+@pytest.mark.parametrize("how", [{"chance": 0.5}, {"hu": 20}])
+def test_at_its_limit_a_tumor_is_no_doubt(how):
+    assert judged(tumor(), **how)[1] == ()
+
+
 @pytest.mark.parametrize(
     ("labels", "how", "code", "says"),
     [
@@ -64,6 +69,7 @@ def test_each_doubt(labels, how, code, says):
 def test_one_of_many_tumors_is_doubtful():
     labels = kidneys()
     for k in range(4):
+        assert judged(labels)[1] == ()  # up to three are not
         put(labels, TUMOR, (25 + 10 * k, LEFT[1], LEFT[2] + 9), (4, 4, 4))
     structures, warnings = judged(labels)
     assert [one.doubts for one in structures if one.kind == "tumor"] == [("many",)] * 4
@@ -102,19 +108,25 @@ def test_water_in_the_sinus_may_be_the_pelvis(place, chance, doubted):
 
 
 def test_kidneys_that_differ_are_told():
-    labels = put(kidneys(left=False), 1, LEFT, (26, 10, 10))
-    _, warnings = judged(labels)
-    assert [(one.code, one.about) for one in warnings] == [("asymmetry", "left kidney")]
+    for radii in ((26, 10, 10), (40, 10, 10)):  # 35 % of the tissue; 46 %, but 48 mm longer
+        _, warnings = judged(put(kidneys(left=False), 1, LEFT, radii))
+        assert [(one.code, one.about) for one in warnings] == [("asymmetry", "left kidney")]
+
+
+def test_of_a_kidney_that_is_cut_neither_its_size_nor_its_share_is_doubted():
+    labels = put(kidneys(right=False), 1, (-18, RIGHT[1], RIGHT[2]), (28, 13, 13))
+    structures, warnings = judged(labels)
+    assert structures[0].volume_ml < 20
+    assert [(one.code, one.about) for one in warnings] == [("cut", "right kidney")]
 
 
 def test_a_large_body_that_was_taken_away_is_told():
-    few, many = (
-        doubts.of_removed([Removed(10.0, (1, 2, 3))], AFFINE),
-        doubts.of_removed([Removed(90.0, (1, 2, 3))], AFFINE),
-    )
+    sizes = (29.9, 30.0, 90.0)
+    few, *many = (doubts.of_removed([Removed(ml, (1, 2, 3))], AFFINE) for ml in sizes)
     assert few == ()
-    assert many[0].code in doubts.OF_RUN
-    assert "90 ml" in many[0].text
+    for ml, (one,) in zip(sizes[1:], many, strict=True):
+        assert one.code in doubts.OF_RUN
+        assert f"A body of {ml:.0f} ml around 154, 96, 88 mm (RAS)" in one.text
 
 
 @pytest.mark.parametrize(
@@ -150,6 +162,8 @@ def test_a_painted_tumor_has_no_chance_and_keeps_its_other_doubts():
     assert found["left kidney"].certainty == 0.95
     assert found["right kidney"].certainty is None  # a part of it was painted over
     assert replace(found["right tumor 2"], doubts=()).doubts == ()
+    renamed = kept(judged(tumor(value=CYST))[0], before)
+    assert (renamed[-1].name, renamed[-1].certainty) == ("left cyst", None)  # of the same voxels
 
 
 @pytest.mark.parametrize("seed", [1, 3])

@@ -112,7 +112,12 @@ def test_what_reaches_the_outermost_voxels_of_an_oblique_ct_is_cut(from_the_end,
     theirs = np.moveaxis(np.indices(volume.hu.shape), 0, -1) @ to_input[:3, :3].T + to_input[:3, 3]
     depth = volume.grid.shape[2] - 1 - theirs[..., 2] if from_the_end else theirs[..., 2]
     inside = (np.abs(theirs[..., :2] - [59, 45]) < 2).all(-1)  # too little to be told by what it borders on
-    assert edges.DataEnd(volume).cuts(inside & (depth >= from_voxel) & (depth < 9)) == cut
+    mask = inside & (depth >= from_voxel) & (depth < 9)
+    assert edges.DataEnd(volume).cuts(mask) == cut
+    few = np.zeros_like(mask)
+    for count, place in enumerate(np.argwhere(mask & (depth < 1)), 1):
+        few[tuple(place)] = True
+        assert edges.DataEnd(volume).cuts(few) == (count >= 5)
 
 
 def test_a_few_blank_slices_within_a_kidney_cut_it(made):
@@ -142,3 +147,34 @@ def test_where_data_end_beside_a_tumor_there_is_no_gas_and_nothing_soft(degrees)
         assert (tumor.gas_percent, tumor.soft_percent) == (0, 100)
     bowel = np.where(seen & (away > 7), -1000, volume.hu)
     assert measure.measure(labels, bowel, volume.affine, ends=ends)[0].gas_percent > 40
+
+
+def block_in_noise():
+    """HU of which none is common, in slices of 2 mm and pixels of 1 mm, and a block in their middle."""
+    hu = np.random.default_rng(0).integers(-200, 200, (30, 80, 80)).astype(np.int16)
+    block = np.zeros(hu.shape, bool)
+    block[8:24, 20:56, 32:60] = True
+    return hu, block, np.array([[0, 0, -1.0, 0], [0, -1.0, 0, 0], [-2.0, 0, 0, 0], [0, 0, 0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("slices", "rows", "cut"), [(slice(10, 22), slice(26, 50), False), (slice(30), slice(10, 70), True)]
+)
+def test_an_area_of_one_number_is_padding_where_it_fills_some_of_the_border(slices, rows, cut):
+    """2 % of the volume's faces, and 22 %."""
+    hu, block, affine = block_in_noise()
+    hu[slices, rows, :30] = -1000
+    volume = from_array(hu.T, affine[:, [2, 1, 0, 3]], "ct")
+    assert volume.spacing == (2.0, 1.0, 1.0)
+    assert edges.DataEnd(volume).cuts(block) == cut
+
+
+def test_thin_slices_that_are_blank_cut_what_lies_beside_them():
+    hu, block, affine = block_in_noise()
+    assert not edges.DataEnd(from_array(hu.T, affine[:, [2, 1, 0, 3]], "ct")).cuts(block)
+    hu[14:16] = -1024
+    volume = from_array(hu.T, affine[:, [2, 1, 0, 3]], "ct")
+    for part in (slice(14), slice(16, None)):
+        left = np.zeros_like(block)
+        left[part] = block[part]
+        assert edges.DataEnd(volume).cuts(left)

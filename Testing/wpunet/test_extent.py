@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from wpunet import extent
 from wpunet.labels import CYST, RIGHT_KIDNEY, TUMOR
 from wpunet.measure import measure
 
@@ -99,6 +100,14 @@ def test_the_surface_shared_with_the_kidney(axes, degrees):
         labels[block], labels[tissue], labels[tumor] = CYST, RIGHT_KIDNEY, TUMOR
         found = measure(labels, np.zeros(labels.shape, np.int16), affine)[1]
         assert found.contact_cm2 == pytest.approx(mm2 / 100, rel=allowed)
+
+
+def test_a_kidneys_thickness_is_that_of_its_widest_section():
+    poles = [(0, 0, 0), (0, 0, 100)]
+    widest = [(30, 0, 50), (-30, 0, 50), (0, 5, 50), (0, -5, 50)]
+    round_one = [(20, 0, 20), (-20, 0, 20), (0, 20, 20), (0, -20, 20)]
+    lines = extent.kidney(np.array([*poles, *widest, *round_one], float))
+    assert [line.mm for line in lines] == pytest.approx([100, 60, 10])
 
 
 def test_a_tumor_apart_shares_no_surface():

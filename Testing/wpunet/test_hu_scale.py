@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage, signal
-from wpunet import check, files, hu_scale
+from wpunet import check, files, hu_scale, pixels
 from wpunet.errors import InputError
 from wpunet.volume import from_array
 
@@ -59,6 +59,7 @@ QUIET = {
     "floats": (HU, np.float32),
     "padding of -2000": (padded(HU, -2000), np.int16),
     "padding of -3024": (padded(HU, -3024), np.int16),
+    "padding of 0": (padded(HU, 0), np.int16),
     "a few far below": (spoiled(HU, -8000), np.int16),
     "metal": (spoiled(HU, 30000), np.int16),
     "air cut off at -512": (HU.clip(-512), np.int16),
@@ -160,10 +161,19 @@ def test_contrast_does_not_matter(phase):
 
 def test_single_voxels_of_tissue_are_no_air():
     values = np.where(HU < -300, 0, HU)
+    before = values.copy()
     found, _ = hu_scale.to_hu(values, "ct")
+    assert np.array_equal(values, before)
     tissue = HU > -300
     assert (found[HU < -900] == hu_scale.AIR_HU).mean() > 0.97
     assert (found[tissue] == values[tissue]).mean() > 0.999
+
+
+def test_a_slice_of_another_scale_is_told_by_its_number_behind_blank_ones():
+    hu = np.random.default_rng(0).integers(-20, 20, (8, 16, 16)).astype(np.int16)
+    hu[:2] = -1024
+    hu[5] += 1000
+    assert pixels.odd_slices(hu).tolist() == [5]
 
 
 def test_real_ct_are_hu_and_their_distortions_are_not(data):

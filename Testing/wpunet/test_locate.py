@@ -26,6 +26,18 @@ def test_the_box_holds_the_ball_with_32_mm_to_spare(spacing):
         assert (side.stop - side.start) * step < 2 * (24 + 32) + 3 * max(8, step)
 
 
+def test_the_box_reaches_32_mm_beyond_the_first_and_the_last_slice_that_show_a_kidney():
+    volume = volume_with_ball((30, 40, 60), (5.0, 2.0, 2.0), (15, 20, 30), radius_mm=29)
+    assert found(volume).slices == slice(4, 27)  # seen at every other slice from 11 to 19; 32 mm are 6.4 slices
+
+
+@pytest.mark.parametrize(("side_mm", "seen"), [(4, False), (8, True)])
+def test_what_is_less_than_40_mm2_in_a_slice_is_a_speck(side_mm, seen):
+    volume = volume_with_ball((11, 60, 200), (4.0, 1.0, 1.0), radius_mm=0, hu=30)
+    volume.hu[:, 20 : 20 + side_mm, 30 : 30 + side_mm] = 150
+    assert (found(volume) != locate.whole(volume)) == seen
+
+
 def test_a_quick_pass_looks_every_8_mm():
     runtime = Oracle()
     found(volume_with_ball((400, 40, 40), (0.5, 2.0, 2.0), (200, 20, 20)), runtime)
@@ -35,6 +47,11 @@ def test_a_quick_pass_looks_every_8_mm():
 def test_the_box_ends_with_the_scan():
     region = found(volume_with_ball(centre=(0, 5, 99)))
     assert (region.slices.start, region.rows.start, region.columns.stop) == (0, 0, 100)
+
+
+def test_a_scan_thinner_than_a_step_is_looked_at():
+    volume = volume_with_ball((3, 60, 200), (0.5, 2.0, 2.0), (1, 30, 40), 24)
+    assert found(volume).columns.stop < 100
 
 
 def test_where_nothing_is_seen_all_is_looked_at():

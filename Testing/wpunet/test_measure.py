@@ -78,6 +78,14 @@ def test_a_single_voxel_can_be_measured():
     assert one.diameter.mm == one.axial_diameter.mm == one.axial_perpendicular.mm == pytest.approx(2)
 
 
+def test_hu_are_told_by_their_mean_and_standard_deviation():
+    labels, hu = empty(), body()
+    labels[20, 30, 50:54] = TUMOR
+    hu[20, 30, 50:54] = 10, 10, 20, 40
+    (one,) = measure(labels, hu, AFFINE)
+    assert (one.mean_hu, one.sd_hu) == (20, pytest.approx(150**0.5))
+
+
 def test_a_kidney_of_one_slice_can_be_measured():
     labels = empty()
     labels[20, 30:40, 50:54] = RIGHT_KIDNEY
@@ -133,6 +141,22 @@ def test_a_lesion_belongs_to_the_kidney_that_it_touches_else_to_the_nearer_one()
     far = put(labels.copy(), TUMOR, (45, 60, 70), (4, 4, 4))
     for marked, side in ((touching, "left"), (beside, "left"), (far, "right")):
         assert measure(marked, body(), AFFINE)[-1].side == side
+
+
+def test_a_lesion_between_two_kidneys_is_of_the_one_that_it_touches_more():
+    labels = empty()
+    labels[14, 40:50, 50:60], labels[10:14, 40:50, 62:70] = RIGHT_KIDNEY, LEFT_KIDNEY
+    labels[10:15, 40:50, 60:62] = TUMOR  # it begins where all that is marked begins
+    assert measure(labels, body(), AFFINE)[-1].side == "left"
+
+
+def test_what_lies_around_a_lesion_is_told_in_mm():
+    labels, hu = np.zeros((30, 30, 30), np.uint8), np.full((30, 30, 30), -100, np.int16)
+    labels[10:13, 10:15, 10:15] = TUMOR
+    hu[14:] = -800
+    one_mm, thick = (np.diag([-1.0, -1.0, -mm, 1.0])[[2, 1, 0, 3]].T for mm in (1.0, 5.0))
+    assert measure(labels, hu, one_mm)[0].gas_percent > 20
+    assert measure(labels, hu, thick)[0].gas_percent == 0  # 10 mm away
 
 
 def test_without_a_kidney_a_lesion_has_no_side():

@@ -145,6 +145,25 @@ def test_c_index():
     assert found.nephrometry.c_index == pytest.approx(np.hypot(40.0, 10.0) / 10.0, rel=0.08)
 
 
+def test_the_c_index_counts_lesions_to_the_kidney():
+    tumor, level = ball((0, 0, -34.0), 16.0), 49
+    organ = (ellipsoid((0, 0, 0), KIDNEY_MM) & ~ellipsoid(*SINUS)) | tumor
+    ways = [np.argwhere(one[level]).mean(0) for one in (organ, tumor)]
+    found = scan(tumor)
+    radius_mm = found.axial_diameter.mm / 2
+    assert found.nephrometry.c_index == pytest.approx(np.linalg.norm(ways[0] - ways[1]) * STEP / radius_mm, rel=0.02)
+
+
+def test_the_kidneys_surface_is_that_of_a_lesion_where_one_lies_before_it():
+    tumor, cyst = ball((0, 0, -20.0), 5.0), ellipsoid((0, 0, -33.0), (40.0, 34.0, 25.0))
+    labels, hu = np.zeros(SHAPE, np.uint8), np.full(SHAPE, FAT, np.int16)
+    for mask, value in ((ellipsoid((0, 0, 0), KIDNEY_MM), RIGHT_KIDNEY), (cyst, CYST), (tumor, TUMOR)):
+        labels[mask], hu[mask] = value, TISSUE_HU
+    found = {one.kind: one for one in measure(labels, hu, AFFINE)}
+    assert found["cyst"].to_surface.mm == 0
+    assert found["tumor"].to_surface.mm > 15  # it is 5 mm to where the kidney alone would end
+
+
 def test_the_c_index_goes_by_the_axial_radius():
     found = scan(ellipsoid((32.0, 0, -10.0), (20.0, 10.0, 10.0)))
     assert found.diameter.mm > 1.7 * found.axial_diameter.mm
@@ -193,11 +212,12 @@ def test_where_the_scan_cuts_the_kidney_there_is_no_score():
     assert scan(ball((0, 0, -25.0), 10.0), kidney=tissue, lesion=CYST).nephrometry is None
 
 
-def test_a_sinus_without_fat_is_told_by_its_urine():
+@pytest.mark.parametrize("urine_hu", [5, 600])  # the latter with contrast that the kidney has excreted
+def test_a_sinus_without_fat_is_told_by_its_urine(urine_hu):
     tissue = ellipsoid((0, 0, 0), KIDNEY_MM)
     labels, hu = np.zeros(SHAPE, np.uint8), np.full(SHAPE, FAT, np.int16)
     labels[tissue], hu[tissue] = RIGHT_KIDNEY, TISSUE_HU
-    hu[ellipsoid(*SINUS) & tissue] = 5
+    hu[ellipsoid(*SINUS) & tissue] = urine_hu
     tumor = ball((0, 0, -4.0 - 5.5 - 9.0), 9.0)
     labels[tumor], hu[tumor] = TUMOR, TUMOR_HU
     assert at(measure(labels, hu, AFFINE)[-1], "nearness") == (2, pytest.approx(5.5, abs=STEP))
@@ -224,6 +244,30 @@ def test_the_coarse_grid_lies_where_the_ct_lies():
     assert found.steps == (3, 3, 3)
     for mask, truth in ((found.tissue, kidney), (found.sinus, fat), (found.thinned(kidney, box), kidney)):
         assert middle(mask, found.affine) == pytest.approx(middle(truth, affine, start), abs=1e-6)
+
+
+def whole(shape, kidney, affine=AFFINE):
+    """The contour of tissue alone that fills a CT of ``shape`` but for fat."""
+    hu = np.where(kidney, TISSUE_HU, FAT).astype(np.int16)
+    return contour(tuple(slice(0, n) for n in shape), kidney, np.zeros(shape, bool), hu, affine)
+
+
+@pytest.mark.parametrize(("last", "opens"), [(15, False), (16, True)])
+def test_the_sinus_opens_where_less_than_6_mm_of_tissue_are_before_it(last, opens):
+    """Pixels of 3 mm: from the middle of that in column 16 it is 6 mm to the first outside, in column 18."""
+    shape = (20, 20, 20)
+    kidney = block(shape, (2, 18), (2, 18), (2, 18)) & ~block(shape, (8, 12), (6, 14), (8, last + 1))
+    found = whole(shape, kidney, AFFINE @ np.diag([2, 2, 2, 1]))
+    assert found.steps == (1, 1, 1)
+    assert found.has_sinus
+    assert found.hilum.any() == opens
+
+
+@pytest.mark.parametrize(("side", "is_sinus"), [(2, False), (3, True)])  # 27 and 91 mm3
+def test_a_speck_of_fat_is_no_sinus(side, is_sinus):
+    shape = (20, 20, 20)
+    kidney = block(shape, (2, 18), (2, 18), (2, 18)) & ~block(shape, *[(8, 8 + side)] * 3)
+    assert whole(shape, kidney).sinus.any() == is_sinus
 
 
 @pytest.mark.parametrize(("levels", "is_sinus"), [(7, False), (28, True)])

@@ -58,6 +58,12 @@ def test_doubt_is_at_the_edge():
     assert entropy[30][edge].mean() > 3 * entropy[30][labels[30] > 0].mean()
 
 
+def test_between_kidney_and_tumor_doubt_is_of_these_two():
+    labels, doubt, _ = run(volume_with_ball(hu=225))  # as likely the one as the other, and surely no background
+    assert labels[30, 40, 50] > 0
+    assert doubt[30, 40, 50] == pytest.approx(127.5, abs=1)
+
+
 def test_temperature_adds_doubt_and_changes_no_decision():
     cold, warm = (run(volume_with_ball(), temperature=t) for t in (1.0, 3.0))
     assert np.array_equal(cold[0], warm[0])  # a tumor's rim it may move: that is where doubt decides
@@ -102,8 +108,13 @@ class Narrow(Oracle):
     def __call__(self, slices):
         logits = super().__call__(slices)
         if slices.shape[-1] < 128:  # 160 mm: 112 pixels, padded, instead of 128
-            logits[..., slices.shape[-1] // 2 :] = np.array([9.0, -9.0, -9.0])[:, None, None]
+            logits[:, :, :, slices.shape[-1] // 2 :] = -9.0
+            logits[:, 0, :, slices.shape[-1] // 2 :] = 9.0
         return logits
+
+
+class NarrowTelling(Narrow, Telling):
+    """Tells parenchyma, too."""
 
 
 def test_a_body_that_is_none_at_wider_pixels_is_taken_away():
@@ -116,17 +127,44 @@ def test_a_body_that_is_none_at_wider_pixels_is_taken_away():
     assert 50 < doubt[30, 40, 75] < 90  # a chance of a quarter: a place to look at
 
 
-def test_the_second_look_tells_what_it_took_away_and_can_be_left_out():
-    ball = volume_with_ball((60, 80, 100), centre=(30, 40, 75), radius_mm=20)
-    region = Region(slice(6, 58), slice(4, 76), slice(0, 100))
-    maps = predict(ball, region, Narrow(), 1.6, 1.0, False, Recorder())
+@pytest.mark.parametrize(("slices", "step"), [(60, 2.0), (240, 0.5)])  # thin ones go by three
+def test_the_second_look_tells_what_it_took_away_and_can_be_left_out(slices, step):
+    ball = volume_with_ball((slices, 80, 100), (step, 2.0, 2.0), (slices // 2, 40, 75), radius_mm=20)
+    region = Region(slice(slices // 10, slices - 2), slice(4, 76), slice(0, 100))
+    maps = predict(ball, region, NarrowTelling(), 1.6, 1.0, False, Recorder(), parenchyma=True)
     ((ml, centre),) = maps.unseen
     assert ml == pytest.approx(4 / 3 * np.pi * 2**3, rel=0.1)
-    assert centre == pytest.approx((30, 40, 75), abs=0.5)
+    assert centre == pytest.approx((slices // 2, 40, 75), abs=0.4)
     assert not (maps.foreground > 0).any()
+    assert not (maps.tissue > 0).any()
     every = predict(ball, region, Narrow(), 1.6, 1.0, False, Recorder(), second_look=False)
     assert every.unseen == ()
     assert (every.foreground > 0).any()
+
+
+class Faint(Oracle):
+    """At wider pixels it gives kidney a logit of -2 everywhere."""
+
+    def __call__(self, slices):
+        logits = super().__call__(slices)
+        if slices.shape[-1] < 128:
+            logits[:] = np.array([2.0, 0.0, -30.0])[:, None, None]
+        return logits
+
+
+@pytest.mark.parametrize(("temperature", "stays"), [(1.0, False), (2.5, True)])
+def test_the_second_looks_doubt_is_calibrated_too(temperature, stays):
+    found = run(volume_with_ball(), Faint(), temperature=temperature)[0]
+    assert found.any() == stays
+
+
+@pytest.mark.parametrize(("step", "together"), [(2.0, True), (13.0, False)])
+def test_specks_are_told_by_their_mm2_and_slabs_far_apart_are_pictures(monkeypatch, step, together):
+    asked = []
+    monkeypatch.setattr(network, "drop_unseen", lambda *_, **limits: asked.append(limits) or [])
+    volume = volume_with_ball((8, 40, 40), (step, 2.0, 2.0), (4, 20, 20), 15)
+    predict(volume, whole(volume), Oracle(), 2.0, 1.0, False, Recorder())
+    assert asked == [{"together": together, "least": 10.0}]  # 40 mm2
 
 
 def logits_of(*boxes):
@@ -185,12 +223,37 @@ def test_only_the_region_is_looked_at():
     assert not labels.any()
 
 
+def test_a_slab_at_the_regions_end_holds_no_slice_beyond_it():
+    volume = volume_with_ball((60, 60, 60), (0.5, 2.0, 2.0), (30, 30, 30), 10)
+    region = Region(slice(10, 35), slice(0, 60), slice(0, 60))  # eight slabs of three, one slice more
+    hu = volume.hu.copy()
+    hu[35:] = -1000
+    assert np.array_equal(run(volume.with_hu(hu), region=region)[1], run(volume, region=region)[1])
+
+
 def test_thin_slices_are_averaged_before_the_network(monkeypatch):
     monkeypatch.setattr(network, "LOOK_MM", 0.0)
     volume = volume_with_ball((100, 60, 60), (0.5, 2.0, 2.0), (50, 30, 30), 15)
     runtime = Oracle()
     run(volume, runtime)
     assert runtime.slices == 34 + 1  # 3 slices of 0.5 mm each, the last slab holds one; one more look at the body
+
+
+def test_the_last_slab_is_the_mean_of_the_slices_that_are_left():
+    hu = np.array([0, 3, 9, 10, 20, 30, 7, 8], np.int16)[:, None, None]
+    assert network.mean_slabs(hu, 3).ravel().tolist() == [4.0, 20.0, 7.5]
+
+
+@pytest.mark.parametrize(("step", "slices"), [(0.8, 2), (0.8002, 2), (0.81, 1), (1.6, 1), (5.0, 1)])
+def test_a_spacing_that_was_rounded_makes_the_slabs_of_the_exact_one(step, slices):
+    volume = volume_with_ball((8, 40, 40), (step, 2.0, 2.0), (4, 20, 20), 15)
+    assert predict(volume, whole(volume), Oracle(), 1.6, 1.0, False, Recorder()).step == slices
+
+
+def test_a_kidney_of_which_the_scan_shows_the_last_slice_alone_is_seen():
+    volume = volume_with_ball((27, 60, 60), centre=(36, 30, 30), radius_mm=21.9)
+    assert np.flatnonzero((volume.hu > 90).any((1, 2))).tolist() == [26]
+    assert np.flatnonzero((run(volume)[0] > 0).any((1, 2))).tolist() == [26]
 
 
 def test_progress_rises():
@@ -225,6 +288,13 @@ def test_no_rim_without_a_core_nor_around_a_speck_nor_below_the_limit():
         if not core_mm:
             logit = np.minimum(logit, rim)
         assert np.array_equal(tumor_mask(foreground, logit, (1.0, 1.0)), logit > 0)
+
+
+@pytest.mark.parametrize(("core_mm", "spacing", "rim"), [(9, (1.5, 1.5), True), (7, (0.5, 0.5), False)])
+def test_how_large_a_core_is_is_told_in_mm2(core_mm, spacing, rim):
+    """50 mm2, 8 mm across: fewer than 50 pixels of 1.5 mm, more than 50 of 0.5 mm."""
+    foreground, logit = slice_of(core_mm, -1.0, spacing)
+    assert (tumor_mask(foreground, logit, spacing).sum() > (logit > 0).sum()) == rim
 
 
 def test_a_rim_does_not_jump_nor_leave_the_kidney():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from wpunet.labels import KIDNEY, LEFT_KIDNEY, TUMOR
-from wpunet.sides import midline, split_sides
+from wpunet.sides import body_middle, midline, split_sides
 
 from Testing.wpunet.anatomy import LEFT, RIGHT, SHAPE, body, empty, kidneys, put
 
@@ -25,6 +25,13 @@ def test_the_spine_decides_and_not_the_middle_of_the_picture(spine, side):
     labels = put(empty(), 1, (45, 60, 65), (28, 13, 13))
     found, _ = split_sides(labels, body(spine_column=spine))
     assert at(found, (45, 60, 65)) == side
+
+
+def test_a_spine_that_bends_is_looked_for_at_the_level_of_the_body():
+    hu = body(spine_column=60)
+    hu[45:] = body(spine_column=100)[45:]
+    labels = put(empty(), 1, (68, 60, 80), (20, 13, 13))
+    assert at(split_sides(labels, hu)[0], (68, 60, 80)) == KIDNEY
 
 
 def test_the_tumor_keeps_its_label():
@@ -54,6 +61,7 @@ def test_without_bone_the_outline_of_the_body_decides():
     hu = body()
     hu[hu == 400] = 40
     assert abs(midline(hu, slice(0, 90)) - 79.5) < 1
+    assert body_middle(hu) == (79.5, 140.0)
     assert midline(np.full(SHAPE, -1000, np.int16), slice(0, 90)) == SHAPE[2] / 2
 
 
