@@ -8,6 +8,8 @@ import shutil
 import struct
 import time
 
+import nibabel as nib
+import numpy as np
 import pytest
 from wpunet import files, folders
 from wpunet.errors import InputError
@@ -346,9 +348,6 @@ def test_results_and_masks_of_odd_names_are_no_cts(segment, packed, tmp_path):
 @pytest.mark.parametrize("dtype", ["u1", "i1"])
 @pytest.mark.parametrize("ending", ["nii", "nii.gz"])
 def test_a_mask_of_eight_bits_is_no_ct(packed, tmp_path, kind, order, dtype, ending):
-    import nibabel as nib
-    import numpy as np
-
     put(tmp_path / "a.nii.gz", packed)
     one = getattr(nib, kind)
     header = one.header_class(endianness=order)
@@ -362,11 +361,6 @@ def test_a_mask_of_eight_bits_is_no_ct(packed, tmp_path, kind, order, dtype, end
 
 
 def test_labels_of_sixteen_bits_are_no_failure_and_a_ct_of_few_numbers_is_one(segment, packed, tmp_path):
-    import nibabel as nib
-    import numpy as np
-
-    from Testing.wpunet import patient
-
     put(tmp_path / "cts" / "a.nii.gz", packed)
     hu, affine = patient.hu().T, np.diag([3.0, 3, 5, 1])
     window = np.clip((hu + 160) / 4, 0, 99) + np.random.default_rng(0).integers(0, 9, hu.shape)
