@@ -300,6 +300,27 @@ def test_what_is_no_ct_is_refused_before_the_engine_starts(scene, logic, kind):
         logic.start(node)
 
 
+@pytest.mark.parametrize("kind", ["LONG", "UNSIGNED_LONG_LONG", "SIGNED_CHAR"])
+def test_a_ct_of_numbers_that_slicers_nrrd_cannot_hold_is_segmented(scene, logic, add_ct, kind):
+    """Programs in Python write NIfTI files of 64-bit integers without being asked."""
+    import slicer
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    ct = add_ct()
+    hu = np.clip(slicer.util.arrayFromVolume(ct), 0, None) // (3 if kind == "SIGNED_CHAR" else 1)
+    image = vtk.vtkImageData()
+    image.SetDimensions(hu.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(hu.ravel(), deep=True, array_type=getattr(vtk, f"VTK_{kind}")))
+    ct.SetAndObserveImageData(image)
+    run = logic.start(ct)
+    run.poll()
+    assert run.state.value == "done"
+    assert np.array_equal(run.result.labels, marked(hu))
+    assert ct.GetImageData() is image
+    assert image.GetScalarType() == getattr(vtk, f"VTK_{kind}")
+
+
 def test_a_region_beside_the_ct_is_refused(scene, logic, add_ct, temporary):
     from WPUNetSegmentLib.run import RunOptions
 
@@ -345,8 +366,10 @@ def test_what_a_killed_slicer_left_behind_is_taken_away(scene, logic, add_ct, te
         (folder / "CT.nrrd").write_bytes(b"x")
     for folder in (old, other):
         os.utime(folder, (0, 0))
+    gone = temporary / "WPUNetSegment-gone"  # by another Slicer, between a look at the folder and one at this
+    gone.symlink_to("nowhere")
     logic.process(add_ct())
-    assert sorted(temporary.iterdir()) == sorted([young, other])
+    assert sorted(temporary.iterdir()) == sorted([young, other, gone])
 
 
 def test_the_folder_of_temporary_files_may_have_been_cleaned_away(scene, logic, add_ct, temporary):

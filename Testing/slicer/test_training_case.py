@@ -150,6 +150,23 @@ def test_another_cts_result_in_the_same_segmentation_is_a_case_of_its_own(add_ct
     assert [path.name for path in sorted(cases.iterdir())] == ["case_00000", "case_00001"]
 
 
+def test_a_clone_of_a_segmentation_is_a_case_of_its_own(add_ct, logic, cases, scene):
+    """The module Data clones a node with what it tells: the case of one reader would else replace another one's."""
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    case = training_case.save(volume, segmentation, cases)
+    clone = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "second reader")
+    clone.CopyContent(segmentation)
+    clone.GetSegmentation().RemoveSegment("tumor")
+    other = training_case.save(volume, clone, cases)
+    assert (case.name, other.name) == ("case_00000", "case_00001")
+    assert training_case.save(volume, segmentation, cases) == case
+    assert training_case.save(volume, clone, cases) == other
+    assert (np.asarray(nib.load(case / "segmentation.nii.gz").dataobj) == 2).any()
+
+
 def test_each_frame_of_a_sequence_is_a_case_of_its_own(add_ct, logic, cases, in_sequence):
     import slicer
     from WPUNetSegmentLib import training_case

@@ -46,7 +46,7 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     if not folder.is_dir():
         raise OutputError(f"{folder} is no folder; make it first, or choose another one.")
     ct, labels = upright(volume, segmentation)
-    card = {"id": segmentation.GetAttribute(CASE) or uuid.uuid4().hex, "ct": _digest(volume)}
+    card = {"id": _case_id(segmentation), "ct": _digest(volume)}
     try:
         with tempfile.TemporaryDirectory(prefix=".wpunet-", dir=folder) as temporary:
             made = Path(temporary) / "case"
@@ -82,6 +82,14 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
         return ct, (read or labels_of)(segmentation, grid)
     finally:
         volume.GetScene().RemoveNode(grid)
+
+
+def _case_id(segmentation: Any) -> str:
+    """A clone tells what the segmentation tells that it was made of, which stands before it in the scene."""
+    told = segmentation.GetAttribute(CASE)
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", segmentation.GetScene())
+    first = next(node for node in nodes if node.GetAttribute(CASE) == told)
+    return str(told) if told and first is segmentation else uuid.uuid4().hex
 
 
 def _digest(volume: Any) -> str:
