@@ -39,7 +39,6 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     Raises InputError when no kidney is marked, or its parenchyma alone, or when the segments are of another frame,
     OutputError when the folder cannot be written.
     """
-    handover.require_ct(volume)
     if scene.parenchyma(segmentation):
         raise InputError(NO_CASE)
     folder = Path(folder)
@@ -65,8 +64,9 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
     """The CT as the engine sees it, (slice, row, column) from head to feet, and labels on the same grid.
 
     ``read`` makes them from the segmentation and a node of that grid; by default ``labels_of``.
-    Raises InputError when the CT shows another frame than that of the segments, or is stretched or bent.
+    Raises InputError when there is no CT, or it shows another frame than that of the segments, or is stretched or bent.
     """
+    handover.require_ct(volume)
     scene.require_own_frame(segmentation, volume)
     above = transforms.require_rigid(volume)
     array, _ = pixels.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
