@@ -107,8 +107,9 @@ def test_corrections_and_segments_of_ones_own_are_in_it(add_ct, logic, cases):
 def test_another_case_is_never_touched(add_ct, logic, cases):
     from WPUNetSegmentLib import training_case
 
-    for name in ("case_00000", "case_00007"):
+    for name, card in (("case_00000", "[]"), ("case_00007", "no JSON")):
         (cases / name).mkdir()
+        (cases / name / "case.json").write_text(card)
         (cases / name / "imaging.nii.gz").write_bytes(b"another one's")
     volumes = [add_ct("axial", name) for name in ("first", "second")]
     saved = [training_case.save(volume, logic.process(volume), cases) for volume in volumes]

@@ -172,7 +172,7 @@ def _codes(segment: Any) -> tuple[str, str, str]:
 def _put(made: Path, folder: Path, card: dict[str, str]) -> Path:
     """Move a finished case to its place: its own earlier one, else the next free number."""
     for path in folder.glob("case_*/case.json"):
-        told = json.loads(path.read_text("utf-8"))
+        told = _card_in(path)
         if told.get("id") == card["id"] and told.get("ct", card["ct"]) == card["ct"]:  # older cards tell none
             for file in made.iterdir():
                 file.replace(path.parent / file.name)
@@ -189,3 +189,12 @@ def _put(made: Path, folder: Path, card: dict[str, str]) -> Path:
             number += 1  # somebody else was faster
         else:
             return case
+
+
+def _card_in(path: Path) -> dict[str, str]:
+    """What a card tells; nothing where it is somebody else's."""
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
