@@ -46,6 +46,27 @@ def test_segments_of_the_user_and_what_he_named_stay(add_ct, logic):
     assert segments.GetSegment("tumor").GetColor() == (1, 0, 1)
 
 
+def test_a_segment_that_was_copied_from_another_result_is_the_users(add_ct, logic):
+    """Slicer copies it with the tags that the engine left, under an id of its own."""
+    volume = add_ct()
+    segmentation, other = logic.process(volume), logic.finish(ended(logic, volume), fresh=True)
+    segments = segmentation.GetSegmentation()
+    segments.CopySegmentFromSegmentation(other.GetSegmentation(), "tumor")
+    before = mask(segmentation, "tumor_1", volume)
+    assert logic.edited(segmentation) == []
+    logic.finish(ended(logic, volume), segmentation)
+    assert before.any()
+    assert np.array_equal(mask(segmentation, "tumor_1", volume), before)
+
+
+def ended(logic, volume):
+    """A run that is done."""
+    run = logic.start(volume)
+    while run.state.value == "running":
+        run.poll()
+    return run
+
+
 def move(segmentation, key, volume):
     """By one voxel: the shape stays."""
     import slicer

@@ -289,15 +289,17 @@ def test_a_run_stopped_from_outside_raises_cancelled(scene, engine, add_ct):
 @pytest.mark.parametrize("kind", ["nothing", "label map", "empty"])
 def test_what_is_no_ct_is_refused_before_the_engine_starts(scene, logic, kind):
     import slicer
+    from WPUNetSegmentLib.measurement import measure_segments
 
-    node = None
+    node, segmentation = None, scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     if kind == "label map":
         node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
         slicer.util.updateVolumeFromArray(node, np.ones((4, 4, 4), np.uint8))
     elif kind == "empty":
         node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
-    with pytest.raises(InputError, match={"nothing": "No CT", "label map": "label map", "empty": "no image"}[kind]):
-        logic.start(node)
+    for act in (lambda: logic.start(node), lambda: measure_segments(node, segmentation)):  # its file was not found
+        with pytest.raises(InputError, match={"nothing": "No CT", "label map": "label map", "empty": "no image"}[kind]):
+            act()
 
 
 def test_a_region_beside_the_ct_is_refused(scene, logic, add_ct, temporary):
@@ -345,8 +347,10 @@ def test_what_a_killed_slicer_left_behind_is_taken_away(scene, logic, add_ct, te
         (folder / "CT.nrrd").write_bytes(b"x")
     for folder in (old, other):
         os.utime(folder, (0, 0))
+    gone = temporary / "WPUNetSegment-gone"  # by another Slicer, between a look at the folder and one at this
+    gone.symlink_to("nowhere")
     logic.process(add_ct())
-    assert sorted(temporary.iterdir()) == sorted([young, other])
+    assert sorted(temporary.iterdir()) == sorted([young, other, gone])
 
 
 def test_the_folder_of_temporary_files_may_have_been_cleaned_away(scene, logic, add_ct, temporary):

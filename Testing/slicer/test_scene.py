@@ -206,6 +206,27 @@ def test_of_a_sequence_the_frame_that_is_shown_is_segmented(add_ct, logic, in_se
         assert mask(segmentation, "tumor", proxy).any() == tumor
 
 
+@pytest.mark.parametrize("kind", ["LONG", "UNSIGNED_LONG_LONG", "SIGNED_CHAR"])
+def test_a_ct_of_numbers_that_slicers_nrrd_cannot_hold_is_segmented(scene, logic, add_ct, kind):
+    """Programs in Python write NIfTI files of 64-bit integers without being asked."""
+    import slicer
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    ct = add_ct()
+    hu = np.clip(slicer.util.arrayFromVolume(ct), 0, None) // (3 if kind == "SIGNED_CHAR" else 1)
+    image = vtk.vtkImageData()
+    image.SetDimensions(hu.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(hu.ravel(), deep=True, array_type=getattr(vtk, f"VTK_{kind}")))
+    ct.SetAndObserveImageData(image)
+    run = logic.start(ct)
+    run.poll()
+    assert run.state.value == "done"
+    assert np.array_equal(run.result.labels, marked(hu))
+    assert ct.GetImageData() is image
+    assert image.GetScalarType() == getattr(vtk, f"VTK_{kind}")
+
+
 @pytest.mark.parametrize("transform", [None, MOVED], ids=["as it is", "under a transform"])
 def test_a_region_holds_the_voxels_whose_centres_lie_in_it(add_ct, scene, transform):
     import slicer

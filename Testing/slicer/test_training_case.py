@@ -107,8 +107,9 @@ def test_corrections_and_segments_of_ones_own_are_in_it(add_ct, logic, cases):
 def test_another_case_is_never_touched(add_ct, logic, cases):
     from WPUNetSegmentLib import training_case
 
-    for name in ("case_00000", "case_00007"):
+    for name, card in (("case_00000", "[]"), ("case_00007", "no JSON")):
         (cases / name).mkdir()
+        (cases / name / "case.json").write_text(card)
         (cases / name / "imaging.nii.gz").write_bytes(b"another one's")
     volumes = [add_ct("axial", name) for name in ("first", "second")]
     saved = [training_case.save(volume, logic.process(volume), cases) for volume in volumes]
@@ -148,6 +149,23 @@ def test_another_cts_result_in_the_same_segmentation_is_a_case_of_its_own(add_ct
     logic.undo(segmentation)
     assert training_case.save(first, segmentation, cases) == case
     assert [path.name for path in sorted(cases.iterdir())] == ["case_00000", "case_00001"]
+
+
+def test_a_clone_of_a_segmentation_is_a_case_of_its_own(add_ct, logic, cases, scene):
+    """The module Data clones a node with what it tells: the case of one reader would else replace another one's."""
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    case = training_case.save(volume, segmentation, cases)
+    clone = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "second reader")
+    clone.CopyContent(segmentation)
+    clone.GetSegmentation().RemoveSegment("tumor")
+    other = training_case.save(volume, clone, cases)
+    assert (case.name, other.name) == ("case_00000", "case_00001")
+    assert training_case.save(volume, segmentation, cases) == case
+    assert training_case.save(volume, clone, cases) == other
+    assert (np.asarray(nib.load(case / "segmentation.nii.gz").dataobj) == 2).any()
 
 
 def test_each_frame_of_a_sequence_is_a_case_of_its_own(add_ct, logic, cases, in_sequence):

@@ -102,3 +102,23 @@ def test_a_geometry_that_was_changed_during_the_run_is_told(add_ct, logic):
     volume.HardenTransform()
     with pytest.raises(WpunetError, match="The geometry of CT was changed during the run"):
         logic.finish(run)
+
+
+def test_a_ct_that_is_bent_during_the_run_is_told_before_anything_is_changed(add_ct, logic, scene):
+    """What another run with other options left would else go, and an empty segmentation be left."""
+    from wpunet.errors import InputError
+    from WPUNetSegmentLib.run import RunOptions
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    run = logic.start(volume, RunOptions(sides=False))
+    while run.state.value == "running":
+        run.poll()
+    under(volume, STRETCHED[0])
+    nodes, keys = scene.GetNumberOfNodes(), segmentation.GetSegmentation().GetSegmentIDs()
+    for given in (segmentation, None):
+        with pytest.raises(InputError, match="CT lies under the transform"):
+            logic.finish(run, given, fresh=True)
+    assert segmentation.GetSegmentation().GetSegmentIDs() == keys
+    assert scene.GetNumberOfNodes() == nodes
+    assert not logic.can_undo(segmentation)

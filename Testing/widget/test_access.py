@@ -156,6 +156,17 @@ def test_the_panel_fits_a_narrow_side(done):
     assert done.top._real.minimumSizeHint().width() <= 450
 
 
+def test_the_first_result_has_a_table_as_high_as_its_rows_with_large_letters_too(ready):
+    font = ready.ui.resultsTable.font()
+    font.setPointSizeF(1.5 * font.pointSizeF())
+    ready.top._real.setFont(font)
+    ready.segment()
+    ready.desktop.settle()
+    table = ready.ui.resultsTable
+    rows = sum(table.rowHeight(row) for row in range(table.rowCount()))
+    assert 0 <= table.height() - table.horizontalHeader().height() - rows <= 6
+
+
 def attributes_of(path, owner):
     """What a file reads of ``ui`` or ``self.ui``."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -103,6 +103,25 @@ class TestBeforeARun:
                 words = Path(unquote(urlparse(address).path)).read_text("utf-8")
                 assert words.split()[-1].strip(".|`*") in text.toPlainText()
 
+    def test_a_link_of_the_model_card_opens_in_the_browser_and_the_card_stays(self, panel, desktop):
+        """Files of the repository do not come with the module: Qt would show nothing in place of the card."""
+        from WPUNetSegmentLib import messages
+
+        panel.ui.footerLabel.linkActivated.emit(messages.MODEL_CARD.as_uri())
+        (text,) = panel.panel._document._real.findChildren(QtWidgets.QTextBrowser)
+        words = text.toPlainText()
+        link = text.document().find("CSV")
+        link.setPosition(link.position() - 1)
+        text.setTextCursor(link)
+        text.ensureCursorVisible()
+        desktop.settle()
+        QTest.mouseClick(text.viewport(), QtCore.Qt.MouseButton.LeftButton, pos=text.cursorRect(link).center())
+        desktop.settle()
+        assert text.toPlainText() == words
+        (opened,) = desktop.opened
+        assert opened.startswith("https://github.com/WPUNetSegment/")
+        assert opened.endswith("/blob/main/training/results/sources.csv")
+
     @pytest.mark.parametrize(("keys", "ml"), [("1.5", 1.5), ("0.25", 0.25), ("12", 12.0)])
     def test_a_number_can_be_typed(self, ready, keys, ml):
         """Slicer writes each value back into its widget: not before the number is whole."""

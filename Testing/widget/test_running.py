@@ -316,15 +316,18 @@ class TestSegmentingAgain:
         first, ct = done.parameters.segmentation, done.parameters.ct
         before = first.GetAttribute("WPUNetSegment.Report")
         done.choose("segmentation", None)
-        done.choose("ct", add_ct("second", move=(5.0, 0.0, 0.0)))
+        second = add_ct("second", move=(5.0, 0.0, 0.0))
+        done.choose("ct", second)
         done.segment()
         done.engine.hold()
         done.click("segmentButton")
         slicer.mrmlScene.RemoveNode(done.parameters.segmentation)
         done.desktop.settle()
         assert done.parameters.segmentation is first
+        done.choose("ct", ct)
         done.engine.go()
         done.finish()
+        assert done.parameters.ct is second  # the result that is shown is its
         assert first.GetAttribute("WPUNetSegment.Report") == before
         assert done.panel.results.own_ct is not ct
         assert len(nodes()) == 2

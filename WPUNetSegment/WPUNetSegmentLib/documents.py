@@ -10,6 +10,8 @@ import slicer
 from slicer.i18n import tr as _
 
 SIZE = 760, 720  # pixels
+# Where the texts stand in the repository; what they point to there does not come with the module.
+PLACE = "https://github.com/WPUNetSegment/SlicerWPUNetSegment/blob/main/WPUNetSegment/wpunet/weights/"
 
 
 def show(address: str) -> Any:
@@ -18,7 +20,8 @@ def show(address: str) -> Any:
     window = qt.QDialog(slicer.util.mainWindow())
     window.setWindowTitle(_("{name} - WPUNetSegment").format(name=path.name))
     text = qt.QTextBrowser()
-    text.setOpenExternalLinks(True)
+    text.setOpenLinks(False)  # it would show nothing where a link leads to another file
+    text.connect("anchorClicked(QUrl)", _follow)
     content = path.read_text("utf-8")
     if path.suffix == ".md":
         text.setMarkdown(content)
@@ -30,3 +33,8 @@ def show(address: str) -> Any:
     window.resize(*SIZE)
     window.show()
     return window
+
+
+def _follow(link: Any) -> None:
+    if not link.toString().startswith("#"):  # Qt knows no places within a Markdown text
+        qt.QDesktopServices.openUrl(qt.QUrl(PLACE).resolved(link))

@@ -15,6 +15,10 @@ from wpunet.errors import InputError, OutputError
 Box = tuple[tuple[int, int], ...]  # first and one past the last voxel along i, j, k
 SAME_MM = 1e-3
 FRAME = re.compile(r" \(frame (\d+) of \d+\)$")  # what case_name tells of it
+NRRD_TYPES = (
+    *(vtk.VTK_CHAR, vtk.VTK_UNSIGNED_CHAR, vtk.VTK_SHORT, vtk.VTK_UNSIGNED_SHORT),
+    *(vtk.VTK_INT, vtk.VTK_UNSIGNED_INT, vtk.VTK_FLOAT, vtk.VTK_DOUBLE),
+)
 MAP = "WPUNetSegment.Map"  # attribute of a volume that this module made: what it shows, and that it is no CT
 
 
@@ -79,17 +83,30 @@ def write_ct(volume: Any, path: Path) -> None:
     Raises OutputError when it cannot be written.
     """
     bare = slicer.vtkMRMLScalarVolumeNode()  # without the node's attributes, which may name the patient
-    bare.SetAndObserveImageData(volume.GetImageData())
+    image = _writable(volume.GetImageData())
+    bare.SetAndObserveImageData(image)
     matrix = vtk.vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     bare.SetIJKToRASMatrix(matrix)
     writer = slicer.vtkMRMLNRRDStorageNode()
     writer.SetFileName(str(path))
     writer.SetUseCompression(False)
-    scalars = volume.GetImageData().GetPointData().GetScalars()
+    scalars = image.GetPointData().GetScalars()
     size = scalars.GetDataSize() * scalars.GetDataTypeSize()
     if not writer.WriteData(bare) or not path.exists() or path.stat().st_size < size:
         raise OutputError(f"The CT cannot be handed to the engine: no room in {path.parent}? It takes {size >> 20} MB.")
+
+
+def _writable(image: Any) -> Any:
+    """The image in numbers that Slicer writes into an NRRD: it cannot those of 64 bits, which HU do not need."""
+    if image.GetScalarType() in NRRD_TYPES:
+        return image
+    cast = vtk.vtkImageCast()
+    cast.SetInputData(image)
+    cast.SetOutputScalarType(vtk.VTK_INT)
+    cast.ClampOverflowOn()
+    cast.Update()
+    return cast.GetOutput()
 
 
 def read_map(path: Path) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from wpunet.errors import Cancelled, WpunetError
 
-from . import handover, install, scene
+from . import handover, install, scene, transforms
 from .run import Progress, Run, RunOptions, StartEngine, State
 from .undo import Before
 
@@ -93,6 +93,7 @@ class WPUNetSegmentLogic:
                 f"The geometry of {volume.GetName()} was changed during the run, so its segments have no place; "
                 "segment it again."
             )
+        transforms.require_rigid(volume)
         began = time.monotonic()
         target = segmentation
         if target is None and not fresh:

@@ -303,7 +303,7 @@ class Panel(VTKObservationMixin):
         if placed is not self._target and run.options.surface and slicer.app.layoutManager() is not None:
             slicer.util.resetThreeDViews()
         if chosen is not None:
-            chosen.segmentation = placed
+            chosen.ct, chosen.segmentation = run.volume, placed
         self.results.choose(run.volume, placed)
         self.results.show_report()
         report = run.result.report

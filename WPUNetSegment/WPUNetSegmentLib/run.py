@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -227,8 +228,9 @@ def new_folder() -> tempfile.TemporaryDirectory[str]:
     parent = Path(slicer.app.temporaryPath)
     try:
         for folder in parent.glob(f"{FOLDER}*"):
-            if time.time() - folder.stat().st_mtime > OLD_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another Slicer may have taken it away just now
+                if time.time() - folder.stat().st_mtime > OLD_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
         parent.mkdir(exist_ok=True)  # Slicer makes it at its start; systems clean old ones away
         return tempfile.TemporaryDirectory(prefix=FOLDER, dir=parent, ignore_cleanup_errors=True)
     except OSError as error:

@@ -29,6 +29,7 @@ from .handover import MAP, cropped, frame_in, frame_of, is_ct, lies_as, shifted,
 from .run import RunResult
 from .transforms import require_rigid
 
+OURS = {label.key for label in (*BY_SIDE, *WITH_CYSTS)}  # a copy of such a segment has another id, and is the user's
 EMPTY = "empty"  # the digest of a segment that holds nothing
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: when and what the engine put there, so that later edits show
 MEASURED = "WPUNetSegment.Measured"  # attribute of the segmentation: what was measured again, as JSON
@@ -124,8 +125,8 @@ def remove(node: Any) -> None:
 def _prepare_segments(segmentation: Any, table: Sequence[Label]) -> None:
     """Kidneys, tumor, cyst, each new one as the table says; what an earlier run with other options left goes."""
     segments, wanted = segmentation.GetSegmentation(), {label.key for label in table}
-    for key in segments.GetSegmentIDs():
-        if key not in wanted and _tag(segments.GetSegment(key), DIGEST):
+    for key in OURS - wanted:
+        if segments.GetSegment(key) and _tag(segments.GetSegment(key), DIGEST):
             segments.RemoveSegment(key)
     for label in sorted(table, key=lambda label: label in (TUMOR_LABEL, CYST_LABEL)):
         if segments.GetSegment(label.key) is None:
@@ -316,13 +317,12 @@ def edited(segmentation: Any) -> list[str]:
     if segmentation is None:
         return []
     segments, told = segmentation.GetSegmentation(), report(segmentation)
-    ours = {label.key for label in (*BY_SIDE, *WITH_CYSTS)}
     names = []
-    for key in segments.GetSegmentIDs():
+    for key in (key for key in segments.GetSegmentIDs() if key in OURS):
         left = _tag(segments.GetSegment(key), DIGEST)
         run, _, place = left.rpartition(" ")  # versions before 0.8.2 left no run
         of_earlier_run = bool(run and told and run != told["started"])  # as the Segment Editor's undo brings back
-        if (left or key in ours) and (of_earlier_run or place != digest(segmentation, key)):
+        if of_earlier_run or place != digest(segmentation, key):
             names.append(segments.GetSegment(key).GetName())
     return names + [f"{label.name} (deleted)" for label in _deleted(segmentation)]
 

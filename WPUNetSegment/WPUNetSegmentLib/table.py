@@ -58,6 +58,11 @@ class ResultsTable:
         widget.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
         widget.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
         widget.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        # Qt makes rows as high as their words after this, at the first result when the table is shown
+        self._fitting = qt.QTimer(widget)
+        self._fitting.setSingleShot(True)
+        self._fitting.connect("timeout()", self._fit)
+        widget.verticalHeader().connect("sectionResized(int,int,int)", lambda: self._fitting.start())
         widget.connect("cellClicked(int,int)", self._at)
         widget.connect("cellActivated(int,int)", self._at)  # the Enter key
 

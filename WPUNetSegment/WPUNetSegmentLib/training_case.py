@@ -39,14 +39,13 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     Raises InputError when no kidney is marked, or its parenchyma alone, or when the segments are of another frame,
     OutputError when the folder cannot be written.
     """
-    handover.require_ct(volume)
     if scene.parenchyma(segmentation):
         raise InputError(NO_CASE)
     folder = Path(folder)
     if not folder.is_dir():
         raise OutputError(f"{folder} is no folder; make it first, or choose another one.")
     ct, labels = upright(volume, segmentation)
-    card = {"id": segmentation.GetAttribute(CASE) or uuid.uuid4().hex, "ct": _digest(volume)}
+    card = {"id": _case_id(segmentation), "ct": _digest(volume)}
     try:
         with tempfile.TemporaryDirectory(prefix=".wpunet-", dir=folder) as temporary:
             made = Path(temporary) / "case"
@@ -65,8 +64,9 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
     """The CT as the engine sees it, (slice, row, column) from head to feet, and labels on the same grid.
 
     ``read`` makes them from the segmentation and a node of that grid; by default ``labels_of``.
-    Raises InputError when the CT shows another frame than that of the segments, or is stretched or bent.
+    Raises InputError when there is no CT, or it shows another frame than that of the segments, or is stretched or bent.
     """
+    handover.require_ct(volume)
     scene.require_own_frame(segmentation, volume)
     above = transforms.require_rigid(volume)
     array, _ = pixels.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
@@ -82,6 +82,14 @@ def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[V
         return ct, (read or labels_of)(segmentation, grid)
     finally:
         volume.GetScene().RemoveNode(grid)
+
+
+def _case_id(segmentation: Any) -> str:
+    """A clone tells what the segmentation tells that it was made of, which stands before it in the scene."""
+    told = segmentation.GetAttribute(CASE)
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode", segmentation.GetScene())
+    first = next(node for node in nodes if node.GetAttribute(CASE) == told)
+    return str(told) if told and first is segmentation else uuid.uuid4().hex
 
 
 def _digest(volume: Any) -> str:
@@ -164,7 +172,7 @@ def _codes(segment: Any) -> tuple[str, str, str]:
 def _put(made: Path, folder: Path, card: dict[str, str]) -> Path:
     """Move a finished case to its place: its own earlier one, else the next free number."""
     for path in folder.glob("case_*/case.json"):
-        told = json.loads(path.read_text("utf-8"))
+        told = _card_in(path)
         if told.get("id") == card["id"] and told.get("ct", card["ct"]) == card["ct"]:  # older cards tell none
             for file in made.iterdir():
                 file.replace(path.parent / file.name)
@@ -181,3 +189,12 @@ def _put(made: Path, folder: Path, card: dict[str, str]) -> Path:
             number += 1  # somebody else was faster
         else:
             return case
+
+
+def _card_in(path: Path) -> dict[str, str]:
+    """What a card tells; nothing where it is somebody else's."""
+    try:
+        told = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
