@@ -228,8 +228,10 @@ def test_the_coarse_grid_lies_where_the_ct_lies():
 
 @pytest.mark.parametrize(
     ("slice_mm", "between", "one"),
-    [(1.0, 5, True), (1.0, 6, False), (1.5, 3, True), (1.5, 4, False), (2.5, 2, True), (3.0, 1, True), (3.0, 2, False)]
-    + [(5.0, 1, True), (5.0, 2, False), (6.0, 1, True)],
+    [
+        *((1.0, 5, True), (1.0, 6, False), (1.5, 3, True), (1.5, 4, False), (2.5, 2, True)),
+        *((3.0, 1, True), (3.0, 2, False), (5.0, 1, True), (5.0, 2, False), (6.0, 1, True)),
+    ],
 )
 def test_fat_no_farther_apart_than_5_mm_or_a_slice_is_one_sinus(slice_mm, between, one):
     """Whatever the slices: from edge to edge, so that a renal column does not halve the sinus of a CT of 3 mm."""
