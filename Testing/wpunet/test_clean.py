@@ -111,6 +111,15 @@ def test_what_a_tumor_encloses_keeps_what_it_is_but_for_holes():
     assert np.array_equal(cleaned(labels, replace(OFF, holes=True))[0], labels)
 
 
+@pytest.mark.parametrize("slice_mm", [5.0, 6.0, 10.0])
+def test_a_tumor_on_the_pole_of_its_kidney_is_near_whatever_the_slices(slice_mm):
+    labels = put(empty(), 1, RIGHT, (10, 12, 12))
+    labels[: RIGHT[0]] = 0
+    labels[RIGHT[0] - 4 : RIGHT[0], RIGHT[1] - 4 : RIGHT[1] + 4, RIGHT[2] - 4 : RIGHT[2] + 4] = 2
+    found = clean(labels, (slice_mm, 2.0, 2.0), replace(OFF, orphans=True))
+    assert np.array_equal(found.labels, labels)
+
+
 def test_a_tumor_that_has_eaten_its_kidney_stays():
     labels = put(empty(), 2, RIGHT, (25, 20, 20))
     assert np.array_equal(cleaned(labels)[0], labels)

@@ -102,10 +102,10 @@ def test_a_box_that_was_looked_at_cuts_what_reaches_its_sides(made):
             assert not edges.DataEnd(volume).cuts(left)
 
 
-@pytest.mark.parametrize(("from_voxel", "cut"), [(0, True), (1, False)])
+@pytest.mark.parametrize(("from_voxel", "cut"), [(0, True), (0.5, False), (1, False)])
 @pytest.mark.parametrize("from_the_end", [False, True])
 def test_what_reaches_the_outermost_voxels_of_an_oblique_ct_is_cut(from_the_end, from_voxel, cut):
-    """Beyond their middles the volume holds no data, so nothing is marked there."""
+    """Beyond their middles the volume holds no data, so nothing is marked there; half way on the next ones begin."""
     matrix = np.diag([-1.0, -1, 1, 1]) @ patient.affine_lps(turn=turned(15, (1, 0, 0)))
     volume = from_array(patient.hu().T, matrix, "ct")
     to_input = np.linalg.inv(matrix) @ volume.affine
@@ -115,7 +115,7 @@ def test_what_reaches_the_outermost_voxels_of_an_oblique_ct_is_cut(from_the_end,
     mask = inside & (depth >= from_voxel) & (depth < 9)
     assert edges.DataEnd(volume).cuts(mask) == cut
     few = np.zeros_like(mask)
-    for count, place in enumerate(np.argwhere(mask & (depth < 1)), 1):
+    for count, place in enumerate(np.argwhere(mask & (depth < 0.5)), 1):
         few[tuple(place)] = True
         assert edges.DataEnd(volume).cuts(few) == (count >= 5)
 

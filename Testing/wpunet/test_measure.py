@@ -164,6 +164,17 @@ def test_without_a_kidney_a_lesion_has_no_side():
     assert one.side == ""
 
 
+@pytest.mark.parametrize(("slice_mm", "pixel_mm"), [(1.0, 1.0), (5.0, 0.9), (2.5, 2.5), (1.0, 3.0)])
+def test_voxels_at_the_edge_are_no_core_however_large(slice_mm, pixel_mm):
+    """They are a mixture with what lies around: here 200 HU brighter than the ball of 10 mm."""
+    spacing = np.array([slice_mm, pixel_mm, pixel_mm])
+    places = np.stack(np.indices((35, 35, 35)), -1) - 17
+    ball = ((places * spacing) ** 2).sum(-1) <= 10.0**2
+    hu = np.where(ball & ~ndimage.binary_erosion(ball), 205, 5).astype(np.int16)
+    (one,) = measure(np.where(ball, CYST, 0).astype(np.uint8), hu, np.diag([*-spacing, 1.0])[[2, 1, 0, 3]])
+    assert one.core_hu == 5
+
+
 def test_the_core_is_what_lies_deeper_than_the_rim_and_soft_tissue_beside_starts_behind_the_edge():
     """Voxels of 1 mm. A ball of 3 mm has no inside of CORE_MM: there the core is the deeper half."""
     labels, hu = np.zeros((40, 40, 40), np.uint8), np.full((40, 40, 40), -100, np.int16)

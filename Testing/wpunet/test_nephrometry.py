@@ -270,6 +270,25 @@ def test_a_speck_of_fat_is_no_sinus(side, is_sinus):
     assert whole(shape, kidney).sinus.any() == is_sinus
 
 
+@pytest.mark.parametrize(
+    ("slice_mm", "between", "one"),
+    [
+        *((1.0, 5, True), (1.0, 6, False), (1.5, 3, True), (1.5, 4, False), (2.5, 2, True)),
+        *((3.0, 1, True), (3.0, 2, False), (5.0, 1, True), (5.0, 2, False), (6.0, 1, True)),
+    ],
+)
+def test_fat_no_farther_apart_than_5_mm_or_a_slice_is_one_sinus(slice_mm, between, one):
+    """Whatever the slices: from edge to edge, so that a renal column does not halve the sinus of a CT of 3 mm."""
+    shape = (40, 40, 40)
+    kidney, above = block(shape, (2, 38), (2, 38), (2, 38)), block(shape, (5, 15), (15, 25), (15, 25))
+    below = block(shape, (15 + between, 21 + between), (15, 25), (15, 25))
+    hu = np.where(above | below, FAT, TISSUE_HU).astype(np.int16)
+    affine = AFFINE @ np.diag([slice_mm / STEP, 1, 1, 1])
+    found = contour(tuple(slice(0, n) for n in shape), kidney, np.zeros(shape, bool), hu, affine)
+    assert (found.sinus & above).any()
+    assert (found.sinus & below).any() == one
+
+
 @pytest.mark.parametrize(("levels", "is_sinus"), [(7, False), (28, True)])
 def test_what_looks_like_urine_counts_a_quarter_of_fat(levels, is_sinus):
     """A cyst that is not marked looks so. One and a half times as much as fat, and seven times."""

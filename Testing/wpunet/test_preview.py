@@ -186,6 +186,14 @@ def test_the_caption_tells_the_place_and_the_index_in_the_file():
     )
 
 
+def test_the_first_slice_at_0_mm_has_no_minus():
+    affine, source = np.diag([0.8, 0.8, 3.0, 1.0]), np.diag([0.8, 0.8, 3.0, 1.0])
+    affine[2, 3] = -1e-6  # headers round
+    volume = from_array(np.zeros((50, 40, 31), np.int16), affine)
+    made = Scan(volume.hu, volume.hu.astype(np.uint8), volume.affine, source)
+    assert made.caption(View(AXIAL, (8.0, 8.0, -0.01), (90, 90))) == "axial, S 0.0 mm, k = 0"
+
+
 def test_from_the_front_the_tumor_shines_through_the_kidney():
     labels, _ = split_sides(put(kidneys(), TUMOR, RIGHT, (6, 6, 6)), body())  # inside the right kidney
     picture, scale = from_the_front(labels, SPACING, (400, 300))
@@ -236,10 +244,12 @@ def test_warnings_take_room_until_they_are_too_many():
 
 
 def test_a_score_tells_the_number_behind_each_letter():
-    parts = (Part(1, 34.0, "mm"), Part(2, 30.2, "percent"), Part(3, 2.0, "mm"), Part("a", 9.0, "mm"))
+    """With a digit more than the limits have: 40.3 mm are above 40."""
+    parts = (Part(2, 40.3, "mm"), Part(2, 30.2, "percent"), Part(3, 2.0, "mm"), Part("a", 9.0, "mm"))
     score = Nephrometry(*parts, Part(2, 20.0, "percent"), Part("h", 1.0, "mm"), 2.25)
     assert page._score(score) == (
-        "R.E.N.A.L. 8ah, computed, to be checked: R 1 (34 mm), E 2 (30%), N 3 (2 mm), A a (9 mm), L 2 (20%), h (1 mm)"
+        "R.E.N.A.L. 9ah, computed, to be checked: R 2 (40.3 mm), E 2 (30.2%), N 3 (2.0 mm), A a (9.0 mm), L 2 (20.0%), "
+        "h (1.0 mm)"
     )
     assert page._score(Nephrometry(missing="the scan cuts it")) == "no R.E.N.A.L. score: the scan cuts it"
 

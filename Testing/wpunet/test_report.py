@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from wpunet import bundle, report
+from wpunet import bundle, doubts, report, table
 from wpunet.doubts import judge
 from wpunet.measure import measure
 from wpunet.sides import split_sides
@@ -101,6 +101,9 @@ def test_no_number_reads_minus_zero(told):
     text = replace(told, structures=(one,)).table()
     assert " 0 HU" in text
     assert "0, 0, 0" in text
+    assert "-0.0" not in table.as_csv([replace(one, centre_ras_mm=(-0.04, 0.0, 0.1))], "a")
+    tumor = replace(told.structures[2], doubts=("water",), core_hu=-0.4)
+    assert "(0 HU inside)" in str(doubts._sentence(tumor, 1))
 
 
 @pytest.mark.parametrize(("kidney_hu", "phase"), [(60, "plain"), (80, "nephrographic")])

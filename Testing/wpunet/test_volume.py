@@ -98,6 +98,16 @@ def test_an_oblique_volume_is_seen_upright_and_labels_come_back(codes):
     assert 2 * (back.astype(bool) & truth).sum() / (back.sum() + truth.sum()) > 0.95
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_an_oblique_volume_gets_the_numbers_back_that_it_was_given(dtype):
+    """Of so many structures that a byte holds not all, two beside each other do not make a third one's."""
+    volume = geometry.from_array(np.zeros((20, 20, 20), np.int16), turned(25, 0) @ np.diag([-1.0, -1, 1, 1]))
+    numbers = np.full(volume.hu.shape, 3, dtype)
+    numbers[volume.hu.shape[0] // 2 :] = 300 % (np.iinfo(dtype).max + 1)
+    found = np.unique(geometry.to_source(numbers, volume))
+    assert set(found.tolist()) == set(np.unique(numbers).tolist())
+
+
 @pytest.mark.parametrize("broken", ["zero", "nan", "flat"])
 def test_a_broken_affine_is_refused(upright, broken):
     array, affine = upright

@@ -128,6 +128,7 @@ class _Scene:
         self.labels, self.spacing, self.rules = labels, spacing, rules
         self.ends = ends  # the first slice that was looked at, and one past the last
         self.voxel_ml = float(np.prod(spacing)) / 1000.0
+        self.reach_mm = max(rules.reach_mm, *spacing)  # neighbours are near, be slices thicker than that
         self.notes: list[str] = []
         self.removed: list[Removed] = []
 
@@ -176,10 +177,10 @@ class _Scene:
         )
 
     def _is_near(self, found: Bodies, k: int, kept: set[int]) -> bool:
-        box = grown(found.boxes[k], self.rules.reach_mm, self.spacing, self.labels.shape)
+        box = grown(found.boxes[k], self.reach_mm, self.spacing, self.labels.shape)
         numbers = found.numbers[box]
         others = np.isin(numbers, np.array(sorted(kept)) + 1)
-        return within(self.rules.reach_mm, numbers == k + 1, others, self.spacing)
+        return within(self.reach_mm, numbers == k + 1, others, self.spacing)
 
     def drop_orphans(self) -> None:
         """Tumors without kidney tissue nearby go; with no kidney tissue at all a tumor may have replaced it."""
@@ -188,9 +189,9 @@ class _Scene:
         found = bodies(self.labels == TUMOR)
         lost = 0
         for k, box in enumerate(found.boxes, 1):
-            around = grown(box, self.rules.reach_mm, self.spacing, self.labels.shape)
+            around = grown(box, self.reach_mm, self.spacing, self.labels.shape)
             tumor = found.numbers[around] == k
-            if not within(self.rules.reach_mm, tumor, self.labels[around] == KIDNEY, self.spacing):
+            if not within(self.reach_mm, tumor, self.labels[around] == KIDNEY, self.spacing):
                 self.labels[around][tumor] = BACKGROUND
                 lost += int(found.voxels[k - 1])
         if lost:

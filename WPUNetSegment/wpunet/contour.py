@@ -14,11 +14,13 @@ from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import ConvexHull, KDTree, QhullError
 
-from .bodies import bodies
+from .bodies import Bodies, bodies
 from .boxes import Box
 from .contrast import ENHANCED_HU
+from .extent import faces
 
 STEP_MM = 1.5  # of the voxels that are looked at
 FAT_HU = -30.0  # and less, of HU blurred over 1 mm
@@ -26,7 +28,7 @@ URINE_HU, EXCRETED_HU = 15.0, 400.0  # less than the one or more than the other,
 URINE_COUNTS = 0.25  # as much as fat, where groups are compared: a cyst looks like urine
 RIM_MM = 1.5  # inside of the contour where fat may be that around the kidney
 SPECK_MM3 = 30.0  # less is noise
-GAP_MM = 5.0  # fat this close to other fat is one sinus
+GAP_MM = 5.0  # fat this close to other fat, from edge to edge, or with one slice between them, is one sinus
 LIP_MM = 6.0  # of tissue between sinus and outside: where there is less, the sinus opens
 LEAST_SINUS_ML = 0.5  # less is no sinus
 
@@ -136,8 +138,23 @@ def _main(fat: np.ndarray, urine: np.ndarray, mm: np.ndarray) -> np.ndarray:
     either = np.concatenate([[False], large])[found.numbers]
     if not either.any():
         return either
-    fat, urine = fat & either, urine & either
-    near = ndimage.distance_transform_edt(~either, mm) <= GAP_MM / 2
-    found = bodies(near)
-    weight = [np.bincount(found.numbers[one], minlength=len(found) + 1) for one in (fat, urine)]
-    return either & (found.numbers == (weight[0] + URINE_COUNTS * weight[1])[1:].argmax() + 1)
+    found = bodies(either)
+    group = _groups(found, mm)
+    weight = fat + URINE_COUNTS * urine
+    of_body = np.array([weight[box][found.numbers[box] == k].sum() for k, box in enumerate(found.boxes, 1)])
+    main = np.bincount(group, weights=of_body).argmax()
+    return np.asarray(np.isin(found.numbers, 1 + np.flatnonzero(group == main)))
+
+
+def _groups(found: Bodies, mm: np.ndarray) -> np.ndarray:
+    """For each body the number of its group."""
+    limit = max(GAP_MM, float(mm.max())) + 1e-6
+    outlines = [
+        (faces(found.numbers[box] == k) + [side.start for side in box]) * mm for k, box in enumerate(found.boxes, 1)
+    ]
+    trees = [KDTree(one) for one in outlines]
+    near = np.zeros((len(found), len(found)), bool)
+    for k, outline in enumerate(outlines):
+        for other in range(k):
+            near[k, other] = np.isfinite(trees[other].query(outline, distance_upper_bound=limit)[0]).any()
+    return np.asarray(connected_components(near, directed=False)[1])

@@ -30,8 +30,8 @@ LONGEST_MM = 180.0  # an adult kidney has 90 to 140 mm
 
 CODES = {  # of a structure: what is said of it
     "low_chance": "has a chance of only {chance:.0%} to be one",
-    "water": "is as dense as water ({core:.0f} HU inside), perhaps a cyst",
-    "fat": "holds fat ({core:.0f} HU inside), perhaps an angiomyolipoma, or fat beside the kidney",
+    "water": "is as dense as water ({core} HU inside), perhaps a cyst",
+    "fat": "holds fat ({core} HU inside), perhaps an angiomyolipoma, or fat beside the kidney",
     "pelvis": "reaches the renal sinus, perhaps the renal pelvis or a calyx",
     "outside": "lies largely outside the kidney ({outside:.0f} %) and hardly touches it ({contact:.1f} cm²)",
     "soft": "borders on other soft tissue over {soft:.0f} % of its surface, perhaps liver, spleen or bowel",
@@ -109,7 +109,7 @@ def _contact(one: Structure) -> float:
 def _sentence(one: Structure, tumors: int) -> Caution:
     numbers = {
         "chance": one.certainty or 0.0,
-        "core": one.core_hu or 0.0,
+        "core": round(one.core_hu or 0.0),
         "outside": one.outside_percent or 0.0,
         "contact": one.contact_cm2 or 0.0,
         "soft": one.soft_percent or 0.0,

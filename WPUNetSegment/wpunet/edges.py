@@ -57,7 +57,7 @@ class DataEnd:
         places = np.argwhere(mask) + [side.start for side in box]
         source = places @ to_source[:3, :3].T + to_source[:3, 3]
         last = np.array(volume.grid.shape) - 1
-        outermost = ((source < 1) | (source > last - 1)).any(1)
+        outermost = ((source < 0.5) | (source > last - 0.5)).any(1)  # farther in it is of the next voxel
         return bool(np.count_nonzero(outermost) >= 5)
 
     def _meets_padding(self, mask: np.ndarray, box: Box) -> bool:

@@ -259,10 +259,11 @@ def _lesion(
 
 
 def _core_hu(body: Body, hu: np.ndarray) -> float:
-    """Of a lesion without an inside, of its deepest voxels."""
+    """Of a lesion without an inside, of its deepest voxels; the outermost ones, however thick, are a mixture."""
     depth = ndimage.distance_transform_edt(np.pad(body.mask, 1), body.spacing)[1:-1, 1:-1, 1:-1]
     core = depth > min(CORE_MM, float(depth.max()) / 2)
-    return float(hu[body.box][core].mean())
+    inner = core & ndimage.binary_erosion(body.mask)
+    return float(hu[body.box][inner if inner.any() else core].mean())
 
 
 def _neighbours(body: Body, labels: np.ndarray, hu: np.ndarray, ends: DataEnd | None) -> tuple[float, float]:

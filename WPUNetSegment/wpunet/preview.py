@@ -294,7 +294,8 @@ def _score(score: Nephrometry) -> str:
     told = []
     for letter, part in letters:
         if part and part.points != "":
-            value = "" if part.value is None else f" ({part.value:.0f} {part.unit})".replace(" percent", "%")
+            number = "" if part.value is None else f" ({round(part.value, 1) + 0.0} {part.unit})"  # never -0
+            value = number.replace(" percent", "%")
             told.append((letter if part.points == letter else f"{letter} {part.points}") + value)
     return f"R.E.N.A.L. {score.text}, computed, to be checked: {', '.join(told)}"
 

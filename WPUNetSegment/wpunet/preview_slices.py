@@ -63,13 +63,13 @@ class Scan:
         at = self.index(view.middle)
         at[view.axis] = self.plane(view)
         place = self.affine @ [*at, 1.0]
-        mm = place[(2, 1, 0)[view.axis]]
+        mm = round(float(place[(2, 1, 0)[view.axis]]), 1) + 0.0  # never -0
         told = f"{NAMES[view.axis]}, {COORDINATE[view.axis]} {mm:.1f} mm"
         step = np.linalg.solve(self.source[:3, :3], self.affine[:3, view.axis])  # in the file's voxels
         along = int(np.abs(step).argmax())
         if np.abs(np.delete(step, along)).max() > 0.01:
             return told  # an oblique file: the plane runs across its slices
-        return f"{told}, {'ijk'[along]} = {np.linalg.solve(self.source, place)[along]:.0f}"
+        return f"{told}, {'ijk'[along]} = {round(np.linalg.solve(self.source, place)[along])}"
 
 
 class Tile:

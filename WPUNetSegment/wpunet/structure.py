@@ -98,7 +98,7 @@ class Structure:
     axial_diameter, axial_perpendicular: the longest distance in an axial slice, and across it in that slice
     craniocaudal:    from its highest to its lowest level
     hu_against_kidney: mean HU less that of the kidney's tissue
-    core_hu:         mean HU of its inside, 2 mm from its edge, where nothing else mixes in
+    core_hu:         mean HU of its inside, 2 mm and a voxel from its edge, where nothing else mixes in
     soft_percent:    of what lies 2 to 4 mm around it, how much is soft tissue other than kidney, tumor or cyst
     gas_percent:     of what lies up to 8 mm around it, how much is gas
     contact_cm2:     surface shared with kidney tissue

@@ -273,13 +273,13 @@ def _resampled_back(values: np.ndarray, volume: Volume) -> np.ndarray:
 def _sampled(values: np.ndarray, matrix: np.ndarray, shape: tuple[int, int, int], outside: float) -> np.ndarray:
     """``values`` at the places ``matrix`` @ index of an array of ``shape``; in voxels, so that any affine will do.
 
-    Numbers in between are interpolated, labels (uint8) by the share of each; beyond the values there is ``outside``.
+    Numbers in between are interpolated, labels (unsigned) by the share of each; beyond the values there is ``outside``.
     """
     import SimpleITK as sitk
 
     x_first = matrix[np.ix_([2, 1, 0, 3], [2, 1, 0, 3])]  # ITK's indices run (column, row, slice)
     transform = sitk.AffineTransform(x_first[:3, :3].ravel().tolist(), x_first[:3, 3].tolist())
-    labels = values.dtype == np.uint8
+    labels = values.dtype.kind == "u"
     resample = sitk.ResampleImageFilter()
     resample.SetSize(shape[::-1])
     resample.SetTransform(transform)
