@@ -21,7 +21,7 @@ def study(tmp_path_factory):
     return ct_series.write(folder, made.hu, SMALL["spacing"])
 
 
-def test_a_dicom_folder_is_opened_and_saved_as_an_object_of_its_study(call, study, tmp_path):
+def test_a_dicom_folder_is_opened_and_saved_as_an_object_of_its_study_which_opens_again(call, study, tmp_path):
     pytest.importorskip("highdicom", reason="needs the extra dicom")
     visitor = call()
     visitor.upload(study, button="Open folder")
@@ -36,6 +36,11 @@ def test_a_dicom_folder_is_opened_and_saved_as_an_object_of_its_study(call, stud
     assert {one.SegmentAlgorithmType for one in made.SegmentSequence} == {"AUTOMATIC"}
     for ending, content in (("csv", b"case,structure"), ("png", b"\x89PNG"), ("uncertainty.nii.gz", b"\x1f\x8b")):
         assert visitor.save(ending, tmp_path).read_bytes().startswith(content), ending
+    rows = visitor.rows()
+    visitor.upload(path)
+    visitor.sees(f"Results, opened from {path.name}")
+    until(lambda: len(visitor.rows()) == len(rows), "the segments to be measured")
+    assert {name: row[:3] for name, row in visitor.rows().items()} == {name: row[:3] for name, row in rows.items()}
     assert not visitor.complaints
 
 

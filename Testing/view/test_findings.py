@@ -225,7 +225,7 @@ def test_a_page_at_twice_its_size_can_be_used(visitor):
     def width():
         return page.locator("[data-view=Axial]").bounding_box()["width"]
 
-    fold, beside = page.get_by_title("Fold the controls away"), width()
+    fold, told, beside = page.get_by_title("Fold the controls away"), page.get_by_title("Show the controls"), width()
     fold.click()
     until(lambda: width() > 1.8 * beside, "the room of the controls")
     fold.click()
@@ -235,7 +235,18 @@ def test_a_page_at_twice_its_size_can_be_used(visitor):
     for name in ("Open CT", "Open folder", "Save", "Help", "Region", "Hide"):
         box = visitor.button(name).bounding_box()
         assert box["x"] + box["width"] <= 400, name
-    fold.click()
+    for what, text in (("warnings", ["an arm lies on it"]), ("busy", "Reading a CT"), ("error", "it holds MR, not CT")):
+        page.evaluate("(given) => window.trame.state.set(...given)", [f"PageState__{what}", text])
+        until(
+            lambda what=what, text=text: (text if what != "warnings" else text[0]) in told.inner_text(),
+            f"{what}, though folded",
+            20,
+        )
+    told.click()
+    until(lambda: not told.count(), "the controls, which tell it themselves")
+    visitor.sees("it holds MR, not CT")
+    for what, text in (("warnings", []), ("busy", ""), ("error", "")):
+        page.evaluate("(given) => window.trame.state.set(...given)", [f"PageState__{what}", text])
     visitor.button("Smooth").click(timeout=10_000)
     visitor.button("Look").click()
 

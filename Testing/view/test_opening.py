@@ -57,6 +57,20 @@ def test_a_folder_arrives_with_its_files_where_they_were_and_none_outside(tmp_pa
     assert waited(opening.receive(one, tmp_path / "two", None, MB, lambda _: None)) == tmp_path / "two" / "study"
 
 
+@pytest.mark.parametrize("silent", ["the next file", "the rest of a file"])
+def test_an_upload_that_no_longer_comes_is_given_up(tmp_path, monkeypatch, silent):
+    """A browser that froze, or a laptop that was closed: its connection stays open and tells nothing."""
+    monkeypatch.setattr(opening, "QUIET_SECONDS", 0.1)
+
+    async def stops(what):
+        yield what
+        await asyncio.sleep(20)
+
+    parts = stops(("x", chunks(b"ab"))) if silent == "the next file" else chunks(("x", stops(b"ab")))
+    with pytest.raises(ConnectionError):
+        waited(opening.receive(parts, tmp_path, 4, MB, lambda _: None))
+
+
 def test_several_files_count_together_against_the_limit(tmp_path):
     files = upload(**{f"study__{k}": [bytes(MB)] for k in range(3)})
     with pytest.raises(InputError, match=r"of 2 MB.*--upload-limit"):

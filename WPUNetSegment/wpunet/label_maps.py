@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import files, folders, outputs, sides
+from . import dicom_labels, files, folders, outputs, sides
 from . import volume as geometry
 from .boxes import blank, bounding_box_across
 from .errors import InputError
@@ -42,7 +42,9 @@ class LabelMap:
 def is_label_map(path: Path) -> bool:
     """Whether a file is no CT but marks something in one, by its name or its head: its voxels are not looked at."""
     ending = files.ending_of(path)
-    return bool(ending) and (ending == SEGMENTS or outputs.is_ours(path) or folders.holds_bytes(path, ending))
+    if not ending:
+        return dicom_labels.is_segmentation(path)
+    return ending == SEGMENTS or outputs.is_ours(path) or folders.holds_bytes(path, ending)
 
 
 def marks_only(path: Path) -> bool:
@@ -84,6 +86,9 @@ def as_marked(path: Path, volume: Volume) -> np.ndarray:
 
 def _on_ct(path: Path, volume: Volume) -> tuple[np.ndarray, dict[int, Label]]:
     """Labels on the CT's volume, and what each value of the file stands for."""
+    if not files.ending_of(path) and dicom_labels.is_segmentation(path):
+        marked, known = dicom_labels.read(path, volume)
+        return geometry.from_source(marked, volume), known
     known = _of_segments(path) if files.ending_of(path) == SEGMENTS else {label.value: label for label in BY_SIDE}
     array, affine = files.read_array(path)
     there = geometry.on_grid(array, affine, volume.grid)
@@ -136,13 +141,18 @@ def _is(label: int, values: np.ndarray) -> np.ndarray:
 
 def _sided(path: Path, labels: np.ndarray, known: dict[int, Label]) -> bool:
     """Whether 1 is the right kidney alone, as the file says or as its left kidney does."""
-    if files.ending_of(path) == SEGMENTS:
+    if _names_segments(path):
         return KIDNEY_LABEL not in known.values()
     return outputs.holds_sides(path) or bool((labels == LEFT_KIDNEY).any())
 
 
+def _names_segments(path: Path) -> bool:
+    """Whether a file says what each of its segments is; DICOM has no ending of ours."""
+    return files.ending_of(path) in (SEGMENTS, "")
+
+
 def _told(path: Path, labels: np.ndarray, volume: Volume) -> Iterator[str]:
-    if not outputs.is_ours(path) and files.ending_of(path) != SEGMENTS and (labels == LEFT_KIDNEY).any():
+    if not outputs.is_ours(path) and not _names_segments(path) and (labels == LEFT_KIDNEY).any():
         yield f"{path.name} does not say what {LEFT_KIDNEY} stands for: it was taken for the left kidney; check."
     if not volume.grid.upright:
         yield f"The CT's grid is oblique: {path.name} was resampled onto an upright one, which moves edges a little."

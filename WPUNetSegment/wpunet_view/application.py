@@ -28,7 +28,7 @@ from .limits import Limits
 from .page import Page
 from .question import NETWORK, Question
 from .reception import Reception, sentence
-from .run import Run
+from .run import Run, findings_of
 from .scene import WINDOWS, Scene
 from .state import PageState
 
@@ -184,7 +184,7 @@ class Application(TrameApp):
                 await asyncio.sleep(POLL_SECONDS)
             result = await asyncio.to_thread(run.result)
             if result is not None:
-                findings = await asyncio.to_thread(_findings, volume, result, self._base_warnings)
+                findings = await asyncio.to_thread(findings_of, volume, result, self._base_warnings)
                 if volume.hu is self._volume.hu and there is self._findings:  # the CT's name alone may be another
                     shown = before is None or np.array_equal(before, self._scene.labels())
                     if shown:
@@ -223,6 +223,7 @@ class Application(TrameApp):
     def _show_findings(self, findings: Findings) -> None:
         with self.state:
             self._findings = None  # what changes now is no correction
+            self._set_surfaces(False)  # they take a second in a large CT, and come last
             self._scene.show_labels(findings.answer)
             self._slicer.segmentation_editor.undo_stack.trigger_all_signals()  # emptied, it does not always tell
             self.data.opened, self.data.corrected, self.data.unsaved = findings.opened_from, False, False
@@ -232,21 +233,34 @@ class Application(TrameApp):
             self._scene.set_uncertainty_visible(self.data.uncertainty)
             self._scene.set_uncertainty_opacity(self.data.doubt_opacity)
             self._scene.set_segments_visible(not self.data.hidden)
-            shown = self._editor_logic.data.segment_display
-            shown.show_3d, shown.opacity_3d.is_disabled = True, False
-            self._slicer.segmentation_editor.set_surface_representation_enabled(True)
-            self._scene.reset_3d_view()
             self.data.segmented = self.data.measuring = True  # the table is still that of what was there before
             self.data.places, self.data.place, self.data.tumor = len(findings.places), 0, 0
             self._findings = findings
 
     async def _begin_review(self) -> None:
+        """Slices, then the table and the largest tumor, then 3D."""
+        findings = self._findings
         await self._measure()
         with self.state:
             if self.data.tumors:
                 self.next_tumor(1)
             elif self.data.rows:  # kidneys only, or cysts too: the larger kidney
                 self.jump(max(self.data.rows, key=lambda one: (one.kind == "kidney", float(one.volume.lstrip("> ")))))
+        await self.hand.views.painter.drawn()
+        if findings is None or findings is not self._findings:  # something else was opened
+            return
+        with self.state:
+            self._findings = None  # surfaces are no correction either
+            try:
+                self._set_surfaces(True)
+                self._scene.reset_3d_view()
+            finally:
+                self._findings = findings
+
+    def _set_surfaces(self, shown: bool) -> None:
+        display = self._editor_logic.data.segment_display
+        display.show_3d, display.opacity_3d.is_disabled = shown, not shown
+        self._slicer.segmentation_editor.set_surface_representation_enabled(shown)
 
     def cancel(self) -> None:
         """Stop the engine; what was shown before stays."""
@@ -378,17 +392,6 @@ class Application(TrameApp):
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _findings(
-    volume: Volume, result: tuple[np.ndarray, np.ndarray, dict[str, Any]], warnings: tuple[str, ...]
-) -> Findings:
-    """What a run has found in ``volume``, with the places that it doubts."""
-    from .findings import Findings  # what measures takes 0.4 s to load
-
-    findings = Findings(*result, warnings)
-    findings.find_places(volume)
-    return findings
 
 
 def _round(at: int, by: int, count: int) -> int:

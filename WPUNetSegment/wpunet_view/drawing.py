@@ -162,6 +162,12 @@ class Painter:
             if picture.name == name:
                 picture.seen(stamp)
 
+    async def drawn(self) -> None:
+        """Wait until all views are drawn as they are now, but not long: a hand may keep them moving."""
+        end = monotonic() + SEEN_SECONDS
+        while any(one.stale for one in self.pictures) and monotonic() < end:
+            await asyncio.sleep(0.02)
+
     @property
     def _resting(self) -> bool:
         return monotonic() - self._moved_at >= REST_SECONDS

@@ -43,6 +43,9 @@ html { overflow: hidden; }
 .messages ul { margin: 0; padding: 2px 14px 6px 30px; font-size: .8rem; line-height: 1.35; }
 .messages .heading { width: 100%; min-height: 28px; padding: 2px 14px; text-align: left; font-size: .8rem;
   color: #f2c14e; font-weight: 600; }
+.told { padding: 6px 14px; text-align: left; font-size: .8rem; line-height: 1.35; color: #f2c14e; background: #181c22;
+  max-height: 20vh; overflow: hidden; position: relative; z-index: 3; }
+.told[data-error=true] { color: #ff8a80; }
 .legend { display: flex; align-items: center; gap: 6px; padding: 0 14px 4px; font-size: .72rem; color: #a9b4c0; }
 .legend i { flex: 1; height: 8px; border-radius: 4px; }
 .tool-grid { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2px; padding: 4px 8px; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import zipfile
@@ -11,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from wpunet import dicom, files, folders
 from wpunet import volume as geometry
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
     from wpunet.label_maps import LabelMap
     from wpunet.phantom import Phantom
 
+Thing = TypeVar("Thing")
 MB = 1_000_000
 UPLOAD = "upload-"  # how the folders of uploads begin
 MOST_FILES = 20_000  # in a zip: a DICOM study has hundreds to a few thousand
+QUIET_SECONDS = 60  # without a byte: who was sending is gone, which a connection may not tell for hours
 UNPACKED = 4  # times the upload limit that a zip may unpack to; DICOM halves at best
 
 
@@ -77,15 +80,16 @@ async def receive(
     """Write an upload of one file or several into ``folder``, telling the percentage as it goes.
 
     parts: path and content of each file
-    Gives the file, or the folder that all of them lie in. Raises InputError beyond ``limit`` bytes.
+    Gives the file, or the folder that all of them lie in. Raises InputError beyond ``limit`` bytes, ConnectionError
+    where they stop coming.
     """
     require_room(size, limit)
     done, written = 0, []
-    async for name, chunks in parts:
+    async for name, chunks in _while_they_come(parts):
         path = folder / local_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            async for chunk in chunks:
+            async for chunk in _while_they_come(chunks):
                 done += len(chunk)
                 require_room(done, limit)
                 file.write(chunk)
@@ -99,6 +103,18 @@ async def receive(
         return written[0]
     tops = {path.relative_to(folder).parts[0] for path in written}
     return folder / tops.pop() if len(tops) == 1 else folder
+
+
+async def _while_they_come(things: AsyncIterator[Thing]) -> AsyncIterator[Thing]:
+    """What a browser sends; raises ConnectionError where nothing has come for a while."""
+    while True:
+        try:
+            thing = await asyncio.wait_for(anext(things), QUIET_SECONDS)
+        except StopAsyncIteration:
+            return
+        except asyncio.TimeoutError as error:
+            raise ConnectionError("nothing comes any more") from error
+        yield thing
 
 
 def sources(path: Path, into: Path, limit: int) -> Offer:

@@ -185,7 +185,13 @@ class Smooth(Options):
             number(name.standard_deviation, "Over so many mm", min=0, max=50, precision=1, step=0.5)
         with html.Div(v_if=(self.chosen(name.mode, SmoothingEffectMode.JOINT),), classes="mt-2"):
             VSlider(v_model=name.smoothing_factor, label="How much", min=0, max=1, step=0.01, hide_details=True)
-        button("Apply to the whole segment", self.apply_clicked, classes="my-2")
+            say(
+                "All four segments change. Tumors and cysts of less than some ten voxels across lose half, or vanish:"
+                " compare the table after it."
+            )
+        together = self.chosen(name.mode, SmoothingEffectMode.JOINT)
+        button("Apply to the whole segment", self.apply_clicked, classes="my-2", v_if=(f"!{together}",))
+        button("Apply to all segments", self.apply_clicked, classes="my-2", v_if=(together,))
         say("Or go with the brush over what is to be smoothed.")
         brush(self.typed.get_sub_state(name.brush))
 

@@ -75,6 +75,7 @@ class Page:
                     VDivider(classes="mt-1")
                     self.tools = CorrectionTools()
             with VMain(style="height: 100vh"), html.Div(classes="views"):
+                self._told_while_folded()
                 self._hand()
                 with html.Div(classes="grid"):
                     layout_manager.initialize_layout_grid(self.layout)
@@ -121,6 +122,20 @@ class Page:
                             **({"v_if": (" && ".join(where),)} if where else {}),
                         )
             VBtn("Help", size="small", click=f"{self._is.help} = true")
+
+    def _told_while_folded(self) -> None:
+        """What the controls would say of errors, progress and warnings, where they are folded away."""
+        share = f"{self._is.share} < 0 ? '' : ' ' + {self._is.share} + ' %'"
+        going_on = f"{self._is.busy} ? {self._is.busy} + ({share}) : {self._is.running} ? {self._is.stage} : ''"
+        unread = f"{self._is.warnings}.length && !{self._is.heeded} ? '⚠ ' + {self._is.warnings}[0] : ''"
+        text = f"{self._is.error} || ({going_on}) || ({unread})"
+        html.Button(
+            f"{{{{ {text} }}}}",
+            v_if=(f"!{self._is.panel} && ({text})",),
+            click=f"{self._is.panel} = true",
+            classes="told",
+            raw_attrs=['title="Show the controls"', f':data-error="!!{self._is.error}"', 'aria-live="polite"'],
+        )
 
     def _hand(self) -> None:
         """Above the views: what the left button does, window, and how much is shown."""
