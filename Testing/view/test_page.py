@@ -194,6 +194,7 @@ def test_cancel_reload_and_the_end_of_a_page(visit, server):
     assert server.children("wpunet", "segment") == [engine]
     os.kill(engine, signal.SIGCONT)
     page.locator("tr.jump").first.wait_for()
+    visitor.rest()  # 3D comes after the table
 
     visitor.button("Options").click()
     page.get_by_label("Mark the parenchyma alone").check()
