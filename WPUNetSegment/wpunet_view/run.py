@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from wpunet import unpack
 from wpunet.child import EngineProcess, crash
 from wpunet.errors import InputError, WpunetError
 from wpunet.pace import Pace
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from .findings import Findings
     from .scene import Scene
 
-LABELS, UNCERTAINTY = "labels.nii", "uncertainty.nii"
+LABELS, UNCERTAINTY = "labels.nrrd", "uncertainty.nii.gz"  # packed, they are written a second sooner
 
 
 class Run:
@@ -93,15 +94,11 @@ class Run:
                 raise InputError(self._error.replace(str(self._path("ct.nrrd")), "The CT"))
             raise WpunetError(crash(status))
         self._pace.learn(self._run_pace, self._process.seconds)
-        return self._bytes(LABELS), self._bytes(UNCERTAINTY), self._report
+        import SimpleITK as sitk  # no page without a CT needs it
 
-    def _bytes(self, name: str) -> np.ndarray:
-        """What the engine wrote, uint8 (slice, row, column), as it lies in the file: a map without its scale."""
-        from nibabel import Nifti1Image
-        from nibabel.arrayproxy import ArrayProxy
-
-        data = cast(ArrayProxy, Nifti1Image.from_filename(self._path(name), mmap=False).dataobj)
-        return data.get_unscaled().T
+        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(self._path(LABELS))))
+        doubt = unpack.content(self._path(UNCERTAINTY))[-labels.size :]  # shares of 255, behind the header
+        return labels, doubt.reshape(labels.shape), self._report
 
     def _path(self, name: str) -> Path:
         return Path(self._files.name) / name
