@@ -30,7 +30,6 @@ from .run import RunResult
 from .transforms import require_rigid
 
 OURS = {label.key for label in (*BY_SIDE, *WITH_CYSTS)}  # a copy of such a segment has another id, and is the user's
-EMPTY = "empty"  # the digest of a segment that holds nothing
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: when and what the engine put there, so that later edits show
 MEASURED = "WPUNetSegment.Measured"  # attribute of the segmentation: what was measured again, as JSON
 REPORT = "WPUNetSegment.Report"  # attribute of the segmentation: the engine's report as JSON
@@ -344,18 +343,16 @@ def state(segmentation: Any) -> dict[str, list[str]]:
 
 
 def is_empty(segmentation: Any, key: str) -> bool:
-    return digest(segmentation, key) == EMPTY
+    return _marked(segmentation, key) is None
 
 
 def digest(segmentation: Any, key: str) -> str:
     """A hash of which places a segment holds; the same however it is stored, layered or cropped."""
-    image = _segment(segmentation, key).GetRepresentation("Binary labelmap")
-    if image is None or image.IsEmpty():
-        return EMPTY
-    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-    first, mask = cropped(values == _segment(segmentation, key).GetLabelValue())
-    if not mask.any():
-        return EMPTY
+    marked = _marked(segmentation, key)
+    if marked is None:
+        return "empty"
+    image = _image(segmentation, key)
+    first, mask = cropped(marked)
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     start = image.GetExtent()[::2] + first
@@ -363,6 +360,20 @@ def digest(segmentation: Any, key: str) -> str:
     # to 0.01 mm; the odd bit added keeps usual spacings, such as 0.625, off the edge between two roundings
     place = [round(corner.GetElement(row, column) + 0.00371, 2) for row in range(3) for column in range(4)]
     return hashlib.sha256(f"{mask.shape} {place}".encode() + np.packbits(mask).tobytes()).hexdigest()
+
+
+def _marked(segmentation: Any, key: str) -> np.ndarray | None:
+    """Where a segment lies in its own image, (k, j, i); None where it holds nothing."""
+    image = _image(segmentation, key)
+    if image is None or image.IsEmpty():
+        return None
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    marked = np.asarray(values == _segment(segmentation, key).GetLabelValue())
+    return marked if marked.any() else None
+
+
+def _image(segmentation: Any, key: str) -> Any:
+    return _segment(segmentation, key).GetRepresentation("Binary labelmap")
 
 
 def _segment(segmentation: Any, key: str) -> Any:

@@ -144,17 +144,13 @@ class Ending:
 
 def attempt(job: Job, segmenter: Segmenter, options: Options, monitor: Monitor) -> Ending:
     """Segment and write one CT; an error is an ending too. Raises Cancelled only."""
-    from . import label_maps  # brings SciPy, which a plan does not need
-
     try:
         result = job.run(segmenter, options, monitor)
     except Cancelled:
         raise
-    except InputError as error:
-        if label_maps.marks_only(job.ct):
-            return Ending(Row(job.name, LEFT_OUT, LABELS))
-        return Ending(Row(job.name, FAILED, told(error, job.name), lost=True))
     except Exception as error:
+        if isinstance(error, InputError) and _marks_only(job.ct):
+            return Ending(Row(job.name, LEFT_OUT, LABELS))
         return Ending(Row(job.name, FAILED, told(error, job.name), lost=True))
     return Ending(Row(job.name, DONE, "", str(job.labels), result.report.to_json_dict()), result.report.table())
 
@@ -170,6 +166,12 @@ class Plan:
     jobs: tuple[Job, ...]
     folder: Path | None = None
     left_out: tuple[LeftOut, ...] = ()
+
+
+def _marks_only(path: Path) -> bool:
+    from . import label_maps  # brings SciPy, which a plan does not need
+
+    return label_maps.marks_only(path)
 
 
 def plan(arguments: Namespace) -> Plan:

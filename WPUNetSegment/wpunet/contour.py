@@ -140,8 +140,7 @@ def _main(fat: np.ndarray, urine: np.ndarray, mm: np.ndarray) -> np.ndarray:
         return either
     found = bodies(either)
     group = _groups(found, mm)
-    weight = fat + URINE_COUNTS * urine
-    of_body = np.array([weight[box][found.numbers[box] == k].sum() for k, box in enumerate(found.boxes, 1)])
+    of_body = ndimage.sum_labels(fat + URINE_COUNTS * urine, found.numbers, np.arange(1, len(found) + 1))
     main = np.bincount(group, weights=of_body).argmax()
     return np.asarray(np.isin(found.numbers, 1 + np.flatnonzero(group == main)))
 

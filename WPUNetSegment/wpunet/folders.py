@@ -221,7 +221,8 @@ def _take_series(series: Sequence[tuple[str, Parts]], cts: list[Found], left: li
     for uid, parts in series:
         folder = Path(os.path.commonpath([one.folder for one in parts]))
         count = sum(one.count for one in parts)
-        beside = len(parts) == 1 and (folder in shared or large[folder] > (count >= LEAST_SLICES))
+        others = large[folder] - (1 if count >= LEAST_SLICES else 0)
+        beside = len(parts) == 1 and (folder in shared or others > 0)
         if why := _no_ct(parts, count):
             left.append(LeftOut(folder, f"{count} picture(s) {why}: no CT"))
         elif count >= LEAST_SLICES:

@@ -12,9 +12,10 @@ from wpunet.child import EngineProcess, crash
 from wpunet.errors import InputError, WpunetError
 from wpunet.pace import Pace
 from wpunet.progress import EXIT_CANCELLED, WORDS
-from wpunet.volume import Volume
 
 if TYPE_CHECKING:
+    from wpunet.volume import Volume
+
     from .findings import Findings
     from .scene import Scene
 
