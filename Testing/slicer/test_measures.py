@@ -53,8 +53,11 @@ def test_a_table_beside_the_segmentation_tells_what_was_measured_last(add_ct, lo
     assert scene.GetNumberOfNodes() == nodes
 
 
-def test_what_is_as_the_engine_left_it_keeps_its_certainty(add_ct, logic):
-    ct = add_ct("square")
+@pytest.mark.parametrize("transform", [None, MOVED], ids=["no transform", "under a transform"])
+@pytest.mark.parametrize("kind", ["square", "axial", "left-handed", "coronal", "tilted", "oblique"])
+def test_what_is_as_the_engine_left_it_keeps_its_certainty(add_ct, logic, kind, transform):
+    """Also where pixels are not square, and where the engine resampled the CT."""
+    ct = add_ct(kind, transform=transform)
     segmentation = logic.process(ct)
     paint(segmentation, "tumor", ct)
     known = {one.name: one.certainty for one in measured(ct, segmentation)}

@@ -116,11 +116,12 @@ class WPUNetSegmentLogic:
         return target
 
     def _show(self, run: Run, segmentation: Any) -> None:
-        from . import measures  # not at the top: SciPy comes with it, and Slicer imports this at its start
+        from . import measurement, measures  # not at the top: SciPy comes with it, and Slicer imports this at its start
 
         assert run.result is not None
         surface = run.options.surface or scene.has_surface(segmentation)
         scene.show_labels(run.result, run.volume, segmentation, run.options.sides)
+        measurement.recognize(run.volume, segmentation)
         if run.result.uncertainty is None:
             scene.drop_uncertainty(segmentation)
         else:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from wpunet import certainty, doubts, edges, measure, report, sides
+from wpunet.errors import InputError
 from wpunet.labels import KIDNEY, LEFT, LEFT_KIDNEY, RIGHT, together
 from wpunet.report import structures_of
 from wpunet.structure import Structure, moved, plain
+from wpunet.volume import Volume, is_upright
 
 from . import handover, scene
-from .training_case import kidney_sides, labels_of, mask_of, upright
+from .training_case import kidney_sides, labels_of, labels_on, mask_of, upright
 
 
 def measure_segments(ct: Any, segmentation: Any) -> tuple[Structure, ...]:
@@ -21,13 +24,34 @@ def measure_segments(ct: Any, segmentation: Any) -> tuple[Structure, ...]:
 
     Only what is as the engine left it has a certainty: of what somebody drew or changed the network knows nothing.
     """
-    volume, labels = upright(ct, segmentation, _by_side)
-    if set(kidney_sides(segmentation).values()) - {RIGHT[1], LEFT[1]}:  # a segment that may hold both kidneys
-        labels, _ = sides.split_sides(together(labels, cysts=True), volume.hu)
+    volume, labels = _seen(ct, segmentation)
     told = scene.report(segmentation)
     found = measure.measure(labels, volume.hu, volume.affine, ends=edges.DataEnd(volume))
     found = certainty.kept(found, structures_of(told) if told else [])
     return doubts.judge(found, labels, volume.hu)[0]
+
+
+def recognize(ct: Any, segmentation: Any) -> None:
+    """Tell in the report which voxels its structures are when they are read back from the scene.
+
+    Where the engine resampled the CT these are others than it saw, so that nothing would be as it left it.
+    """
+    told = scene.report(segmentation)
+    if told is None or is_upright(handover.ijk_to_ras(ct)):
+        return
+    with suppress(InputError):  # a sequence may show another frame by now
+        volume, labels = _seen(ct, segmentation)
+        found = [(body.kind, _centre(body), body.fingerprint) for body in measure.parts(labels, volume.affine)]
+        for one in told["structures"]:
+            apart = {
+                fingerprint: float(np.linalg.norm(centre - one["centre"]["ras_mm"]))
+                for kind, centre, fingerprint in found
+                if kind == one["kind"]
+            }
+            nearest = min(apart, key=lambda fingerprint: apart[fingerprint], default="")
+            if nearest and apart[nearest] < max(volume.spacing):
+                one["fingerprint"] = nearest
+        scene.put_report(segmentation, told)
 
 
 def remember(ct: Any, segmentation: Any, structures: Sequence[Structure]) -> None:
@@ -56,6 +80,20 @@ def here(segmentation: Any, told: dict[str, Any]) -> list[Structure]:
         return found
     move = handover.ijk_to_ras(ct) @ np.linalg.inv(then)
     return [moved(one, move) for one in found]
+
+
+def _seen(ct: Any, segmentation: Any) -> tuple[Volume, np.ndarray]:
+    """The CT as the engine sees it and labels of the segments on its grid: values of labels.BY_SIDE."""
+    volume = upright(ct, segmentation)
+    labels = labels_on(volume, ct, segmentation, _by_side)
+    if set(kidney_sides(segmentation).values()) - {RIGHT[1], LEFT[1]}:  # a segment that may hold both kidneys
+        labels, _ = sides.split_sides(together(labels, cysts=True), volume.hu)
+    return volume, labels
+
+
+def _centre(body: measure.Body) -> np.ndarray:
+    """RAS mm, (3,)."""
+    return np.asarray(body.local[:3, :3] @ np.argwhere(body.mask).mean(0) + body.local[:3, 3])
 
 
 def _by_side(segmentation: Any, grid: Any) -> np.ndarray:

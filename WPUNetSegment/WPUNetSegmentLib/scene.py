@@ -157,7 +157,7 @@ def _describe(segmentation: Any, result: RunResult) -> None:
     made_by = f"WPUNetSegment {versions['wpunet']}, network {versions['network']}, from {result.name}."
     alone = f" Kidneys: {PARENCHYMA}." if _tells_parenchyma(result.report) else ""
     segmentation.SetDescription(f"{result.report['intended_use']} {made_by}{alone}")
-    segmentation.SetAttribute(REPORT, json.dumps(result.report))
+    put_report(segmentation, result.report)
     segmentation.SetAttribute(MEASURED, None)
 
 
@@ -165,6 +165,11 @@ def report(segmentation: Any) -> dict[str, Any] | None:
     """The engine's report on what it put into a segmentation; None where it put nothing."""
     text = segmentation.GetAttribute(REPORT) if segmentation else None
     return json.loads(text) if text else None
+
+
+def put_report(segmentation: Any, told: dict[str, Any]) -> None:
+    """What ``report`` gives from now on."""
+    segmentation.SetAttribute(REPORT, json.dumps(told))
 
 
 def parenchyma(segmentation: Any) -> bool:

@@ -44,7 +44,8 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise OutputError(f"{folder} is no folder; make it first, or choose another one.")
-    ct, labels = upright(volume, segmentation)
+    ct = square(upright(volume, segmentation))
+    labels = labels_on(ct, volume, segmentation)
     card = {"id": _case_id(segmentation), "ct": _digest(volume)}
     try:
         with tempfile.TemporaryDirectory(prefix=".wpunet-", dir=folder) as temporary:
@@ -60,26 +61,32 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     return case
 
 
-def upright(volume: Any, segmentation: Any, read: Read | None = None) -> tuple[Volume, np.ndarray]:
-    """The CT as the engine sees it, (slice, row, column) from head to feet, and labels on the same grid.
+def upright(volume: Any, segmentation: Any) -> Volume:
+    """The CT as the engine sees it: (slice, row, column) from head to feet.
 
-    ``read`` makes them from the segmentation and a node of that grid; by default ``labels_of``.
     Raises InputError when there is no CT, or it shows another frame than that of the segments, or is stretched or bent.
     """
     handover.require_ct(volume)
     scene.require_own_frame(segmentation, volume)
-    above = transforms.require_rigid(volume)
+    transforms.require_rigid(volume)
     array, _ = pixels.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
     ct = geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName())
     with suppress(InputError):  # numbers that cannot be HU are kept: these segments are not the engine's
         ct = ct.with_hu(hu_scale.to_hu(ct.hu, ct.name, ct.with_data)[0])
-    ct = square(ct)
+    return ct
+
+
+def labels_on(ct: Volume, volume: Any, segmentation: Any, read: Read | None = None) -> np.ndarray:
+    """Labels on the grid of ``ct``, which was made of the node ``volume``: uint8 (slice, row, column).
+
+    ``read`` makes them from the segmentation and a node of that grid; by default ``labels_of``.
+    """
     grid = volume.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", "WPUNetSegment")
     try:
         slicer.util.updateVolumeFromArray(grid, ct.hu)
         grid.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ct.affine[:, [2, 1, 0, 3]]))
-        grid.SetAndObserveTransformNodeID(above)
-        return ct, (read or labels_of)(segmentation, grid)
+        grid.SetAndObserveTransformNodeID(transforms.require_rigid(volume))
+        return (read or labels_of)(segmentation, grid)
     finally:
         volume.GetScene().RemoveNode(grid)
 

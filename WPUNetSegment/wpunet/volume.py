@@ -125,9 +125,8 @@ def from_array(array: np.ndarray, affine: np.ndarray, name: str = "", header: An
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     if steps.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / np.where(steps > 0, steps, 1))) < 1e-3:
         raise InputError(f"{name} has a broken affine (its axes span no volume); export it again with its geometry.")
-    order, flipped, degrees = _closest_axes(affine)
-    fits = degrees <= UPRIGHT_DEGREES and skew_degrees(affine) <= SKEW_DEGREES
-    grid = SourceGrid(tuple(array.shape), affine, order, flipped, fits, header)
+    order, flipped, _ = _closest_axes(affine)
+    grid = SourceGrid(tuple(array.shape), affine, order, flipped, is_upright(affine), header)
     hu = _reorder(array, grid)
     turned = affine @ _index_map(grid)
     if grid.upright:
@@ -136,6 +135,11 @@ def from_array(array: np.ndarray, affine: np.ndarray, name: str = "", header: An
         return _resampled(hu, turned, grid, name)
     whole, told = to_int16(hu, name)  # numbers that wrapped cannot be interpolated
     return replace(_resampled(whole, turned, grid, name), warnings=told)
+
+
+def is_upright(affine: np.ndarray) -> bool:
+    """Whether the voxels of a grid, (i, j, k, 1) -> RAS mm, are the engine's; another one is resampled."""
+    return _closest_axes(affine)[2] <= UPRIGHT_DEGREES and skew_degrees(affine) <= SKEW_DEGREES
 
 
 def skew_degrees(affine: np.ndarray) -> float:
