@@ -1,4 +1,4 @@
-"""Words and looks of what the panel tells: the licence, warnings, errors, how long it will take."""
+"""Words and looks of what the panel tells: the licence, warnings, errors, what was found."""
 
 from __future__ import annotations
 
@@ -28,10 +28,6 @@ SETTINGS = "WPUNetSegment"
 WEIGHTS_LICENCE = "CC BY-NC-SA 4.0"
 ACKNOWLEDGED = f"{SETTINGS}/Acknowledged"  # holds WEIGHTS_LICENCE, so that another licence is asked for again
 CASES_FOLDER = f"{SETTINGS}/TrainingCases"
-NO_GPU_TOLD = f"{SETTINGS}/NoGpuTold"
-MS_A_SLICE = f"{SETTINGS}/MillisecondsPerSlice"  # of the last run on this computer
-USUAL_MS_A_SLICE = 45.0  # measured on two cores of a server processor
-START_SECONDS = 3.0  # of the engine, whatever the size of the CT
 
 # Dark words on a light ground, with a bar: the same in Slicer's light and dark style.
 BOX = "QFrame#{name} {{ background: {ground}; border: 0; border-left: 5px solid {bar}; }} QLabel {{ color: #201a08; }}"
@@ -95,13 +91,6 @@ def error_text(text: str) -> str:
     return f"✖ {text}"
 
 
-def duration(seconds: float) -> str:
-    """``about 20 s``, ``about 3 min``: no more exact than an estimate is."""
-    if seconds < 55:
-        return _("about {n} s").format(n=max(5, 5 * round(seconds / 5)))
-    return _("about {n} min").format(n=max(1, round(seconds / 60)))
-
-
 @cache
 def _driver() -> bool:
     """Asked once: it takes a moment, and no driver comes while Slicer runs."""
@@ -133,18 +122,6 @@ def hint(running: bool) -> str:
     return _("Finds kidneys, kidney tumors and cysts in the CT.")
 
 
-def outlook(slices: int, device: str) -> str:
-    """How long a CT of so many slices will take; that no graphics card was found is told once on a computer."""
-    if device not in ("auto", "cpu") or (device == "auto" and gpu_possible()):
-        return _("{n} slices: some seconds on the graphics card.").format(n=slices)
-    ms = slicer.util.settingsValue(MS_A_SLICE, USUAL_MS_A_SLICE, converter=float)
-    time = duration(slices * ms / 1000 + START_SECONDS)
-    text = _("{n} slices: {time} on the processor.").format(n=slices, time=time)
-    if device == "auto" and not slicer.util.settingsValue(NO_GPU_TOLD, False, converter=slicer.util.toBool):
-        return _("No graphics card was found, and none is needed. {outlook}").format(outlook=text)
-    return text
-
-
 def timing(seconds: dict[str, float]) -> str:
     return ", ".join(f"{part} {value:.1f} s" for part, value in seconds.items())
 
@@ -156,13 +133,6 @@ def found(structures: Sequence[Structure], seconds: float) -> str:
         seconds=seconds, kidneys=count["kidney"], tumors=count["tumor"]
     )
     return told + (_(", cysts: {cysts}.").format(cysts=count["cyst"]) if count["cyst"] else ".")
-
-
-def remember_speed(slices: int, seconds: float) -> None:
-    """For the next estimate."""
-    settings = qt.QSettings()
-    settings.setValue(MS_A_SLICE, 1000 * max(seconds - START_SECONDS, 0.1) / max(slices, 1))
-    settings.setValue(NO_GPU_TOLD, True)
 
 
 def last_folder() -> str:

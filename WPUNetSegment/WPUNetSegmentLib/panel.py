@@ -13,7 +13,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
-from wpunet.errors import Cancelled, InstallError, WpunetError
+from wpunet.errors import Cancelled, InputError, InstallError, WpunetError
 
 from . import (
     documents,
@@ -21,6 +21,7 @@ from . import (
     install,
     keyboard,
     messages,
+    outlook,
     questions,
     review,
     sample,
@@ -28,8 +29,9 @@ from . import (
     training_case,
     transforms,
 )
+from .parameters import options_of
 from .results import Results
-from .run import Progress, Run, RunOptions, State
+from .run import Progress, Run, State
 
 POLL_MS = 100
 DOUBLE_CLICK_SECONDS = 0.5  # its second click does not cancel what the first one started
@@ -170,7 +172,10 @@ class Panel(VTKObservationMixin):
         """How long the CT will take."""
         if ct.GetImageData() is None:  # still being loaded, or an empty node
             return ""
-        return messages.outlook(ct.GetImageData().GetDimensions()[2], self.parameters.device)
+        try:
+            return outlook.words(ct, options_of(self.parameters))
+        except InputError as error:  # the region lies beside the CT
+            return str(error)
 
     def _acknowledge(self) -> None:
         messages.acknowledge()
@@ -231,20 +236,7 @@ class Panel(VTKObservationMixin):
         changed = self.logic.edited(target)
         self._replace = questions.replace(changed) if changed else None
         self._tell()
-        self.run = self.logic.start(
-            chosen.ct,
-            RunOptions(
-                device=chosen.device,
-                flips=chosen.flips,
-                parenchyma=chosen.parenchyma,
-                full=chosen.full,
-                sides=chosen.sides,
-                min_tumor_ml=chosen.min_tumor_ml,
-                uncertainty=chosen.uncertainty,
-                region=chosen.region,
-                surface=not self.results.hidden_3d(),
-            ),
-        )
+        self.run = self.logic.start(chosen.ct, options_of(chosen, surface=not self.results.hidden_3d()))
         self._log(_("{name}: started").format(name=chosen.ct.GetName()))
         self.refresh()
         self._progress(self.run.poll())
@@ -283,7 +275,7 @@ class Panel(VTKObservationMixin):
 
     def _progress(self, at: Progress) -> None:
         self.ui.progressBar.value = round(1000 * at.fraction)
-        left = "" if at.seconds_left is None else _(" · {time} left").format(time=messages.duration(at.seconds_left))
+        left = "" if at.seconds_left is None else _(" · {time} left").format(time=outlook.duration(at.seconds_left))
         self.ui.progressLabel.text = at.text + left
 
     def _ended(self, run: Run) -> None:
@@ -307,7 +299,7 @@ class Panel(VTKObservationMixin):
         self.results.choose(run.volume, placed)
         self.results.show_report()
         report = run.result.report
-        messages.remember_speed(run.result.labels.shape[0], run.seconds["engine"])
+        outlook.learn(run)
         warnings = self.results.warnings
         self._tell(warnings)
         self._log("\n".join([report["runtime"], *warnings, *report["notes"], messages.timing(run.seconds)]))

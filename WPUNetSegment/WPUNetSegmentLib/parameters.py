@@ -6,6 +6,8 @@ from slicer import vtkMRMLMarkupsROINode, vtkMRMLScalarVolumeNode, vtkMRMLSegmen
 from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from wpunet.clean import CleanRules
 
+from .run import RunOptions
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -34,3 +36,18 @@ class Parameters:
     flips: bool = True
     full: bool = False
     uncertainty: bool = False
+
+
+def options_of(chosen: Parameters, surface: bool = True) -> RunOptions:
+    """What a run is asked for; ``surface``: show its result in 3D."""
+    return RunOptions(
+        device=chosen.device,
+        flips=chosen.flips,
+        parenchyma=chosen.parenchyma,
+        full=chosen.full,
+        sides=chosen.sides,
+        min_tumor_ml=chosen.min_tumor_ml,
+        uncertainty=chosen.uncertainty,
+        region=chosen.region,
+        surface=surface,
+    )

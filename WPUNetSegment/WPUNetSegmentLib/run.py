@@ -78,6 +78,13 @@ class RunOptions:
         words += ["--threads", str(self.threads)] if self.threads else []
         return words
 
+    def slices(self, volume: Any) -> int:
+        """How many slices of a volume are looked at; raises InputError when the region does not meet it."""
+        if self.region:
+            first, end = handover.box_around(self.region, volume)[2]
+            return end - first
+        return int(volume.GetImageData().GetDimensions()[2])
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -115,6 +122,7 @@ class Run:
     message: why it failed or was cancelled, one sentence for the user
     log:     what the engine wrote besides, for a report of a problem
     seconds: how long each part took: "hand-over", "engine", "read"
+    slices:  how many are looked at
     """
 
     def __init__(self, volume: Any, options: RunOptions = RunOptions(), start: StartEngine | None = None) -> None:
@@ -124,7 +132,7 @@ class Run:
         """
         handover.require_ct(volume)
         transforms.require_rigid(volume)
-        arguments = options.arguments(volume)
+        arguments, self.slices = options.arguments(volume), options.slices(volume)
         began = time.monotonic()
         self.volume, self.options = volume, options
         self.state, self.message = State.RUNNING, ""
