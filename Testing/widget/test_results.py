@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import types
 
 import numpy as np
 import pytest
@@ -85,11 +86,20 @@ class TestTable:
         assert np.allclose(views(), centre(1), atol=STEP)
         assert not done.ui.measureButton.isEnabled()
 
-    def test_copy(self, done):
+    @pytest.mark.parametrize("mark", [".", ",", 44], ids=["English", "German", "German, as Qt 5 in Slicer tells it"])
+    def test_copied_numbers_are_written_as_the_system_writes_them(self, done, monkeypatch, mark):
+        """A German Excel takes 12.5 for a day in May."""
+        import qt
+
+        language = {".": QtCore.QLocale("en_US"), ",": QtCore.QLocale("de_DE")}
+        system = language.get(mark) or types.SimpleNamespace(decimalPoint=lambda: mark)
+        monkeypatch.setattr(qt, "QLocale", types.SimpleNamespace(system=lambda: system), raising=False)
         done.click("copyTableButton")
         lines = [line.split("\t") for line in done.desktop.application.clipboard().text().splitlines()]
         assert lines[0] == ["Structure", "Volume (ml)", "Length (mm)", "Mean HU", "Certainty"]
-        assert lines[1:] == done.table()
+        shown = done.table()
+        assert "." in shown[0][1]
+        assert lines[1:] == [[row[0], row[1].replace(".", "." if mark == "." else ","), *row[2:]] for row in shown]
 
     def test_save(self, done, tmp_path):
         path = tmp_path / "täble.csv"

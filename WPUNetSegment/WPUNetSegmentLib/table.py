@@ -34,9 +34,14 @@ def cells(one: Structure) -> list[str]:
 
 
 def as_text(structures: Sequence[Structure]) -> str:
-    """Tab-separated, for a report or a spreadsheet."""
+    """Tab-separated, for a report or a spreadsheet: numbers as other programs on this computer write them.
+
+    A German Excel takes 12.5 for a day in May. Slicer itself writes points everywhere, its tables too.
+    """
+    mark = qt.QLocale.system().decimalPoint()
+    mark = chr(mark) if isinstance(mark, int) else str(mark)  # Slicer's Qt 5 gives a number
     heads = [heading.replace("\n", " ") for heading in (_("Structure"), *headings())]
-    lines = [heads, *([shown_name(one), *cells(one)] for one in structures)]
+    lines = [heads, *([shown_name(one), *(cell.replace(".", mark) for cell in cells(one))] for one in structures)]
     return "\n".join("\t".join(line) for line in lines) + "\n"
 
 
