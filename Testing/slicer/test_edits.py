@@ -109,6 +109,69 @@ def test_edited_segments_are_never_overwritten_unasked(add_ct, logic, edit, told
     assert logic.edited(segmentation) == []
 
 
+def say(segmentation, key, label, modifier=None):
+    """As in Slicer's window of terminologies: what a segment is, its name and colour with it."""
+    from dataclasses import replace
+
+    segment = segmentation.GetSegmentation().GetSegment(key)
+    segment.SetTerminology(replace(label, modifier=modifier or label.modifier).terminology)
+    segment.SetName(label.type[2])
+    segment.SetColor(0.5, 0.5, 0.5)
+
+
+def test_a_tumor_that_is_said_to_be_a_cyst_is_one_and_no_tumor_is_put_there_unasked(add_ct, logic):
+    from wpunet.labels import CYST_LABEL
+    from WPUNetSegmentLib import measures
+    from WPUNetSegmentLib.measurement import measure_segments
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    tumor = segmentation.GetSegmentation().GetSegment("tumor")
+    before = tumor.GetTerminology(), tumor.GetName(), tumor.GetColor()
+    say(segmentation, "tumor", CYST_LABEL)
+    assert not measures.of(segmentation).current
+    assert logic.edited(segmentation) == ["Cyst"]
+    found = {one.name: one.certainty for one in measure_segments(volume, segmentation)}
+    assert found == {"right kidney": 0.9, "left kidney": 0.9, "right cyst 2": None, "left cyst 1": 0.9}
+    assert logic.process(volume, segmentation, may_overwrite=lambda names: names != ["Cyst"]) is not segmentation
+    logic.process(volume, segmentation, may_overwrite=lambda names: names == ["Cyst"])
+    assert (tumor.GetTerminology(), tumor.GetName(), tumor.GetColor()) == before
+    assert logic.edited(segmentation) == []
+    logic.undo(segmentation)
+    assert logic.edited(segmentation) == ["Cyst"]
+
+
+def test_a_kidney_that_is_said_to_be_the_other_sides_is_that(add_ct, logic):
+    from wpunet.labels import LEFT, RIGHT, RIGHT_KIDNEY_LABEL
+    from WPUNetSegmentLib.measurement import measure_segments
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    right = measure_segments(volume, segmentation)[0]
+    say(segmentation, "kidney_right", RIGHT_KIDNEY_LABEL, LEFT)
+    say(segmentation, "kidney_left", RIGHT_KIDNEY_LABEL, RIGHT)
+    assert logic.edited(segmentation) == ["Kidney", "Kidney"]
+    left = measure_segments(volume, segmentation)[1]
+    assert (left.name, left.volume_ml) == ("left kidney", right.volume_ml)
+
+
+@pytest.mark.parametrize(("region", "counts"), [(None, True), ("kidney", True), ("liver", False)])
+def test_a_lesion_that_is_said_to_be_another_organs_does_not_count(add_ct, logic, region, counts):
+    from dataclasses import replace
+
+    from wpunet.labels import TUMOR_LABEL
+    from WPUNetSegmentLib import training_case
+    from WPUNetSegmentLib.measurement import measure_segments
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    where = {"liver": ("SCT", "10200004", "Liver"), "kidney": TUMOR_LABEL.region, None: None}[region]
+    segmentation.GetSegmentation().GetSegment("tumor").SetTerminology(replace(TUMOR_LABEL, region=where).terminology)
+    assert any(one.kind == "tumor" for one in measure_segments(volume, segmentation)) is counts
+    assert training_case.left_out(segmentation) == ([] if counts else ["kidney tumor"])
+    assert logic.edited(segmentation) == ([] if counts else ["kidney tumor"])
+
+
 def test_segments_of_an_earlier_run_that_the_editors_undo_brings_back_are_told(add_ct, logic):
     import slicer
 
@@ -131,7 +194,8 @@ def test_segments_of_an_earlier_run_that_the_editors_undo_brings_back_are_told(a
 
 
 def test_segments_that_a_version_before_0_8_2_made_are_known(add_ct, logic):
-    from WPUNetSegmentLib.scene import DIGEST, digest
+    from WPUNetSegmentLib.marks import digest
+    from WPUNetSegmentLib.scene import DIGEST
 
     volume = add_ct()
     segmentation = logic.process(volume)
@@ -300,7 +364,7 @@ def test_a_result_that_was_made_surfaces_is_left_alone(add_ct, logic, given):
 @pytest.mark.parametrize("origin", [-157.125, -157.125 + 1e-9, -157.125 - 1e-9])
 def test_rounding_of_the_last_digit_is_no_edit(add_ct, logic, origin):
     import slicer
-    from WPUNetSegmentLib.scene import digest
+    from WPUNetSegmentLib.marks import digest
 
     volume = add_ct()
     volume.SetSpacing(0.625, 0.625, 1.25)

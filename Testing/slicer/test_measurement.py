@@ -143,3 +143,15 @@ def test_segments_that_have_a_sequence_of_their_own_are_measured_on_each_frame(a
     wanted = measured(ct, segmentation)
     show(2)
     assert measured(ct, segmentation) == wanted
+
+
+def test_a_single_oblique_slice_is_measured(add_ct, logic):
+    """Resampled it holds next to no voxel that is whole: there is nothing to tell HU by."""
+    import slicer
+    from WPUNetSegmentLib.handover import ijk_to_ras, shifted
+
+    ct = add_ct("oblique")
+    segmentation = logic.process(ct)
+    ct.SetIJKToRASMatrix(shifted(ijk_to_ras(ct), np.array([0, 0, 27])))
+    slicer.util.updateVolumeFromArray(ct, slicer.util.arrayFromVolume(ct)[27:28].copy())
+    assert "right kidney" in measured(ct, segmentation)

@@ -77,6 +77,26 @@ def test_where_nothing_is_found_there_is_no_table(add_ct, logic):
     assert segmentation.GetNodeReference(TABLE) is None
 
 
+def test_what_was_made_of_a_segmentation_that_is_deleted_stays_and_the_next_one_gets_its_own(add_ct, logic, scene):
+    """As Slicer's own tables and models do; they may have been kept on purpose."""
+    from WPUNetSegmentLib import diameters, measures
+    from WPUNetSegmentLib.run import RunOptions
+    from WPUNetSegmentLib.scene import UNCERTAINTY
+
+    ct = add_ct()
+    segmentation = logic.process(ct, options=RunOptions(uncertainty=True))
+    diameters.draw(segmentation, measures.of(segmentation).structures)
+    made = [*(segmentation.GetNodeReference(role) for role in (TABLE, UNCERTAINTY)), *lines(segmentation)]
+    volumes = column(made[0], "volume_ml")
+    scene.RemoveNode(segmentation)
+    other = logic.process(ct, options=RunOptions(uncertainty=True))
+    paint(other, "tumor", ct)
+    measured(ct, other)
+    assert all(node.GetScene() is scene for node in made)
+    assert column(made[0], "volume_ml") == volumes
+    assert {other.GetNodeReference(role) for role in (TABLE, UNCERTAINTY)}.isdisjoint(made)
+
+
 @pytest.mark.parametrize("emptied", ["tumor", "all"])  # a layer of which nothing is left
 def test_what_was_erased_to_the_last_voxel_is_measured_as_nothing(add_ct, logic, emptied):
     import slicer

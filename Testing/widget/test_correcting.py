@@ -76,6 +76,40 @@ class TestAfterACorrection:
         assert [row[0] for row in done.table()] == ["right kidney", "left kidney"]
         assert not done.ui.nextTumorButton.isEnabled()
 
+    def test_a_tumor_that_is_said_to_be_a_cyst_is_measured_as_one(self, done):
+        from wpunet.labels import CYST_LABEL
+
+        tumor = done.parameters.segmentation.GetSegmentation().GetSegment("tumor")
+        tumor.SetColor(1, 0, 1)
+        tumor.SetName("lesion A")
+        done.desktop.settle()
+        assert not done.shown("staleLabel")
+        tumor.SetTerminology(CYST_LABEL.terminology)
+        done.desktop.settle()
+        assert done.shown("staleLabel")
+        done.click("measureButton")
+        assert not done.shown("staleLabel")
+        assert [row[0] for row in done.table()] == ["right kidney", "left kidney", "right cyst 1", "left cyst 2"]
+
+    def test_segments_that_count_as_nothing_are_told(self, done, tmp_path):
+        """As the Segment Editor's Islands make them: with a name like that of the segment they are split from."""
+        segments = done.parameters.segmentation.GetSegmentation()
+        segments.AddEmptySegment("", "an empty one")
+        segments.AddEmptySegment("split", "kidney tumor_2")
+        self.grow(done, "split")
+        assert "changed after" in done.text("staleLabel")
+        done.click("measureButton")
+        assert len(done.table()) == 4
+        assert done.text("staleLabel").startswith("Left out: kidney tumor_2. ")
+        done.open("correctSection")
+        done.desktop.answers = [tmp_path]
+        done.click("saveCaseButton")
+        assert "case_00000. Left out: kidney tumor_2. " in done.text("infoLabel")
+        segments.GetSegment("split").SetTerminology(segments.GetSegment("tumor").GetTerminology())
+        done.click("measureButton")
+        assert len(done.table()) == 5
+        assert not done.shown("staleLabel")
+
     def test_a_segmentation_of_somebody_else_can_be_measured(self, done):
         other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other")
         other.SetReferenceImageGeometryParameterFromVolumeNode(done.parameters.ct)

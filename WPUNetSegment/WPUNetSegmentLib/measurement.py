@@ -15,8 +15,9 @@ from wpunet.report import structures_of
 from wpunet.structure import Structure, moved, plain
 from wpunet.volume import Volume, is_upright
 
-from . import handover, scene
-from .training_case import kidney_sides, labels_of, labels_on, mask_of, upright
+from . import handover, marks, scene
+from .kinds import kidney_sides
+from .training_case import labels_of, labels_on, mask_of, upright
 
 
 def measure_segments(ct: Any, segmentation: Any) -> tuple[Structure, ...]:
@@ -58,7 +59,7 @@ def remember(ct: Any, segmentation: Any, structures: Sequence[Structure]) -> Non
     """Keep what was measured with the segmentation, also in a saved scene."""
     place = report.places(handover.ijk_to_ras(ct))
     measured = [plain(one, place) for one in structures]
-    kept = {"schema": report.SCHEMA, "segments": scene.state(segmentation), "structures": measured}
+    kept = {"schema": report.SCHEMA, "segments": marks.state(segmentation), "structures": measured}
     kept["input"] = {"affine_ras": handover.ijk_to_ras(ct).tolist()}
     segmentation.SetAttribute(scene.MEASURED, json.dumps(kept))
 
@@ -67,7 +68,7 @@ def remembered(segmentation: Any) -> list[Structure] | None:
     """What was measured last, while the segments are as they were then; else None."""
     text = segmentation.GetAttribute(scene.MEASURED) if segmentation else None
     kept = json.loads(text) if text else None
-    if not kept or kept["schema"] != report.SCHEMA or kept["segments"] != scene.state(segmentation):
+    if not kept or kept["schema"] != report.SCHEMA or kept["segments"] != marks.state(segmentation):
         return None
     return here(segmentation, kept)
 

@@ -135,6 +135,16 @@ def found(structures: Sequence[Structure], seconds: float) -> str:
     return told + (_(", cysts: {cysts}.").format(cysts=count["cyst"]) if count["cyst"] else ".")
 
 
+def left_out(names: Sequence[str]) -> str:
+    """Of segments that nobody said to be anything that is measured, as those that the Segment Editor splits off."""
+    if not names:
+        return ""
+    return _(
+        "Left out: {names}. By terminology and id that is neither kidney, nor tumor or cyst of one. To count it, "
+        "double-click on its colour in the section Correct and choose what it is."
+    ).format(names=", ".join(names))
+
+
 def last_folder() -> str:
     """Where the last training case was saved, or ""."""
     return str(slicer.util.settingsValue(CASES_FOLDER, ""))

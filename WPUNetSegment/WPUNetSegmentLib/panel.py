@@ -361,7 +361,8 @@ class Panel(VTKObservationMixin):
             messages.remember_folder(folder)
             with messages.busy():
                 case = training_case.save(self.results.own_ct, self.results.segmentation, folder)
-            self._news = _("Saved as {folder}").format(folder=case)
+            left_out = messages.left_out(training_case.left_out(self.results.segmentation))
+            self._news = " ".join([_("Saved as {folder}.").format(folder=case), left_out]).strip()
             self.refresh()
 
     def enter(self) -> None:

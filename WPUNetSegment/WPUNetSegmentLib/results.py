@@ -17,7 +17,7 @@ from wpunet.outputs import NO_FILE_NAME, replacing
 from wpunet.report import cautions_of
 from wpunet.structure import Structure
 
-from . import diameters, handover, measures, messages, review, scene
+from . import diameters, handover, kinds, measures, messages, review, scene, training_case
 from .measurement import measure_segments, remember
 from .table import ResultsTable, as_text
 
@@ -39,6 +39,7 @@ class Results(VTKObservationMixin):
         self.segmentation: Any = None
         self._uncertainty: Any = None
         self._lies: Any = None  # the CT's own geometry
+        self._said: dict[str, str] = {}  # what each segment is said to be
         self._measures = measures.of(None)
         self._table = ResultsTable(ui.resultsTable, lambda one: self._go(review.Place(one.name, one.centre_ras_mm)))
         self._tumors, self._uncertain = review.Walk(), review.Walk()
@@ -78,6 +79,7 @@ class Results(VTKObservationMixin):
             inside = segmentation.GetSegmentation()  # of a sequence each frame has one of its own, the node stays
             for event in (inside.SourceRepresentationModified, inside.SegmentAdded, inside.SegmentRemoved):
                 self.addObserver(segmentation, event, self._changed)
+            self.addObserver(segmentation, inside.SegmentModified, self._described)
             self.addObserver(segmentation, segmentation.SegmentationChangedEvent, self._another_frame)
         own = self.own_ct
         if own is not None:
@@ -96,6 +98,7 @@ class Results(VTKObservationMixin):
         """What was last measured of this segmentation, also after the scene was saved and loaded again."""
         self._measures = measures.of(self.segmentation)
         self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if self.segmentation else None
+        self._said = kinds.terminologies(self.segmentation) if self.segmentation else {}
         self._show(self._measures.structures)
         self._stale(self._segments() > 0 and not self._measures.current)
 
@@ -130,6 +133,13 @@ class Results(VTKObservationMixin):
     def _changed(self, _caller: Any, _event: str) -> None:
         self._stale(True)
 
+    def _described(self, _caller: Any, _event: str) -> None:
+        """A tumor may be said to be a cyst now; names, colours and surfaces change no numbers."""
+        said = kinds.terminologies(self.segmentation)
+        if said != self._said:
+            self._said = said
+            self._stale(True)
+
     def _another_frame(self, _caller: Any, _event: str) -> None:
         self.show_report()
 
@@ -143,8 +153,9 @@ class Results(VTKObservationMixin):
     def _stale(self, stale: bool) -> None:
         """Say whether the numbers belong to the segments, and offer what can be done with either."""
         some = bool(self.structures)
-        self.ui.staleLabel.visible = stale
-        self.ui.staleLabel.text = (
+        left_out = messages.left_out(training_case.left_out(self.segmentation)) if some and not stale else ""
+        self.ui.staleLabel.visible = stale or bool(left_out)
+        self.ui.staleLabel.text = left_out or (
             _("The segments were changed after these measurements.") if some else _("These segments are not measured.")
         )
         self.ui.measureButton.enabled = self.own_ct is not None and self._segments() > 0

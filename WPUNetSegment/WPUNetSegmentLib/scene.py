@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import vtk_to_numpy
 from wpunet.errors import InputError, OutputError
 from wpunet.labels import (
     BY_SIDE,
@@ -25,6 +23,7 @@ from wpunet.labels import (
     together,
 )
 
+from . import kinds, marks
 from .handover import MAP, cropped, frame_in, frame_of, is_ct, lies_as, shifted, without_frame
 from .run import RunResult
 from .transforms import require_rigid
@@ -51,7 +50,7 @@ def show_labels(result: RunResult, volume: Any, segmentation: Any, sides: bool) 
         _import(labels, result.ijk_to_ras, volume, segmentation, table)
         _describe(segmentation, result)
         for label in table:
-            mark = f"{result.report['started']} {digest(segmentation, label.key)}"
+            mark = f"{result.report['started']} {marks.digest(segmentation, label.key)}"
             _segment(segmentation, label.key).SetTag(DIGEST, mark)
 
 
@@ -128,9 +127,13 @@ def _prepare_segments(segmentation: Any, table: Sequence[Label]) -> None:
         if segments.GetSegment(key) and _tag(segments.GetSegment(key), DIGEST):
             segments.RemoveSegment(key)
     for label in sorted(table, key=lambda label: label in (TUMOR_LABEL, CYST_LABEL)):
-        if segments.GetSegment(label.key) is None:
-            segments.AddEmptySegment(label.key, label.name, [part / 255.0 for part in label.colour])
-            segment = segments.GetSegment(label.key)
+        new = segments.GetSegment(label.key) is None
+        if new:
+            segments.AddEmptySegment(label.key)
+        segment = segments.GetSegment(label.key)
+        if new or kinds.is_said_otherwise(label.key, segment):
+            segment.SetName(label.name)
+            segment.SetColor([part / 255.0 for part in label.colour])
             segment.SetTag(segment.GetTerminologyEntryTagName(), label.terminology)
 
 
@@ -317,17 +320,21 @@ def drop_uncertainty(segmentation: Any) -> None:
 
 
 def edited(segmentation: Any) -> list[str]:
-    """Names of the segments that are no longer as the engine left them: changed, drawn by others, or deleted."""
+    """Names of the segments that are no longer as the engine left them.
+
+    Changed, drawn by others, said to be something else (a tumor to be a cyst), or deleted.
+    """
     if segmentation is None:
         return []
-    segments, told = segmentation.GetSegmentation(), report(segmentation)
-    names = []
-    for key in (key for key in segments.GetSegmentIDs() if key in OURS):
-        left = _tag(segments.GetSegment(key), DIGEST)
-        run, _, place = left.rpartition(" ")  # versions before 0.8.2 left no run
+    told, names = report(segmentation), []
+    for key, segment in kinds.segments_of(segmentation).items():
+        if key not in OURS:
+            continue
+        run, _, place = _tag(segment, DIGEST).rpartition(" ")  # versions before 0.8.2 left no run
         of_earlier_run = bool(run and told and run != told["started"])  # as the Segment Editor's undo brings back
-        if of_earlier_run or place != digest(segmentation, key):
-            names.append(segments.GetSegment(key).GetName())
+        changed = place != marks.digest(segmentation, key) or kinds.is_said_otherwise(key, segment)
+        if changed or of_earlier_run:
+            names.append(segment.GetName())
     return names + [f"{label.name} (deleted)" for label in _deleted(segmentation)]
 
 
@@ -338,47 +345,6 @@ def _deleted(segmentation: Any) -> list[Label]:
     found = {name for one in structures for name in (one["kind"], f"{one['kind']}_{one['side']}")}
     table = WITH_CYSTS if segments.GetSegment(KIDNEY_LABEL.key) else BY_SIDE
     return [label for label in table if label.key in found and segments.GetSegment(label.key) is None]
-
-
-def state(segmentation: Any) -> dict[str, list[str]]:
-    """What is measured of the segments, by their ids: the places they hold and what they are said to be."""
-    segments = segmentation.GetSegmentation()
-    keys = segments.GetSegmentIDs()
-    return {key: [digest(segmentation, key), segments.GetSegment(key).GetTerminology()] for key in keys}
-
-
-def is_empty(segmentation: Any, key: str) -> bool:
-    return _marked(segmentation, key) is None
-
-
-def digest(segmentation: Any, key: str) -> str:
-    """A hash of which places a segment holds; the same however it is stored, layered or cropped."""
-    marked = _marked(segmentation, key)
-    if marked is None:
-        return "empty"
-    image = _image(segmentation, key)
-    first, mask = cropped(marked)
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    start = image.GetExtent()[::2] + first
-    corner = shifted(slicer.util.arrayFromVTKMatrix(matrix), start)
-    # to 0.01 mm; the odd bit added keeps usual spacings, such as 0.625, off the edge between two roundings
-    place = [round(corner.GetElement(row, column) + 0.00371, 2) for row in range(3) for column in range(4)]
-    return hashlib.sha256(f"{mask.shape} {place}".encode() + np.packbits(mask).tobytes()).hexdigest()
-
-
-def _marked(segmentation: Any, key: str) -> np.ndarray | None:
-    """Where a segment lies in its own image, (k, j, i); None where it holds nothing."""
-    image = _image(segmentation, key)
-    if image is None or image.IsEmpty():
-        return None
-    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-    marked = np.asarray(values == _segment(segmentation, key).GetLabelValue())
-    return marked if marked.any() else None
-
-
-def _image(segmentation: Any, key: str) -> Any:
-    return _segment(segmentation, key).GetRepresentation("Binary labelmap")
 
 
 def _segment(segmentation: Any, key: str) -> Any:

@@ -19,15 +19,12 @@ from vtk.util.numpy_support import vtk_to_numpy
 from wpunet import hu_scale, pixels, training_case
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
-from wpunet.labels import BY_SIDE, CYST, KIDNEY, NO_CASE, TUMOR, WITH_CYSTS
+from wpunet.labels import CYST, KIDNEY, NO_CASE, TUMOR
 from wpunet.volume import Volume
 
-from . import handover, scene, transforms
+from . import handover, kinds, marks, scene, transforms
 
 CASE = "WPUNetSegment.TrainingCase"  # attribute of the segmentation: the id of the cases that were made of it
-KIDNEY_TYPES = ("64033007",)  # SNOMED CT: kidney
-CYST_TYPES = ("367643001",)
-TUMOR_TYPES = ("4147007", "108369006", "86049000")  # mass, neoplasm, primary neoplasm
 
 Read = Callable[[Any, Any], np.ndarray]
 
@@ -123,13 +120,18 @@ def square(ct: Volume) -> Volume:
 def labels_of(segmentation: Any, volume: Any) -> np.ndarray:
     """uint8 (k, j, i): values of labels.WITH_CYSTS; where they overlap tumor wins, then cyst; others are left out."""
     labels = np.zeros(slicer.util.arrayFromVolume(volume).shape, np.uint8)
-    segments = segmentation.GetSegmentation()
-    values = {key: _value(key, segments.GetSegment(key)) for key in segments.GetSegmentIDs()}
+    values = {key: kinds.value_of(key, one) for key, one in kinds.segments_of(segmentation).items()}
     for wanted in (KIDNEY, CYST, TUMOR):
         for key, value in values.items():
             if value == wanted:
                 labels[mask_of(segmentation, key, volume)] = value
     return labels
+
+
+def left_out(segmentation: Any) -> list[str]:
+    """Names of the segments that hold something and count as nothing."""
+    segments = kinds.segments_of(segmentation)
+    return [segments[key].GetName() for key in kinds.uncounted(segmentation) if not marks.is_empty(segmentation, key)]
 
 
 def mask_of(segmentation: Any, key: str, volume: Any) -> np.ndarray:
@@ -139,7 +141,7 @@ def mask_of(segmentation: Any, key: str, volume: Any) -> np.ndarray:
     """
     segmentation.CreateBinaryLabelmapRepresentation()
     shape = volume.GetImageData().GetDimensions()[::-1]
-    if scene.is_empty(segmentation, key):  # Slicer cannot resample a layer of which nothing is left
+    if marks.is_empty(segmentation, key):  # Slicer cannot resample a layer of which nothing is left
         return np.zeros(shape, bool)
     keys, image = vtk.vtkStringArray(), slicer.vtkOrientedImageData()
     keys.InsertNextValue(key)
@@ -148,32 +150,6 @@ def mask_of(segmentation: Any, key: str, volume: Any) -> np.ndarray:
     )
     values = vtk_to_numpy(image.GetPointData().GetScalars())
     return np.asarray(values > 0).reshape(shape)
-
-
-def _value(key: str, segment: Any) -> int:
-    """By the segment's id, or by its clinical code where the user has added it; a cyst may be another organ's."""
-    by_key = {label.key: label.value if label.value in (TUMOR, CYST) else KIDNEY for label in (*BY_SIDE, *WITH_CYSTS)}
-    if key in by_key:
-        return by_key[key]
-    kind, _, region = _codes(segment)
-    if kind in CYST_TYPES:
-        return CYST if region in KIDNEY_TYPES else 0
-    return KIDNEY if kind in KIDNEY_TYPES else TUMOR if kind in TUMOR_TYPES else 0
-
-
-def kidney_sides(segmentation: Any) -> dict[str, str]:
-    """Segments of kidney by id, with the code of the side that id or terminology tells; empty where neither does."""
-    segments = segmentation.GetSegmentation()
-    by_key = {label.key: label.modifier[1] for label in BY_SIDE if label.modifier}
-    there = [(key, segments.GetSegment(key)) for key in segments.GetSegmentIDs()]
-    return {key: by_key.get(key) or _codes(one)[1] for key, one in there if _value(key, one) == KIDNEY}
-
-
-def _codes(segment: Any) -> tuple[str, str, str]:
-    """The codes of a segment's type, its modifier (the side) and its region, empty where the terminology has none."""
-    codes = [code.split("^")[1] if code.count("^") == 2 else "" for code in segment.GetTerminology().split("~")]
-    kind, modifier, region = (codes[at] if at < len(codes) else "" for at in (2, 3, 5))
-    return kind, modifier, region
 
 
 def _put(made: Path, folder: Path, card: dict[str, str]) -> Path:

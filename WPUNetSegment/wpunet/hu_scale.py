@@ -42,6 +42,8 @@ def to_hu(hu: np.ndarray, name: str, with_data: WithData | None = None) -> tuple
     """
     places = few(hu.shape)
     sample = hu[places].ravel() if with_data is None else hu[places][with_data(places)]
+    if not sample.size:
+        raise InputError(f"{name} is a thin, tilted layer, with too little in it to tell HU by; give a whole CT.")
     low, high = int(sample.min()), int(sample.max())
     if low == high and hu.min() == hu.max():
         raise InputError(f"{name} holds one value only ({low}); it is no CT.")
