@@ -255,3 +255,34 @@ def test_a_region_restricts_the_result(add_ct, logic, scene, kind):
     assert mask(segmentation, "kidney_left", volume).any()
     assert not mask(segmentation, "kidney_right", volume).any()
     assert not mask(segmentation, "tumor", volume).any()
+
+
+@pytest.mark.parametrize("source", ["region", "another CT"])
+def test_the_segment_editors_geometry_does_not_change_whose_segments_they_are(add_ct, logic, scene, source):
+    """*Specify geometry*, as for finer voxels: Slicer keeps what the geometry was taken from where the CT was."""
+    import slicer
+    from WPUNetSegmentLib.measurement import measure_segments
+    from WPUNetSegmentLib.scene import earlier_result, own_ct
+
+    volume, other = add_ct(), add_ct("left-handed", "other phase")
+    slicer.util.arrayFromVolume(other)[:] = 7
+    region = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "region")
+    region.SetSize(300, 300, 300)
+    segmentation = logic.process(volume)
+    mine = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    before = {one.name: one.mean_hu for one in measure_segments(volume, segmentation)}
+    geometry = slicer.vtkSlicerSegmentationGeometryLogic()
+    for node in (segmentation, mine):
+        geometry.SetInputSegmentationNode(node)
+        geometry.SetSourceGeometryNode(region if source == "region" else other)
+        geometry.CalculateOutputGeometry()
+        assert geometry.SetReferenceImageGeometryInSegmentationNode()
+    assert segmentation.GetNodeReference("referenceImageGeometryRef") is geometry.GetSourceGeometryNode()
+    assert own_ct(segmentation, other) is volume
+    assert earlier_result(volume) is segmentation
+    after = {one.name: one.mean_hu for one in measure_segments(own_ct(segmentation, other), segmentation)}
+    assert after == pytest.approx(before)
+    assert own_ct(mine, volume) is (volume if source == "region" else other)
+    logic.process(volume)
+    logic.undo(segmentation)
+    assert own_ct(segmentation, other) is volume

@@ -30,6 +30,7 @@ from .transforms import require_rigid
 
 OURS = {label.key for label in (*BY_SIDE, *WITH_CYSTS)}  # a copy of such a segment has another id, and is the user's
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: when and what the engine put there, so that later edits show
+CT = "WPUNetSegment.CT"  # role of the CT beside the segmentation that the engine made of it
 MEASURED = "WPUNetSegment.Measured"  # attribute of the segmentation: what was measured again, as JSON
 REPORT = "WPUNetSegment.Report"  # attribute of the segmentation: the engine's report as JSON
 UNCERTAINTY = "WPUNetSegment.Uncertainty"  # role of the uncertainty's volume beside its segmentation
@@ -46,6 +47,7 @@ def show_labels(result: RunResult, volume: Any, segmentation: Any, sides: bool) 
     labels = result.labels if sides else together(result.labels, cysts=True)
     with slicer.util.NodeModify(segmentation):
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        segmentation.SetNodeReferenceID(CT, volume.GetID())
         _prepare_segments(segmentation, table)
         _import(labels, result.ijk_to_ras, volume, segmentation, table)
         _describe(segmentation, result)
@@ -197,11 +199,25 @@ def earlier_result(volume: Any) -> Any:
 
 def reference_ct(segmentation: Any) -> Any:
     """The volume that a segmentation belongs to, or None."""
-    return segmentation.GetNodeReference(reference_role())
+    role = ct_role(segmentation)
+    return segmentation.GetNodeReference(role) if role else None
 
 
-def reference_role() -> str:
-    return str(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
+def ct_role(segmentation: Any) -> str:
+    """In which role the CT stands beside its segmentation, also where it was deleted; "" where there never was one.
+
+    The geometry's comes second: the Segment Editor's *Specify geometry* puts a region, a model, another volume there.
+    """
+    for role in ct_roles():
+        node = segmentation.GetNodeReference(role)
+        if segmentation.GetNodeReferenceID(role) and (node is None or node.IsA("vtkMRMLScalarVolumeNode")):
+            return role
+    return ""
+
+
+def ct_roles() -> tuple[str, str]:
+    """The module's own role of the CT, and that of Slicer's geometry."""
+    return CT, str(slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole())
 
 
 def own_ct(segmentation: Any, chosen: Any) -> Any:
@@ -210,7 +226,7 @@ def own_ct(segmentation: Any, chosen: Any) -> Any:
     Slicer may forget whose it was with the CT; the report does not, and a CT of the name and geometry that it tells is
     taken for its own.
     """
-    if segmentation is not None and segmentation.GetNodeReferenceID(reference_role()):
+    if segmentation is not None and ct_role(segmentation):
         return reference_ct(segmentation)
     told = report(segmentation)
     return None if told and chosen and not _tells_of(told, chosen) else chosen

@@ -18,14 +18,15 @@ class Before:
         self._history = slicer.vtkSegmentationHistory()
         self._history.SetSegmentation(segmentation.GetSegmentation())
         self._history.SaveState()
-        self._ct = segmentation.GetNodeReferenceID(scene.reference_role())
+        self._cts = {role: segmentation.GetNodeReferenceID(role) for role in scene.ct_roles()}
         self._told = {name: segmentation.GetAttribute(name) for name in (scene.REPORT, scene.MEASURED)}
         self._description = segmentation.GetDescription()
         self._uncertainty = _kept(segmentation.GetNodeReference(scene.UNCERTAINTY))
 
     def restore(self) -> None:
         self._history.RestorePreviousState()
-        self.segmentation.SetNodeReferenceID(scene.reference_role(), self._ct)
+        for role, ct in self._cts.items():
+            self.segmentation.SetNodeReferenceID(role, ct)
         if scene.reference_ct(self.segmentation) is not None:
             self.segmentation.SetReferenceImageGeometryParameterFromVolumeNode(scene.reference_ct(self.segmentation))
         for name, text in self._told.items():
