@@ -16,6 +16,8 @@ from wpunet.labels import (
 )
 from wpunet.sides import split_sides
 
+from Testing.slicer.places import paint
+
 
 @pytest.fixture(scope="module")
 def made():
@@ -155,3 +157,19 @@ def test_a_single_oblique_slice_is_measured(add_ct, logic):
     ct.SetIJKToRASMatrix(shifted(ijk_to_ras(ct), np.array([0, 0, 27])))
     slicer.util.updateVolumeFromArray(ct, slicer.util.arrayFromVolume(ct)[27:28].copy())
     assert "right kidney" in measured(ct, segmentation)
+
+
+def test_of_parenchyma_alone_an_untouched_lesion_keeps_what_was_told_against_whole_kidneys(add_ct, logic):
+    from WPUNetSegmentLib import scene as ours
+
+    ct = add_ct()
+    segmentation = logic.process(ct)
+    told = logic.report(segmentation)
+    cyst = next(one for one in told["structures"] if one["kind"] == "cyst")
+    cyst["outside_percent"] = 12.5
+    ours.put_report(segmentation, told | {"options": {"parenchyma": True}})
+    paint(segmentation, "tumor", ct)
+    found = measured(ct, segmentation)
+    assert found["left cyst"].outside_percent == 12.5
+    drawn = next(one for one in found.values() if one.kind == "tumor" and one.certainty is None)
+    assert drawn.nephrometry.missing == "kidneys are their parenchyma alone"

@@ -115,3 +115,23 @@ def test_pieces_that_a_tumor_joins_or_that_are_close_are_of_the_kidney(ct, label
 def test_its_warning_stays_when_somebody_corrects_the_labels():
     assert parenchyma.ALONE.code in doubts.OF_RUN
     assert replace(parenchyma.ALONE, text="").about == ""
+
+
+def test_measured_again_what_only_whole_kidneys_tell_stays_with_what_nobody_changed(ct, labels):
+    whole_kidneys = measure.measure(labels, ct.hu, ct.affine)
+    labels[SINUS] = 0
+    now = measure.measure(labels, ct.hu, ct.affine)
+    before = (replace(whole_kidneys[0], cortex_hu=7.0), *whole_kidneys[1:])
+    names = {one.name for one in now}
+    right, left, mass = parenchyma.again(now, before)
+    assert {right.name, left.name, mass.name} == names
+    assert right.cortex_hu == 7.0
+    assert left.cortex_hu is None  # it lacks its sinus now
+    assert left.volume_ml == now[1].volume_ml
+    assert mass == replace(whole_kidneys[2], name=mass.name, certainty=None)
+    labels[MASS][:1] = LEFT_KIDNEY
+    changed = measure.measure(labels, ct.hu, ct.affine)
+    _, _, mass = parenchyma.again(changed, before)
+    assert mass.volume_ml == changed[2].volume_ml
+    assert mass.nephrometry.missing == "kidneys are their parenchyma alone"
+    assert (mass.outside_percent, mass.to_sinus, mass.to_surface) == (None, None, None)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from wpunet import certainty, doubts, edges, measure, report, sides
+from wpunet import certainty, doubts, edges, measure, parenchyma, report, sides
 from wpunet.errors import InputError
 from wpunet.labels import KIDNEY, LEFT, LEFT_KIDNEY, RIGHT, together
 from wpunet.report import structures_of
@@ -24,11 +24,15 @@ def measure_segments(ct: Any, segmentation: Any) -> tuple[Structure, ...]:
     """Kidneys, tumors and cysts of a segmentation on a CT; where they overlap, tumor wins, then cyst.
 
     Only what is as the engine left it has a certainty: of what somebody drew or changed the network knows nothing.
+    Where kidneys are their parenchyma alone, so it is with what is told against whole ones.
     """
     volume, labels = _seen(ct, segmentation)
     told = scene.report(segmentation)
+    before = here(segmentation, told) if told else []
     found = measure.measure(labels, volume.hu, volume.affine, ends=edges.DataEnd(volume))
-    found = certainty.kept(found, structures_of(told) if told else [])
+    found = certainty.kept(found, before)
+    if scene.parenchyma(segmentation):
+        found = parenchyma.again(found, before)
     return doubts.judge(found, labels, volume.hu)[0]
 
 

@@ -6,7 +6,9 @@ against whole kidneys, and no kidney is found or lost here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +19,19 @@ from .certainty import Certain
 from .labels import BACKGROUND
 from .monitor import Monitor
 from .predict import Maps, decide
-from .structure import Caution, Structure
+from .structure import Caution, Nephrometry, Structure
 from .volume import Volume
 
 NEAR_MM = 5.0  # a piece farther from the kidney's largest one, by more than a slice left out between them,
 PART = 1 / 3  # and smaller than this part of it is what the whole kidney reached into, such as bowel;
 PIECE_ML = 8.0  # where that is as large as this, it is told
 LEAST = 0.2  # of a whole kidney must be parenchyma: less is a network that does not know it
+OF_WHOLE = {  # what is told against whole kidneys
+    "kidney": ("cortex_hu", "medulla_hu", "excreted_percent"),
+    "tumor": ("outside_percent", "to_sinus", "to_surface", "nephrometry"),
+    "cyst": ("outside_percent", "to_sinus", "to_surface"),
+}
+NO_SCORE = Nephrometry(missing="kidneys are their parenchyma alone")
 # A warning, since it goes where volumes go: they are not to be taken for those of whole kidneys
 ALONE = Caution(
     "parenchyma", "Kidneys are their parenchyma alone: without the renal sinus, and smaller than whole kidneys."
@@ -103,3 +111,21 @@ def measured(
             )
         )
     return (*own, *(one for one in whole if one.kind != "kidney"))
+
+
+def again(now: Sequence[Structure], before: Sequence[Structure]) -> tuple[Structure, ...]:
+    """Structures of parenchyma alone that were measured anew, after a correction say.
+
+    What is told against whole kidneys is as before where a structure is the very same voxels, and else not known.
+    """
+    known = {(one.kind, one.fingerprint): one for one in before}
+    return tuple(_of_whole(one, known.get((one.kind, one.fingerprint))) for one in now)
+
+
+def _of_whole(one: Structure, before: Structure | None) -> Structure:
+    told: dict[str, Any] = {name: before and getattr(before, name) for name in OF_WHOLE[one.kind]}
+    if "nephrometry" in told and told["nephrometry"] is None:
+        told["nephrometry"] = NO_SCORE
+    if before is not None and one.kind != "kidney":
+        told["contact_cm2"] = before.contact_cm2
+    return replace(one, **told)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from wpunet import certainty, doubts, edges, measure, places, report
+from wpunet import certainty, doubts, edges, measure, parenchyma, places, report
 from wpunet.boxes import blank
 from wpunet.label_maps import LabelMap
 from wpunet.segment import Result
@@ -68,7 +68,10 @@ class Findings:
         told = self._told
         corrected = not np.array_equal(labels, self.answer)
         structures = measure.measure(labels, volume.hu, volume.affine, ends=edges.DataEnd(volume))
-        structures = certainty.kept(structures, report.structures_of(told))
+        before = report.structures_of(told)
+        structures = certainty.kept(structures, before)
+        if told["options"].get("parenchyma"):
+            structures = parenchyma.again(structures, before)
         structures, about_these = doubts.judge(structures, labels, volume.hu)
         now = report.Report(
             case=volume.name,
