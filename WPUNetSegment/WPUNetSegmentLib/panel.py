@@ -20,6 +20,7 @@ from . import (
     handover,
     install,
     keyboard,
+    marks,
     messages,
     outlook,
     questions,
@@ -63,7 +64,8 @@ class Panel(VTKObservationMixin):
         self.parameters: Any = None
         self.run: Run | None = None
         self._connected: int | None = None
-        self._replace: bool | None = None
+        self._replace: bool | None = None  # what the user has edited, as it was when he was asked:
+        self._asked_of: dict[str, list[str]] = {}
         self._ct: Any = None  # whose result the selector shows
         self._target: Any = None  # where the run's result goes, whatever the selector shows at its end; None: a new one
         self._installing, self._started = False, 0.0
@@ -141,7 +143,8 @@ class Panel(VTKObservationMixin):
         """Make every widget show how things stand."""
         ui, running = self.ui, self.run is not None
         ct = self.parameters.ct if self.parameters else None
-        if not running and self.results.choose(ct, self.parameters.segmentation if self.parameters else None):
+        stays = running and not self.results.gone  # a run that ends shows its own
+        if not stays and self.results.choose(ct, self.parameters.segmentation if self.parameters else None):
             self._tell(self.results.warnings)
         why_off = self._why_off(ct)
         ui.welcomeFrame.visible = not messages.acknowledged()
@@ -235,17 +238,20 @@ class Panel(VTKObservationMixin):
         self._target = target
         changed = self.logic.edited(target)
         self._replace = questions.replace(changed) if changed else None
+        self._asked_of = marks.state(target) if self._replace else {}
         self._tell()
         self.run = self.logic.start(chosen.ct, options_of(chosen, surface=not self.results.hidden_3d()))
         self._log(_("{name}: started").format(name=chosen.ct.GetName()))
-        self.refresh()
-        self._progress(self.run.poll())
         self._started = time.monotonic()
         self._timer.start()
+        self.refresh()
+        self.poll()
 
     def _may_replace(self, changed: list[str]) -> bool:
-        """The answer that was given before the run; asked now where the changes were made during it."""
-        return questions.replace(changed) if self._replace is None else self._replace
+        """The answer that was given before the run; asked now where changes were made during it."""
+        if self._replace is None or (self._replace and marks.state(self._target) != self._asked_of):
+            return questions.replace(changed)
+        return self._replace
 
     def poll(self) -> None:
         """See how far the run is; called by the timer."""

@@ -59,6 +59,11 @@ class Results(VTKObservationMixin):
         return scene.own_ct(self.segmentation, self.ct)
 
     @property
+    def gone(self) -> bool:
+        """Whether the segmentation was deleted."""
+        return self.segmentation is not None and self.segmentation.GetScene() is None
+
+    @property
     def structures(self) -> list[Structure]:
         """What the table shows."""
         return self._table.structures
