@@ -267,6 +267,45 @@ def test_undo_gives_the_segmentation_back_to_its_own_ct(add_ct, logic, scene, go
     assert segmentation.GetNodeReference("WPUNetSegment.Uncertainty") is not None
 
 
+def test_of_a_sequence_a_run_is_undone_in_its_own_frame_alone(add_ct, logic, scene, in_sequence):
+    import slicer
+    from wpunet.errors import InputError
+
+    ct, show = in_sequence(add_ct("axial", "first"), add_ct("axial", "second"))
+    segmentation = logic.process(ct)
+    copies = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "segmentations")
+    for value in ("0", "1"):
+        copies.SetDataNodeAtValue(segmentation, value)
+    (browser,) = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    browser.AddProxyNode(segmentation, copies, False)
+    browser.SetSaveChanges(copies, True)
+    show(1)
+    paint(segmentation, "tumor", ct)
+    before = mask(segmentation, "tumor", ct)
+    logic.process(ct, segmentation, may_overwrite=lambda names: True)
+    show(2)
+    other, report = mask(segmentation, "tumor", ct), logic.report(segmentation)
+    assert not logic.can_undo(segmentation)
+    with pytest.raises(InputError, match="shows another frame"):
+        logic.undo(segmentation)
+    assert np.array_equal(mask(segmentation, "tumor", ct), other)
+    assert logic.report(segmentation) == report
+    show(1)
+    logic.undo(segmentation)
+    assert np.array_equal(mask(segmentation, "tumor", ct), before)
+
+
+def test_a_segmentation_that_is_shown_nowhere_yet_takes_a_result_with_surfaces(add_ct, logic, scene):
+    """As a script leaves one."""
+    from WPUNetSegmentLib.run import RunOptions
+
+    ct = add_ct()
+    segmentation = logic.process(ct)
+    scene.RemoveNode(segmentation.GetDisplayNode())
+    logic.process(ct, segmentation, RunOptions(surface=True))
+    assert segmentation.GetDisplayNode().GetSegmentOpacity3D("kidney_left") == pytest.approx(0.4)
+
+
 def test_undo_is_not_offered_in_another_scene(add_ct, logic, scene):
     segmentation = logic.process(add_ct())
     logic.process(add_ct("axial", "again"), segmentation)

@@ -154,6 +154,7 @@ def test_a_single_oblique_slice_is_measured(add_ct, logic):
 
     ct = add_ct("oblique")
     segmentation = logic.process(ct)
+    segmentation.SetAttribute("WPUNetSegment.Report", None)  # as if somebody had drawn it there
     ct.SetIJKToRASMatrix(shifted(ijk_to_ras(ct), np.array([0, 0, 27])))
     slicer.util.updateVolumeFromArray(ct, slicer.util.arrayFromVolume(ct)[27:28].copy())
     assert "right kidney" in measured(ct, segmentation)
@@ -173,3 +174,38 @@ def test_of_parenchyma_alone_an_untouched_lesion_keeps_what_was_told_against_who
     assert found["left cyst"].outside_percent == 12.5
     drawn = next(one for one in found.values() if one.kind == "tumor" and one.certainty is None)
     assert drawn.nephrometry.missing == "kidneys are their parenchyma alone"
+
+
+@pytest.mark.parametrize("kind", ["axial", "oblique"])
+@pytest.mark.parametrize("how", ["centred", "another spacing", "a transform of its own", "the segments alone"])
+def test_a_ct_that_was_moved_from_under_its_segments_is_told(add_ct, logic, scene, tmp_path, kind, how):
+    """*Center Volume* of the module Volumes: other tissue would be measured, and saved as a training case."""
+    import slicer
+    from WPUNetSegmentLib import training_case
+    from WPUNetSegmentLib.handover import ijk_to_ras
+
+    ct = add_ct(kind)
+    segmentation = logic.process(ct)
+    paint(segmentation, "kidney_right", ct)
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    matrix = np.eye(4)
+    matrix[:3, 3] = 20, -30, 10
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    if how == "centred":
+        ct.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(matrix @ ijk_to_ras(ct)))
+    elif how == "another spacing":
+        ct.SetSpacing(*(1.3 * mm for mm in ct.GetSpacing()))
+    else:
+        moved = segmentation if how == "the segments alone" else ct
+        moved.SetAndObserveTransformNodeID(transform.GetID())
+    for act in (lambda: measured(ct, segmentation), lambda: training_case.save(ct, segmentation, tmp_path)):
+        with pytest.raises(InputError, match="no longer lies on CT where it was made"):
+            act()
+    if how in ("a transform of its own", "the segments alone"):
+        for node in (ct, segmentation):
+            node.SetAndObserveTransformNodeID(transform.GetID())
+        measured(ct, segmentation)
+        ct.HardenTransform()
+        measured(ct, segmentation)
+        segmentation.HardenTransform()
+        assert "right tumor" in measured(ct, segmentation)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from wpunet.errors import Cancelled, WpunetError
+from wpunet.errors import Cancelled, InputError, WpunetError
 
 from . import handover, install, scene, transforms
 from .run import Progress, Run, RunOptions, StartEngine, State
@@ -144,11 +144,16 @@ class WPUNetSegmentLogic:
         kept = self._before.items()
         self._before = {key: one for key, one in kept if one.segmentation.GetScene()}  # else it holds the images
         before = None if segmentation is None else self._before.get(segmentation.GetID())
-        return before is not None and before.segmentation is segmentation  # ids are used again in a new scene
+        return before is not None and before.is_of(segmentation)  # ids are used again in a new scene
 
     def undo(self, segmentation: Any) -> None:
-        """Bring a segmentation back to what it was before the last run wrote into it."""
+        """Bring a segmentation back to what it was before the last run wrote into it.
+
+        Raises InputError where there is nothing to go back to, as where a sequence shows another frame by now.
+        """
         from . import measures
 
+        if not self.can_undo(segmentation):
+            raise InputError(f"{segmentation.GetName()} shows another frame than the run wrote into; show that one.")
         self._before.pop(segmentation.GetID()).restore()
         measures.renew(segmentation)

@@ -275,6 +275,7 @@ def result_for(ct: Any, chosen: Any) -> Any:
 def show_surface(segmentation: Any) -> None:
     """Make the segments' surfaces and show them in the 3D views; kidneys so that tumors behind them are seen."""
     segmentation.CreateClosedSurfaceRepresentation()
+    segmentation.CreateDefaultDisplayNodes()  # a script's may have none
     display = segmentation.GetDisplayNode()
     for label in (RIGHT_KIDNEY_LABEL, LEFT_KIDNEY_LABEL, KIDNEY_LABEL):
         there = segmentation.GetSegmentation().GetSegment(label.key) is not None
@@ -342,16 +343,22 @@ def edited(segmentation: Any) -> list[str]:
     """
     if segmentation is None:
         return []
-    told, names = report(segmentation), []
+    segments = kinds.segments_of(segmentation)
+    as_left = untouched(segmentation)
+    names = [segments[key].GetName() for key in segments if key in OURS and key not in as_left]
+    return names + [f"{label.name} (deleted)" for label in _deleted(segmentation)]
+
+
+def untouched(segmentation: Any) -> list[str]:
+    """Ids of the segments that are as the engine's last run left them."""
+    told, keys = report(segmentation), []
     for key, segment in kinds.segments_of(segmentation).items():
-        if key not in OURS:
-            continue
         run, _, place = _tag(segment, DIGEST).rpartition(" ")  # versions before 0.8.2 left no run
         of_earlier_run = bool(run and told and run != told["started"])  # as the Segment Editor's undo brings back
-        changed = place != marks.digest(segmentation, key) or kinds.is_said_otherwise(key, segment)
-        if changed or of_earlier_run:
-            names.append(segment.GetName())
-    return names + [f"{label.name} (deleted)" for label in _deleted(segmentation)]
+        said = key not in OURS or kinds.is_said_otherwise(key, segment)
+        if not said and not of_earlier_run and place == marks.digest(segmentation, key):
+            keys.append(key)
+    return keys
 
 
 def _deleted(segmentation: Any) -> list[Label]:

@@ -20,11 +20,14 @@ from wpunet import hu_scale, pixels, training_case
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
 from wpunet.labels import CYST, KIDNEY, NO_CASE, TUMOR
+from wpunet.report import structures_of
 from wpunet.volume import Volume
 
 from . import handover, kinds, marks, scene, transforms
 
 CASE = "WPUNetSegment.TrainingCase"  # attribute of the segmentation: the id of the cases that were made of it
+
+SAME_PLACE = 2.0  # voxels, to which the middle of a segment is known: the report rounds, and so does an oblique CT
 
 Read = Callable[[Any, Any], np.ndarray]
 
@@ -61,16 +64,41 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
 def upright(volume: Any, segmentation: Any) -> Volume:
     """The CT as the engine sees it: (slice, row, column) from head to feet.
 
-    Raises InputError when there is no CT, or it shows another frame than that of the segments, or is stretched or bent.
+    Raises InputError when there is no CT, or it shows another frame than that of the segments, or was moved away from
+    under them, or is stretched or bent.
     """
     handover.require_ct(volume)
     scene.require_own_frame(segmentation, volume)
     transforms.require_rigid(volume)
+    require_in_place(segmentation, volume)
     array, _ = pixels.to_int16(slicer.util.arrayFromVolume(volume), volume.GetName())
     ct = geometry.from_array(array.T, handover.ijk_to_ras(volume), volume.GetName())
     with suppress(InputError):  # numbers that cannot be HU are kept: these segments are not the engine's
         ct = ct.with_hu(hu_scale.to_hu(ct.hu, ct.name, ct.with_data)[0])
     return ct
+
+
+def require_in_place(segmentation: Any, volume: Any) -> None:
+    """Raises InputError when one of the two was moved without the other, as by *Center Volume* of the module Volumes.
+
+    That is told by a segment that is as the engine left it: its middle lies among the same voxels of the CT.
+    """
+    told = scene.report(segmentation) or {}
+    affine = told.get("input", {}).get("affine_ras")
+    found = structures_of(told) if affine else []
+    for key in scene.untouched(segmentation) if found else ():
+        its = [one for one in found if key in (one.kind, f"{one.kind}_{one.side}")]
+        if not its:
+            continue
+        middle = np.average([one.centre_ras_mm for one in its], axis=0, weights=[one.voxels for one in its])
+        then = (np.linalg.inv(affine) @ [*middle, 1.0])[:3]
+        marked = np.argwhere(mask_of(segmentation, key, volume))[:, ::-1]
+        if not len(marked) or np.abs(marked.mean(0) - then).max() > SAME_PLACE:
+            raise InputError(
+                f"{segmentation.GetName()} no longer lies on {volume.GetName()} where it was made: one of the two was "
+                "moved or given another spacing; undo that, or segment again."
+            )
+        return
 
 
 def labels_on(ct: Volume, volume: Any, segmentation: Any, read: Read | None = None) -> np.ndarray:

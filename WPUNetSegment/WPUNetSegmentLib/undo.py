@@ -14,14 +14,18 @@ class Before:
     """Segments, CT, report, measures and uncertainty of a segmentation at this moment; ``restore`` brings them back."""
 
     def __init__(self, segmentation: Any) -> None:
-        self.segmentation = segmentation
+        self.segmentation, self._inside = segmentation, segmentation.GetSegmentation()
         self._history = slicer.vtkSegmentationHistory()
-        self._history.SetSegmentation(segmentation.GetSegmentation())
+        self._history.SetSegmentation(self._inside)
         self._history.SaveState()
         self._cts = {role: segmentation.GetNodeReferenceID(role) for role in scene.ct_roles()}
         self._told = {name: segmentation.GetAttribute(name) for name in (scene.REPORT, scene.MEASURED)}
         self._description = segmentation.GetDescription()
         self._uncertainty = _kept(segmentation.GetNodeReference(scene.UNCERTAINTY))
+
+    def is_of(self, segmentation: Any) -> bool:
+        """Whether it is this segmentation's; of a sequence, as long as it shows the same frame."""
+        return segmentation is self.segmentation and segmentation.GetSegmentation() is self._inside
 
     def restore(self) -> None:
         self._history.RestorePreviousState()
