@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 import wpunet
-from wpunet import cli
+from wpunet import cli, contrast, doubts
 from wpunet.clean import CleanRules
 
 from Testing import gallery
@@ -115,6 +115,15 @@ def test_every_clean_up_rule_is_explained_and_named_in_the_help(capsys):
     for rule in rules:
         assert re.search(rf"\b{rule}\b", told), rule
         assert f"| `{rule}` |" in guide, rule
+
+
+def test_every_code_of_a_warning_is_explained():
+    sources = (ROOT / "WPUNetSegment" / "wpunet").glob("*.py")
+    given = (re.findall(r'Caution\(\s*"(\w+)"', path.read_text("utf-8")) for path in sources)
+    codes = {code for some in given for code in some} | {contrast.PLAIN, *doubts.CODES}
+    assert len(codes) > 20
+    guide = (ROOT / "docs" / "results.md").read_text("utf-8")
+    assert [code for code in codes if f"`{code}`" not in guide] == []
 
 
 def test_the_version_has_one_home_and_a_section_in_the_changelog():

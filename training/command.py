@@ -21,7 +21,7 @@ def command(name: str) -> Callable[[Callable[[], int]], Callable[[], int]]:
             try:
                 return main()
             except (WpunetError, OSError) as error:
-                print(f"{name}: {error}", file=sys.stderr)
+                print(f"{name}: {_words(error)}", file=sys.stderr)
                 return 2
             except KeyboardInterrupt:
                 print(f"{name}: stopped; the same command goes on with what was kept.", file=sys.stderr)
@@ -30,3 +30,10 @@ def command(name: str) -> Callable[[Callable[[], int]], Callable[[], int]]:
         return run
 
     return ending
+
+
+def _words(error: WpunetError | OSError) -> str:
+    if isinstance(error, OSError) and error.filename:
+        what = error.strerror or type(error).__name__
+        return f"{error.filename} cannot be used ({what}); check its name, its rights and the room on its disk."
+    return str(error)

@@ -138,7 +138,10 @@ class Config:
         try:
             values = tomllib.loads(path.read_text("utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"The config {path} cannot be read ({error}).") from error
+            why = error.strerror if isinstance(error, OSError) else error
+            raise InputError(
+                f"The config {path} cannot be read ({why}); give one of training/configs, or a copy of one."
+            ) from error
         return cls.of(values | {key: value for key, value in changes.items() if value is not None}, str(path))
 
     @classmethod

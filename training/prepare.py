@@ -207,7 +207,7 @@ def main() -> int:
     sources += kidney_free_sources(given.unlabelled) if given.unlabelled else []
     sources += phantom_sources(given.phantoms)
     if not sources:
-        raise InputError("There is nothing to prepare; name a source (--kits, --slices, --unlabelled, --phantoms).")
+        raise InputError("There is nothing to prepare; name a source, as --kits FOLDER (--help tells all).")
     report = prepare(sources, given.output)
     for name, reason in report["left_out"].items():
         print(f"left out {name}: {reason}")

@@ -22,7 +22,12 @@ def ending(error):
     ("error", "status", "says"),
     [
         (InputError("That is none."), 2, "it: That is none.\n"),
-        (PermissionError(13, "Permission denied", "runs"), 2, "it: [Errno 13] Permission denied: 'runs'\n"),
+        (
+            PermissionError(13, "Permission denied", "runs"),
+            2,
+            "it: runs cannot be used (Permission denied); check its name, its rights and the room on its disk.\n",
+        ),
+        (OSError("no file's"), 2, "it: no file's\n"),
         (KeyboardInterrupt(), 130, "it: stopped; the same command goes on with what was kept.\n"),
     ],
 )

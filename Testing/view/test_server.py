@@ -127,6 +127,9 @@ def test_sessions_go_with_a_server_that_is_killed(tmp_path):
         (["missing.nii.gz"], "does not exist"),
         (["--port", "1", "--host", "203.0.113.7"], "Cannot listen on 203.0.113.7:1"),
         (["--port", "99999"], "Cannot listen on 127.0.0.1:99999"),
+        (["--weights", "missing.safetensors"], "missing.safetensors does not exist"),
+        (["--keep", "-1"], "'-1' is no time; give seconds, 0 or more"),
+        (["--upload-limit", "nan"], "'nan' is no size; give MB, 0 or more"),
     ],
 )
 def test_what_cannot_be_served_is_told_in_one_line(arguments, says):

@@ -133,7 +133,10 @@ def test_weights_that_do_not_tell_parenchyma_are_refused_for_it(ct, tmp_path, ma
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--box", "1:2,3:4"), ("--box", "a:b,1:2,3:4"), ("--min-tumor-ml", "-1"), ("--min-tumor-ml", "nan")],
+    [
+        *(("--box", text) for text in ("1:2,3:4", "a:b,1:2,3:4", "9:1,0:2,3:4")),
+        *(("--min-tumor-ml", text) for text in ("-1", "nan")),
+    ],
 )
 def test_an_option_that_makes_no_sense_is_refused(ct, wrong, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -179,9 +182,12 @@ def test_ctrl_c_leaves_nothing_behind(ct, tmp_path):
         (["missing.nii.gz"], "does not exist"),
         (["CT", "-o", "/nowhere/at/all/x.nii.gz"], "does not exist; create it"),
         (["CT", "-o", "x.png"], "must end in"),
+        (["CT", "-o", "results"], "or be that of a folder that is there"),
+        (["CT", "--series", "1.2.3"], "is no DICOM, so it has no series; leave --series out"),
         (["CT", "-o", "x.nii", "--fractional"], "--fractional is for a DICOM segmentation"),
         (["absent", "-o", "out"], "absent does not exist"),
         (["CT", "-o", "x.nii", "--uncertainty", "u.mha"], "u.mha, must end in .nii.gz, .nii, .nrrd"),
+        (["CT", "-o", "x.nii", "--uncertainty", "u.seg.nrrd"], "u.seg.nrrd, must end in .nii.gz, .nii, .nrrd"),
         (["CT", "-o", "x.nii.gz", "--format", "seg.nrrd"], "contradicts"),
         (["CT", "--device", "cuda:99"], "not here"),
         (["CT", "--device", "abacus"], "Unknown device"),

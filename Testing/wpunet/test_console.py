@@ -1,11 +1,14 @@
 """A console that is closed, that nobody reads, or of a narrow alphabet: the work is done and nothing breaks."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from wpunet import __main__, cli, progress
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -79,6 +82,53 @@ def test_a_full_disk_behind_the_console(wpunet, cts, tmp_path):
     assert done.returncode == 0
     assert b"Traceback" not in done.stderr
     assert len(made(tmp_path / "r")) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "into"), [("-", ">"), ("-", ">>"), ("-", "| cat >>"), ("/dev/stdout", ">"), ("/dev/fd/1", ">>")]
+)
+def test_a_result_on_standard_output_stands_there_alone(wpunet, cts, tmp_path, name, into):
+    got = tmp_path / "got.json"
+    got.write_text(" \n")
+    done = wpunet(f"$WPUNET segment cts/腎1.nii -o k.nii.gz --report {name} {into} got.json")
+    assert done.returncode == 0
+    assert json.loads(got.read_text("utf-8"))["structures"]
+    assert got.read_text("utf-8").startswith("{" if into == ">" else " \n{")
+    assert b"right kidney" in done.stderr
+    assert sorted(path.name for path in tmp_path.glob("*")) == ["cts", "got.json", "k.nii.gz", "program.py"]
+
+
+def test_the_bar_tells_in_words_what_is_done(capsys):
+    talk = progress.BarReporter()
+    talk.begin("ct", 2, 3)
+    talk.at("predict", 1, 2)
+    talk.close()
+    assert "ct (2 of 3): Segmenting" in capsys.readouterr().err
+
+
+def test_a_second_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
+    def interrupted(*_):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(sys, "argv", ["wpunet", "info"])
+    monkeypatch.setattr(cli, "_info", interrupted)
+    with pytest.raises(SystemExit) as end:
+        __main__.run()
+    assert end.value.code == cli.EXIT_CANCELLED
+    assert capsys.readouterr().err == ""
+
+
+def test_two_kinds_of_things_do_not_share_standard_output(segment, cts, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    ct = cts / "腎1.nii"
+    assert segment(ct, "-o", "k.nii.gz", "--report", "-", "--table", "/dev/stdout") == 2
+    assert "Two results would be written into one file" in capsys.readouterr().err
+    assert segment(ct, "-o", "k.nii.gz", "--report", "-", "--progress", "json") == 2
+    assert "give the name of a file" in json.loads(capsys.readouterr().out)["text"]
+    assert segment(ct, "-o", "-") == 2
+    assert "The name of the segmentation, -, must end in" in capsys.readouterr().err
+    assert made(tmp_path) == []
 
 
 @pytest.mark.parametrize("command", ["info", "--help", "segment --help", "--version"])

@@ -145,6 +145,23 @@ def test_a_label_map_says_whether_its_kidneys_are_their_parenchyma_alone(nifti, 
         assert named == [alone, False, alone, False]  # no tumor and no cyst
 
 
+@pytest.mark.parametrize("name", ["k.mha", "k.png", "k"])
+def test_no_file_has_the_ending_of_another_kind(nifti, tmp_path, name):
+    volume = files.read(nifti)
+    marks = np.zeros(volume.hu.shape, np.uint8)
+    with pytest.raises(OutputError, match=r"must end in .nii.gz, .nii, .nrrd, .seg.nrrd"):
+        files.write_labels(str(tmp_path / name), marks, volume, TOGETHER)
+    with pytest.raises(OutputError, match=r"must end in .nii.gz, .nii, .nrrd\."):
+        files.write_map(str(tmp_path / name), marks, volume)
+    assert [path.name for path in tmp_path.iterdir()] == ["ct.nii.gz"]
+
+
+def test_labels_in_the_files_own_order_of_axes_are_not_taken_for_ours(nifti, tmp_path):
+    volume = files.read(nifti)
+    with pytest.raises(InputError, match="12 x 40 x 48 slices, rows and columns; labels or a map of 48 x 40 x 12"):
+        files.write_labels(tmp_path / "k.nii.gz", np.ones(volume.grid.shape, np.uint8), volume, TOGETHER)
+
+
 def test_names_of_cases(tmp_path):
     case = tmp_path / "case_00007" / "imaging.nii.gz"
     assert files.case_name(case) == "case_00007"

@@ -235,6 +235,23 @@ def test_a_pipe_is_written_through(segment, ct, tmp_path):
     assert not Path("/dev/null").is_file()
 
 
+def test_without_a_name_of_the_segmentation_what_has_one_is_written_there(segment, ct, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.json").write_text('{"of": "somebody else"}')
+    assert segment(ct, "--report", "r.json", "--preview", "/dev/null") == 0
+    assert outputs.is_ours(tmp_path / "r.json")
+    assert outputs.is_ours(tmp_path / "ct_segmentation.nii.gz")
+    (tmp_path / "ct_segmentation.nii.gz").write_bytes(ct.read_bytes())
+    assert "is no result of this program" in refused(segment, capsys, ct, "--report", "r.json")
+
+
+@pytest.mark.parametrize("name", ["p.jpg", "p.pdf", "p"])
+def test_a_preview_has_the_ending_of_what_it_is(segment, ct, tmp_path, capsys, name):
+    told = refused(segment, capsys, ct, "-o", tmp_path / "k.nii.gz", "--preview", tmp_path / name)
+    assert f"{name}, must end in .png" in told
+    assert segment(ct, "-o", tmp_path / "k.nii.gz", "--preview", tmp_path / "p.PNG") == 0
+
+
 def test_a_socket_is_refused(segment, ct, tmp_path, capsys, monkeypatch):
     import socket
 

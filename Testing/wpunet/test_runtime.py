@@ -97,6 +97,12 @@ def gpu_with_room(weights, room):
     return subject
 
 
+@pytest.mark.parametrize("threads", [0, -3])
+def test_less_than_one_thread_is_refused(make_weights, threads):
+    with pytest.raises(DeviceError, match=f"{threads} is no number of threads"):
+        runtime.create(bundle.load(make_weights()), "cpu", threads)
+
+
 def test_a_gpu_gets_batches_of_one_size(make_weights, monkeypatch):
     """For every other size its libraries would prepare themselves anew, which takes longer than the work."""
     subject = gpu_with_room(bundle.load(make_weights()), room=16)

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from .monitor import Monitor
     from .segment import Options, Result, Segmenter
 
-SUFFIXES = (".nii.gz", ".nii", ".seg.nrrd", ".nrrd", ".dcm")
+SUFFIXES = (*files.LABEL_MAPS, ".dcm")
 OUTDATED = "of an earlier run, when its folder held one series; each has results with its UID in the name now"
 LABELS = "labels by its numbers: a mask, no HU"
-MAPS = (*files.NIFTI, ".nrrd")
+PICTURE = ".png"
 
 
 @dataclass(frozen=True)
@@ -264,13 +264,16 @@ def _single(arguments: Namespace, ct: Found) -> Job:
     if output.is_dir():
         output = output / f"{name}.{arguments.format or 'nii.gz'}"
     if not output.name.endswith(SUFFIXES):
-        raise InputError(f"The name of the segmentation, {output}, must end in {', '.join(SUFFIXES)}.")
+        endings = ", ".join(SUFFIXES)
+        raise InputError(
+            f"The name of the segmentation, {output}, must end in {endings}, or be that of a folder that is there."
+        )
     if arguments.format and not output.name.endswith(f".{arguments.format}"):
         raise InputError(f"--format {arguments.format} contradicts the name of the output, {output}; change one.")
     if arguments.dicom_sr and not (arguments.dicom_seg or output.name.endswith(".dcm")):
         raise InputError("The report of --dicom-sr refers to a DICOM segmentation; write that, too: --dicom-seg FILE.")
-    if arguments.uncertainty and not arguments.uncertainty.name.endswith(MAPS):
-        raise InputError(f"The name of the map, {arguments.uncertainty}, must end in {', '.join(MAPS)}.")
+    if arguments.uncertainty and files.ending_of(arguments.uncertainty) not in files.MAPS:
+        raise InputError(f"The name of the map, {arguments.uncertainty}, must end in {', '.join(files.MAPS)}.")
     return Job(
         ct=ct.path,
         name=name,
@@ -303,6 +306,9 @@ def _require_safe(made: Plan, arguments: Namespace) -> None:
             inputs.require_kept(path)
     for path in wanted if made.folder is None else ():
         outputs.require_writable(path)
+    picture = arguments.preview
+    if picture and picture.suffix.lower() != PICTURE and not outputs.is_stream(picture):
+        raise InputError(f"The name of the preview, {picture}, must end in {PICTURE}.")
     if made.folder:
         for job in made.jobs:
             _require_own(job)
@@ -310,7 +316,8 @@ def _require_safe(made: Plan, arguments: Namespace) -> None:
         if summary.exists() and not is_summary(summary):
             raise InputError(f"{summary} is there and was not written by this program; choose another folder with -o.")
     elif made.jobs[0].labels != arguments.output:
-        _require_own(made.jobs[0])
+        (one,) = made.jobs
+        _require_own(Job(one.ct, one.name, one.labels))  # the other names were given
 
 
 def _require_own(job: Job) -> None:

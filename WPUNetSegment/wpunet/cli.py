@@ -83,6 +83,12 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _output(text: str) -> Path:
+    from .outputs import STDOUT
+
+    return STDOUT if text == "-" else _path(text)
+
+
 def _weights_argument(command: argparse.ArgumentParser) -> None:
     command.add_argument("--weights", type=_path, metavar="FILE", help="use these weights, not those of the package")
 
@@ -96,18 +102,17 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
         metavar="CT",
         help="a NIfTI, NRRD or MHA file, a DICOM folder, or a folder of these",
     )
-    add("-o", "--output", type=_path, metavar="OUT", help="file to write; for several CTs a folder")
+    where = "file to write (default: CT_segmentation.nii.gz); for several CTs a folder"
+    add("-o", "--output", type=_path, metavar="OUT", help=where)
     add("--format", choices=FORMATS, help="format of the segmentation (default: that of OUT's name, else nii.gz)")
-    add("--report", type=_path, metavar="FILE", help="write measurements and warnings as JSON")
-    add(
-        "--table", type=_path, metavar="FILE", help="write measurements as CSV, one row for each kidney, tumor and cyst"
-    )
-    add("--preview", type=_path, metavar="FILE", help="write a PNG page of the slices that matter")
+    add("--report", type=_output, metavar="FILE", help="write measurements and warnings as JSON; - is standard output")
+    add("--table", type=_output, metavar="FILE", help="write measurements as CSV, a row for each structure")
+    add("--preview", type=_output, metavar="FILE", help="write a PNG page of the slices that matter")
     add("--uncertainty", type=_path, metavar="FILE", help="write for each voxel the chance that the network is wrong")
-    add("--dicom-seg", type=_path, metavar="FILE", help="write a DICOM segmentation too; the CT must be DICOM")
+    add("--dicom-seg", type=_output, metavar="FILE", help="write a DICOM segmentation too; the CT must be DICOM")
     add(
         "--dicom-sr",
-        type=_path,
+        type=_output,
         metavar="FILE",
         help="write measurements as a DICOM report (TID 1500); the CT must be DICOM",
     )
@@ -134,7 +139,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
     add("--skip-rule", action="append", default=[], metavar="RULE", help=f"switch off a clean-up rule: {rules}")
     add(
         "--min-tumor-ml",
-        type=_millilitres,
+        type=partial(_amount, "volume", "ml"),
         metavar="ML",
         help="count a tumor or cyst smaller than this as kidney",
     )
@@ -156,7 +161,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
 
 
 def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> int:
-    from . import summary
+    from . import outputs, summary
     from .batch import plan
     from .reading import ReadAhead
 
@@ -174,6 +179,8 @@ def _segment(arguments: argparse.Namespace, talk: Reporter, cancel: Cancel) -> i
     lost = any(row.lost for row in left_out)
     if planned.folder is None:
         (job,) = planned.jobs
+        if any(map(outputs.is_stdout, job.outputs)):
+            talk.leave_stdout()
         talk.begin(job.name, 1, 1)
         segmenter = _segmenter(arguments)
         segmenter.read = read
@@ -199,9 +206,12 @@ def _box(text: str) -> tuple[tuple[int, int], ...]:
     if len(sides) != 3 or any(len(side) != 2 for side in sides):
         raise argparse.ArgumentTypeError(f"'{text}' is no box; give three ranges of voxels: 0:512,100:400,20:90")
     try:
-        return tuple((int(first), int(last)) for first, last in sides)
+        box = tuple((int(first), int(last)) for first, last in sides)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"'{text}' is no box of whole numbers; write 0:512,100:400,20:90") from error
+    if any(not 0 <= first < last for first, last in box):
+        raise argparse.ArgumentTypeError(f"'{text}' is no box; each range goes from 0 or more to more: 100:400")
+    return box
 
 
 def _threads(text: str) -> int:
@@ -210,13 +220,13 @@ def _threads(text: str) -> int:
     return int(text)
 
 
-def _millilitres(text: str) -> float:
+def _amount(what: str, unit: str, text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0.0 <= value < 1e6:
-        raise argparse.ArgumentTypeError(f"'{text}' is no volume; give ml, 0 or more")
+        raise argparse.ArgumentTypeError(f"'{text}' is no {what}; give {unit}, 0 or more")
     return value
 
 
@@ -241,12 +251,18 @@ def _view_arguments(command: argparse.ArgumentParser) -> None:
     add("--no-browser", dest="browser", action="store_false", help="open no browser, only print the address")
     add(
         "--keep",
-        type=float,
+        type=partial(_amount, "time", "seconds"),
         default=30.0,
         metavar="SECONDS",
         help="how long a closed page can be opened again (default: 30)",
     )
-    add("--upload-limit", type=int, default=2000, metavar="MB", help="largest file to accept (default: 2000)")
+    add(
+        "--upload-limit",
+        type=partial(_amount, "size", "MB"),
+        default=2000.0,
+        metavar="MB",
+        help="largest file to accept (default: 2000)",
+    )
     add("--series", metavar="UID", help="choose one series of a DICOM folder")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     add("--threads", type=_threads, metavar="N", help="processor threads to use")

@@ -95,7 +95,9 @@ def _alike(
         return list(slices)
     told = ", ".join(f"{value} ({count} slices)" for value, count in counts[:4])
     if counts[0][1] < CLEAR * len(slices):
-        raise InputError(f"{path} holds slices of {len(counts)} {what}: {told}; export one series only.")
+        raise InputError(
+            f"{path} holds slices of {len(counts)} {what}: {told}; give those of one a folder of their own."
+        )
     out = [one for one in slices if key(one) != counts[0][0]]
     warnings.append(f"Left out: {_names(out)}, of other {what} than the rest ({told}).")
     return [one for one in slices if key(one) == counts[0][0]]
@@ -210,7 +212,7 @@ def _require_even(slices: Sequence[Slice], along: np.ndarray, places: np.ndarray
     if away.max() > max(STRAIGHT_MM, UNEVEN * usual):
         raise InputError(
             f"{path}: {slices[int(away.argmax())].name} lies {away.max():.1f} mm beside the line of the other slices;"
-            " export one series only."
+            " take it out, or export the series again."
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from . import volume as geometry
 from .boxes import Box
 from .dicom_files import is_dicom
-from .errors import InputError
+from .errors import InputError, OutputError
 from .labels import BY_SIDE, PARENCHYMA, SIDES, Label, named_as_parenchyma
 from .outputs import MARK, can_be, replacing
 from .pixels import to_int16
@@ -22,6 +22,8 @@ from .volume import Volume
 NIFTI = (".nii.gz", ".nii")
 ITK = (".seg.nrrd", ".nrrd", ".mha", ".nhdr", ".mhd")
 ENDINGS = NIFTI + ITK
+MAPS = (*NIFTI, ".nrrd")  # in which maps are written
+LABEL_MAPS = (*MAPS, ".seg.nrrd")
 ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".zst", ".xz", ".lz4", ".iso")
 PATIENTS_MM = (10, 10_000)  # what the longest side of a CT is between
 
@@ -41,6 +43,8 @@ def read(path: Path | str, series: str | None = None) -> Volume:
         grid = replace(volume.grid, slices=stack.slices)
         return replace(volume, grid=grid, path=str(path), series=stack.series)
     ending = ending_of(path)
+    if series is not None:
+        raise InputError(f"{path} is no DICOM, so it has no series; leave --series out.")
     if ending in NIFTI:
         from . import nifti
 
@@ -164,7 +168,8 @@ def write_labels(
     """A label map (slice, row, column) onto the input's own grid; ``table`` names the values, all in ``within``.
 
     ``.seg.nrrd`` becomes a segmentation that 3D Slicer opens with names, colours and terminology. parenchyma: kidneys
-    are their parenchyma alone, which the file then says.
+    are their parenchyma alone, which the file then says. Raises OutputError for a path of another ending than
+    ``LABEL_MAPS``, InputError for an array that is not on the volume's grid.
     """
     path = Path(path)
     write(path, label_file(path, labels, volume, table, within, parenchyma=parenchyma))
@@ -180,6 +185,7 @@ def label_file(
     parenchyma: bool = False,
 ) -> bytes:
     """What ``write_labels`` writes, by the ending of the path."""
+    _require_ending(path, LABEL_MAPS)
     values = geometry.to_source(labels, volume, within)
     what = ", ".join(["labels", *([SIDES] if table == BY_SIDE else ()), *([PARENCHYMA] if parenchyma else ())])
     if ending_of(path) in NIFTI:
@@ -187,11 +193,14 @@ def label_file(
     return _nrrd(path, values, volume, named_as_parenchyma(table) if parenchyma else table, what)
 
 
-def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:
+def write_map(path: Path | str, values: np.ndarray, volume: Volume) -> None:
     """A map of shares of 255 (uint8; slice, row, column) onto the input's own grid, which reads as 0 to 1.
 
-    NIfTI has the bytes and their scale, NRRD, which knows no scale, float32: four bytes a voxel.
+    NIfTI has the bytes and their scale, NRRD, which knows no scale, float32: four bytes a voxel. Raises OutputError
+    for a path of another ending.
     """
+    path = Path(path)
+    _require_ending(path, MAPS)
     if not volume.grid.upright:  # resampled as numbers, not as labels
         values = values.astype(np.float32)
     values = geometry.to_source(values, volume)
@@ -202,6 +211,11 @@ def write_map(path: Path, values: np.ndarray, volume: Volume) -> None:
         values = values.astype(np.float32, copy=False)
         values /= 255
         write(path, _nrrd(path, values, volume, (), "map"))
+
+
+def _require_ending(path: Path, endings: Sequence[str]) -> None:
+    if ending_of(path) not in endings:
+        raise OutputError(f"{path} cannot be written: its name must end in {', '.join(endings)}.")
 
 
 def write(path: Path, content: bytes) -> None:

@@ -1,6 +1,7 @@
 """Files that are written: whole or not at all, never over an input, never one over the other.
 
-What is no plain file (a pipe, a terminal) is written through; what cannot be is refused before any work.
+What is no plain file (a pipe, a terminal, standard output) is written through; what cannot be is refused before any
+work.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ MARK = "wpunet"  # in the header of all that is written, so that no result is ta
 TEMPORARY = ".wpunet-"  # how the name of a half-written file begins; the name it is to have follows after "_"
 TEMPORARY_LETTERS = 8  # that tempfile puts between
 HEAD_BYTES = 16384  # of a file; its mark lies there
+STDOUT = Path("/dev/stdout")  # what "-" stands for, on systems that have no such file, too
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     require_writable(path)
-    through = _is_stream(path)
+    through = is_stream(path)
     target = path if through else path.resolve()
     try:
         handle, name = tempfile.mkstemp("_" + target.name, TEMPORARY, None if through else target.parent)
@@ -50,7 +52,9 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         if through:
-            with temporary.open("rb") as source, path.open("wb") as stream:
+            # Opened anew, a file that the shell has made of standard output would be written from its beginning
+            stream = os.fdopen(os.dup(1), "wb") if is_stdout(path) else path.open("wb")
+            with temporary.open("rb") as source, stream:
                 shutil.copyfileobj(source, stream)
         else:
             temporary.chmod(usual_mode())
@@ -73,8 +77,15 @@ def usual_mode() -> int:
     return 0o666 & ~mask
 
 
-def _is_stream(path: Path) -> bool:
+def is_stdout(path: Path) -> bool:
+    """Whether this is a name of standard output."""
+    return path.as_posix() in ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
+def is_stream(path: Path) -> bool:
     """Whether a file of this name is a pipe or a terminal, which can be written to but not replaced."""
+    if is_stdout(path):
+        return True
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -104,6 +115,8 @@ def require_writable(path: Path) -> None:
     """Raises OutputError when ``path`` cannot be written: better before a run than after it."""
     path = Path(path)
     require_name(path)
+    if is_stdout(path):
+        return
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -112,7 +125,7 @@ def require_writable(path: Path) -> None:
         raise OutputError(f"{path} cannot be written: it is a folder; give the name of a file.")
     if stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
         raise OutputError(f"{path} cannot be written: it is no plain file; give the name of one.")
-    if _is_stream(path):
+    if is_stream(path):
         return
     try:
         folder = path.resolve().parent
@@ -220,7 +233,9 @@ class Inputs:
             or _same_name(output) in self._names
             or (stat.S_ISREG(found.st_mode) and self._is_within(output) and not is_ours(output))
         ):
-            raise InputError(f"{output} would overwrite what is read (the CT or a file of it); give another name.")
+            raise InputError(
+                f"{output} would overwrite what is read (the CT or a file of it); give another name or folder."
+            )
 
     def _is_within(self, output: Path) -> bool:
         """Whether a folder holds this file, or a link to it."""
@@ -243,7 +258,7 @@ def require_apart(outputs: Iterable[Path]) -> None:
     """Raises InputError when two outputs are one file."""
     seen: dict[str, Path] = {}
     for output in outputs:
-        if _is_stream(output):
+        if is_stream(output) and not is_stdout(output):
             continue
         name = _same_name(output)
         if name in seen:

@@ -335,12 +335,13 @@ def save_nifti(values: np.ndarray, affine: np.ndarray, path: Path | str, axes: s
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("output", type=Path)
-    arguments.add_argument("--truth", type=Path)
-    arguments.add_argument("--seed", type=int, default=0)
-    arguments.add_argument("--shape", type=int, nargs=3, default=(100, 256, 256))
-    arguments.add_argument("--spacing", type=float, nargs=3, default=(3.0, 1.6, 1.6))
-    arguments.add_argument("--phase", choices=PHASES, default="venous")
+    add = arguments.add_argument
+    add("output", type=Path, help="the CT, .nii or .nii.gz")
+    add("--truth", type=Path, metavar="FILE", help="write its labels, too: 1 kidney, 2 tumor, 4 cyst")
+    add("--seed", type=int, default=0, metavar="N", help="another number draws another patient (default: 0)")
+    add("--shape", type=int, nargs=3, default=(100, 256, 256), metavar="N", help="slices, rows, columns")
+    add("--spacing", type=float, nargs=3, default=(3.0, 1.6, 1.6), metavar="MM", help="between them")
+    add("--phase", choices=PHASES, default="venous", help="of contrast (default: venous)")
     given = arguments.parse_args()
     for path in (given.output, given.truth):
         if path and not path.name.endswith((".nii", ".nii.gz")):

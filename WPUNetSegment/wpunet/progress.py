@@ -15,7 +15,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import console, summary
-from .errors import Cancelled
+from .errors import Cancelled, InputError
 from .monitor import Monitor
 
 if TYPE_CHECKING:
@@ -99,6 +99,11 @@ class Reporter:
 
     def __init__(self) -> None:
         self._name = ""
+        self._words = sys.stdout
+
+    def leave_stdout(self) -> None:
+        """From now on a result goes to standard output, so words go to standard error."""
+        self._words = sys.stderr
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +128,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         self.close()
-        console.write(sys.stdout, f"{text}\n")
+        console.write(self._words, f"{text}\n")
 
     def result(self, job: Job, report: Mapping[str, Any], table: str) -> None:  # noqa: ARG002
         """A CT is done; ``report`` as Report.to_json_dict gives it, ``table`` as Report.table."""
@@ -152,9 +157,11 @@ class BarReporter(Reporter):
     def at(self, stage: str, done: int, total: int) -> None:
         from tqdm import tqdm
 
+        now = f"{self._name}: {WORDS[stage]}"
         if self._bar is None:
-            self._bar = tqdm(total=100, leave=False, bar_format="{desc} |{bar}| {n:.0f} % [{elapsed}<{remaining}]")
-        self._bar.set_description(f"{self._name}: {stage}", refresh=False)
+            bar = "{desc} |{bar}| {n:.0f} % [{elapsed}<{remaining}]"
+            self._bar = tqdm(total=100, desc=now, leave=False, bar_format=bar)
+        self._bar.set_description(now, refresh=False)
         self._bar.update(100 * fraction(stage, done, total) - self._bar.n)
 
     def close(self) -> None:
@@ -165,6 +172,9 @@ class BarReporter(Reporter):
 
 class JsonReporter(Reporter):
     """One JSON object a line, ASCII: progress, result, skipped, summary and error."""
+
+    def leave_stdout(self) -> None:
+        raise InputError("--progress json takes standard output, so no result can go there; give the name of a file.")
 
     def _line(self, **values: object) -> None:
         """Raises Cancelled when nobody listens any more; what comes after is lost."""

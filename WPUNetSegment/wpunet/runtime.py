@@ -49,8 +49,10 @@ def create(weights: Weights, device: str = "auto", threads: int | None = None, *
     """The fastest runtime there is for ``device``: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     parenchyma: whether its logit is told, too; only for weights that have that part. Raises DeviceError for a device
-    that is unknown or not here.
+    that is unknown or not here, and for less than one thread.
     """
+    if threads is not None and threads < 1:
+        raise DeviceError(f"{threads} is no number of threads; give 1 or more, or None.")
     kind = device.partition(":")[0]
     if kind not in ("auto", "cpu", "cuda", "mps"):
         raise DeviceError(f"Unknown device '{device}'; use auto, cpu, cuda, cuda:N or mps.")

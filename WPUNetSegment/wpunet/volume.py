@@ -121,7 +121,7 @@ def from_array(array: np.ndarray, affine: np.ndarray, name: str = "", header: An
     if array.ndim != 3:
         raise InputError(f"{name} has {array.ndim} dimensions; give a single 3D CT.")
     if not np.isfinite(affine).all() or affine.shape != (4, 4):
-        raise InputError(f"{name} has a broken affine (not finite); export it again with its geometry.")
+        raise InputError(f"{name} has a broken affine (not 4 x 4 finite numbers); export it again with its geometry.")
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     if steps.min() <= 0 or abs(np.linalg.det(affine[:3, :3] / np.where(steps > 0, steps, 1))) < 1e-3:
         raise InputError(f"{name} has a broken affine (its axes span no volume); export it again with its geometry.")
@@ -152,9 +152,15 @@ def skew_degrees(affine: np.ndarray) -> float:
 def to_source(values: np.ndarray, volume: Volume, within: Box | None = None) -> np.ndarray:
     """Labels (integer) or a map (float) on the volume's grid -> the input's own array order and shape.
 
-    In memory as in files, i running fastest. Only the box of what is not 0 is moved, which lies in ``within``.
+    In memory as in files, i running fastest. Only the box of what is not 0 is moved, which lies in ``within``. Raises
+    InputError for an array that is not on the volume's grid.
     """
     grid = volume.grid
+    if values.shape != volume.hu.shape:
+        given, ours = (" x ".join(map(str, shape)) for shape in (values.shape, volume.hu.shape))
+        raise InputError(
+            f"{volume.name} has {ours} slices, rows and columns; labels or a map of {given} are not on them."
+        )
     if not grid.upright:
         values = _resampled_back(values, volume)
         within = None

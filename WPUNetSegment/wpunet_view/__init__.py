@@ -14,10 +14,10 @@ from . import needs
 def run(arguments: Namespace, say: Callable[[str], None], stopped: Callable[[], bool]) -> None:
     """What ``wpunet view`` does, until ``stopped`` says so.
 
-    Raises InputError when something that it needs is missing, or the CT does not exist.
+    Raises InputError when something that it needs is missing, or a file does not exist.
     """
     needs.require()
-    for path in (arguments.ct, arguments.segmentation):
+    for path in (arguments.ct, arguments.segmentation, arguments.weights):
         if path and not path.exists():
             raise InputError(f"{path} does not exist; check the name.")
     if arguments.segmentation and not arguments.ct:
@@ -34,7 +34,7 @@ def run(arguments: Namespace, say: Callable[[str], None], stopped: Callable[[], 
         "device": arguments.device,
         "weights": _absolute(arguments.weights),
         "threads": str(arguments.threads or ""),
-        "upload_limit": arguments.upload_limit * 1_000_000,
+        "upload_limit": int(arguments.upload_limit * 1_000_000),
     }
     serve(Settings(arguments.host, arguments.port, arguments.browser, arguments.keep, session), say, stopped)
 

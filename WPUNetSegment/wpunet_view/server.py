@@ -71,7 +71,7 @@ async def _serve(settings: Settings, say: Callable[[str], None], stopped: Callab
                 await site.start()
             except (OSError, OverflowError) as error:
                 raise InputError(
-                    f"Cannot listen on {host}:{settings.port} ({error}); choose another --port."
+                    f"Cannot listen on {host}:{settings.port} ({error}); choose another --port or --host."
                 ) from error
             address = pages.address(host, runner.addresses[0][1])
             await pages.prepare()
