@@ -7,6 +7,7 @@ import sys
 
 from . import console
 from .cli import main
+from .progress import EXIT_CANCELLED
 
 
 def run() -> None:
@@ -16,6 +17,8 @@ def run() -> None:
     console.prepare()
     try:
         status = main()
+    except KeyboardInterrupt:  # a second Ctrl-C, or one before anything has begun
+        status = EXIT_CANCELLED
     finally:
         console.finish()
     sys.exit(status)

@@ -98,7 +98,7 @@ class Reporter:
     """Says nothing while it goes on; prints results and errors for a person."""
 
     def __init__(self) -> None:
-        self._name = ""
+        self._name, self._of_several = "", ""
 
     def __enter__(self) -> Self:
         return self
@@ -113,7 +113,7 @@ class Reporter:
 
     def begin(self, name: str, number: int, count: int) -> None:
         """The CT ``name``, the ``number``-th of ``count``, is next."""
-        self._name = name if count == 1 else f"{name} ({number} of {count})"
+        self._name, self._of_several = name, f" ({number} of {count})" if count > 1 else ""
 
     def at(self, stage: str, done: int, total: int) -> None:
         """A piece of work is done."""
@@ -133,7 +133,8 @@ class Reporter:
     def skipped(self, job: Job) -> None:
         self.say(f"{job.name}: {job.labels} is there already; skipped (--overwrite does it again)")
 
-    def error(self, text: str, status: int) -> None:  # noqa: ARG002
+    def error(self, text: str, status: int, name: str = "") -> None:  # noqa: ARG002
+        """What ends the run, or the CT ``name`` alone."""
         self.close()
         console.write(sys.stderr, f"wpunet: {text}\n")
 
@@ -154,7 +155,7 @@ class BarReporter(Reporter):
 
         if self._bar is None:
             self._bar = tqdm(total=100, leave=False, bar_format="{desc} |{bar}| {n:.0f} % [{elapsed}<{remaining}]")
-        self._bar.set_description(f"{self._name}: {stage}", refresh=False)
+        self._bar.set_description(f"{self._name}{self._of_several}: {stage}", refresh=False)
         self._bar.update(100 * fraction(stage, done, total) - self._bar.n)
 
     def close(self) -> None:
@@ -189,8 +190,8 @@ class JsonReporter(Reporter):
         counts = Counter(row.status for row in rows)
         self._line(event="summary", file=str(path or ""), text=summary.lines(rows, path), **counts)
 
-    def error(self, text: str, status: int) -> None:
-        self._line(event="error", case=self._name, text=text, status=status)
+    def error(self, text: str, status: int, name: str = "") -> None:
+        self._line(event="error", case=name or self._name, text=text, status=status)
 
 
 def reporter(kind: str) -> Reporter:
