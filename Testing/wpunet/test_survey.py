@@ -47,12 +47,13 @@ def test_a_gzip_that_is_none_is_told_when_it_is_read(tmp_path, nifti_bytes):
     assert folders.survey(tmp_path).cts == (Found(tmp_path / "a.nii"), Found(tmp_path / "b.nii.gz"))
 
 
-def test_three_slices_are_a_ct_be_they_files_or_frames_of_one(tmp_path):
+def test_three_slices_are_a_ct_be_they_files_or_frames_of_one(tmp_path, nifti_bytes):
     pixels = np.zeros((3, 16, 16), np.int16)
     write_series(tmp_path / "slices", hu=pixels)
     (tmp_path / "frames").mkdir()
     enhanced(pixels).save_as(tmp_path / "frames" / "one", enforce_file_format=True)
-    assert folders.survey(tmp_path).cts == (Found(tmp_path / "frames"), Found(tmp_path / "slices"))
+    (tmp_path / "m.nii").write_bytes(nifti_bytes)
+    assert [one.path.name for one in folders.survey(tmp_path).cts] == ["frames", "m.nii", "slices"]
 
 
 def test_dicom_that_cannot_be_read_may_have_been_a_ct(tmp_path):

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
-from wpunet import files, work
+from wpunet import cli, files, work
 
 from Testing.wpunet import patient
 
@@ -39,6 +41,24 @@ def test_a_summary_that_cannot_be_written_meanwhile_ends_nothing(segment, cts, t
     monkeypatch.setattr(patient.StandIn, "segment_file", segment_file)
     assert segment(cts, "-o", out) == 0
     assert statuses(out) == dict.fromkeys("abc", "done")
+
+
+def test_ctrl_c_ends_the_run_and_the_summary_tells_what_was_done(segment, cts, tmp_path, monkeypatch):
+    usual, out, meanwhile = patient.StandIn.segment_file, tmp_path / "r", []
+
+    def segment_file(self, path, *others):
+        if path.stem == "b":
+            meanwhile.append(statuses(out))
+            os.kill(os.getpid(), signal.SIGINT)
+        return usual(self, path, *others)
+
+    monkeypatch.setattr(work, "EVERY", 1)
+    monkeypatch.setattr(patient.StandIn, "segment_file", segment_file)
+    assert segment(cts, "-o", out) == 130
+    assert meanwhile == [statuses(out)] == [{"a": "done"}]
+    monkeypatch.setattr(cli, "_segmenter", lambda _: pytest.fail("no CT needs a network"))
+    assert segment(cts / "a.nii", cts / "a.nii", "-o", out) == 0
+    assert statuses(out) == {"a": "skipped", str(cts / "a.nii"): "left out"}
 
 
 def test_a_ct_that_is_gone_the_next_time_fails_alone(segment, cts, tmp_path):
