@@ -54,7 +54,7 @@ def no_spec(tensors, metadata):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (drop_head, "another network"),
+        (drop_head, r"another network \(head\.bias and 1 more do not fit\)"),
         (poison, "not finite"),
         (other_spec, "another network"),
         (no_spec, "not a WP-UNet"),
@@ -63,6 +63,37 @@ def no_spec(tensors, metadata):
 def test_other_weights_are_refused(make_weights, change, says):
     with pytest.raises(WeightsError, match=says):
         bundle.load(rewritten(make_weights(), change))
+
+
+def written(path, kind=np.float32, **metadata):
+    """Weights of a small network, all of them zero, as numbers of this kind."""
+    spec = bundle.NetworkSpec(widths=(4, 4, 8, 8, 8), norms=2)
+    tensors = {name: np.zeros(shape, kind) for name, shape in bundle.expected_shapes(spec).items()}
+    save_file(tensors, path, metadata={"spec": json.dumps(spec.as_dict()), "pixel_mm": "1.6", **metadata})
+    return path
+
+
+def test_what_the_file_and_its_card_say_is_taken(tmp_path):
+    path = written(tmp_path / "half.safetensors", np.float16, temperature="1.5")
+    weights = bundle.load(path)
+    assert weights.temperature == 1.5
+    assert {tensor.dtype for tensor in weights.tensors.values()} == {np.dtype(np.float32)}
+    assert weights.name == "half"
+    path.with_suffix(".json").write_text('{"name": "Kidneys", "version": "2"}')
+    assert bundle.load(path).name == "Kidneys 2"
+
+
+@pytest.mark.parametrize("card", ["{", "5", "null", "[1]"])
+def test_a_card_that_is_none_is_refused(tmp_path, card):
+    path = written(tmp_path / "w.safetensors")
+    path.with_suffix(".json").write_text(card)
+    with pytest.raises(WeightsError, match=r"The card .*w\.json cannot be read"):
+        bundle.load(path)
+
+
+def test_a_folder_is_no_weights_file(tmp_path):
+    with pytest.raises(WeightsError, match=r"cannot be read \(Is a directory\)"):
+        bundle.load(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "cut", "pickle"])

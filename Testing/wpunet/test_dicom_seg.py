@@ -354,6 +354,10 @@ def test_it_falls_on_no_slice_and_no_other_result(tmp_path, segment_blocks, caps
     )
     assert "would overwrite" in capsys.readouterr().err
     assert segment_blocks(tmp_path / "ct", "-o", tmp_path / "a.dcm", "--dicom-sr", tmp_path / "a.dcm") == 2
+    capsys.readouterr()
+    assert segment_blocks(tmp_path / "ct", "-o", tmp_path / "a.dcm", "--dicom-seg", tmp_path / "b.dcm") == 2
+    assert "a.dcm is the DICOM segmentation already; leave --dicom-seg out." in capsys.readouterr().err
+    assert not (tmp_path / "a.dcm").exists()
     assert {path: path.read_bytes() for path in (tmp_path / "ct").iterdir()} == slices
 
 

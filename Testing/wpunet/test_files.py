@@ -127,6 +127,7 @@ def test_a_segmentation_for_slicer(nifti, tmp_path):
     assert np.allclose(image.GetDirection(), ct.GetDirection())
     names = {image.GetMetaData(f"Segment{k}_Name"): int(image.GetMetaData(f"Segment{k}_LabelValue")) for k in range(3)}
     assert names == {"right kidney": 1, "kidney tumor": 2, "left kidney": 3}
+    assert image.GetMetaData("Segment0_Extent") == "0 47 0 39 0 11"
     assert "SCT^64033007^Kidney~SCT^7771000^Left" in image.GetMetaData("Segment2_Tags")
     assert np.bincount(sitk.GetArrayFromImage(image).ravel()).tolist() == np.bincount(labels.ravel()).tolist()
 
@@ -162,11 +163,13 @@ def test_labels_in_the_files_own_order_of_axes_are_not_taken_for_ours(nifti, tmp
         files.write_labels(tmp_path / "k.nii.gz", np.ones(volume.grid.shape, np.uint8), volume, TOGETHER)
 
 
-def test_names_of_cases(tmp_path):
+def test_names_of_cases(tmp_path, monkeypatch):
     case = tmp_path / "case_00007" / "imaging.nii.gz"
     assert files.case_name(case) == "case_00007"
     assert files.case_name(tmp_path / "abdomen.v2.nii.gz") == "abdomen.v2"
     assert files.case_name(tmp_path) == tmp_path.name
+    monkeypatch.chdir(tmp_path)
+    assert files.case_name(".") == files.case_name("imaging.nii") == tmp_path.name
 
 
 def test_what_a_folder_holds(tmp_path, nifti):
@@ -251,6 +254,55 @@ def test_voxels_that_begin_within_the_header_are_refused(hu, tmp_path, kind, off
         files.read(path)
 
 
+def stating(hu, path, **fields):
+    """A NIfTI whose header states these fields otherwise."""
+    image = nib.Nifti1Image(hu, AFFINE)
+    image.set_sform(AFFINE, 1)
+    image.set_qform(AFFINE, 1)
+    content = bytearray(image.to_bytes())
+    header = np.frombuffer(content, nib.Nifti1Header.template_dtype, 1)[0]
+    for name, value in fields.items():
+        header[name] = value
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({}, ""),
+        ({"xyzt_units": 5}, "The unit of length is unknown"),
+        ({"scl_slope": 2, "scl_inter": np.nan}, "The header's intercept (scl_inter) is not a number; 0 was taken."),
+        ({"qoffset_x": 80}, "sform and qform disagree on where the CT lies"),
+        ({"qoffset_x": 80, "qform_code": 2}, ""),  # of another space: of the scanner and of an atlas
+        ({"quatern_b": 2}, ""),  # broken, but not needed
+    ],
+)
+def test_what_a_header_states_badly_is_told_and_labels_state_it_as_the_ct(hu, tmp_path, fields, says):
+    path, out = stating(hu, tmp_path / "CT.NII", **fields), tmp_path / "LABELS.NII"
+    volume = files.read(path)
+    assert len(volume.warnings) == bool(says)
+    assert " ".join(volume.warnings).startswith(says)
+    assert np.array_equal(as_ras(volume), fields.get("scl_slope", 1) * hu[::-1, ::-1])
+    assert np.array_equal(volume.grid.affine, AFFINE)
+    files.write_labels(out, np.ones(volume.hu.shape, np.uint8), volume, TOGETHER)
+    ct, written = (np.frombuffer(one.read_bytes(), nib.Nifti1Header.template_dtype, 1)[0] for one in (path, out))
+    for name in ("sform_code", "srow_x", *(("qoffset_x", "pixdim", "qform_code") if "quatern_b" not in fields else ())):
+        assert np.array_equal(written[name], ct[name]), name
+
+
+def test_more_than_the_header_says_is_told(hu, tmp_path):
+    path = stating(hu, tmp_path / "ct.nii")
+    for more, told in ((16, 0), (17, 1)):
+        path.write_bytes(stating(hu, path).read_bytes() + bytes(more))
+        assert sum("more voxels than its header says" in one for one in files.read(path).warnings) == told
+
+
+def test_the_header_of_a_pair_is_refused(hu, tmp_path):
+    with pytest.raises(InputError, match=r"the header of a pair whose voxels lie in an \.img file"):
+        files.read(stating(hu, tmp_path / "ct.nii", magic=b"ni1"))
+
+
 def test_a_type_of_numbers_that_is_not_known_is_refused_in_one_line(hu, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a program that sets up no logging
     content = bytearray(nib.Nifti1Image(hu, AFFINE).to_bytes())
@@ -259,6 +311,7 @@ def test_a_type_of_numbers_that_is_not_known_is_refused_in_one_line(hu, tmp_path
     with pytest.raises(InputError, match="not a NIfTI image"):
         files.read(tmp_path / "ct.nii")
     assert capsys.readouterr() == ("", "")
+    assert not nib.imageglobals.logger.disabled  # a program's own use of nibabel
 
 
 @pytest.mark.parametrize(("unit", "says"), [("micron", "units of 0.001 mm"), ("meter", "units of 1000 mm")])
@@ -305,7 +358,7 @@ def test_a_disk_that_fills_up_leaves_nothing(nifti, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(type(tmp_path), "write_bytes", full)
-    with pytest.raises(OutputError, match="No space left on device"):
+    with pytest.raises(OutputError, match=r"\(No space left on device\); make room or choose another disk\."):
         files.write_labels(folder / "old.nii.gz", np.zeros(volume.hu.shape, np.uint8), volume, TOGETHER)
     assert [p.name for p in folder.iterdir()] == ["old.nii.gz"]
     assert (folder / "old.nii.gz").read_bytes() == b"old"

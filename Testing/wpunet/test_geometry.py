@@ -289,6 +289,8 @@ def test_a_map_of_chances_comes_back_onto_the_files_own_grid(tmp_path, degrees):
     files.write_map(tmp_path / "map.nii.gz", chances, volume)
     image = nib.load(tmp_path / "map.nii.gz")
     values = np.asarray(image.dataobj)
+    files.write_map(tmp_path / "map.nrrd", chances, volume)
+    assert np.allclose(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "map.nrrd"))), values.T, atol=0.002)
     assert values.shape == volume.grid.shape
     assert image.header.get_data_dtype() == np.uint8  # and a scale: a quarter of float32
     assert np.allclose(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "map.nii.gz"))), values.T)

@@ -168,6 +168,15 @@ def test_segments_that_are_none_of_ours_are_named(tmp_path):
         label_maps.read(path, ct)
 
 
+def test_segments_in_several_layers_are_refused(tmp_path):
+    ct = from_array(body(), AFFINE, "ct")
+    path = tmp_path / "x.seg.nrrd"
+    files.write_labels(path, sided(), ct, BY_SIDE)
+    path.write_bytes(path.read_bytes().replace(b"dimension: 3", b"dimension: 4", 1))
+    with pytest.raises(InputError, match="in several layers, which overlap; export it from 3D Slicer as one label map"):
+        label_maps.read(path, ct)
+
+
 def test_values_that_slicer_has_given_are_read_by_the_segments_ids(tmp_path):
     ct = from_array(body(), AFFINE, "ct")
     path = tmp_path / "x.seg.nrrd"

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import shutil
+import stat
 import threading
 import time
 from pathlib import Path
@@ -223,16 +224,27 @@ def test_a_link_stays_and_its_target_gets_the_result(segment, ct, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ct.nii", "elsewhere", "k.nii.gz"]
 
 
+def swallowing(folder):
+    """A device that swallows all: one of our own, where we have the rights to take the machine's away by mistake."""
+    own = folder / "null"
+    try:
+        os.mknod(own, stat.S_IFCHR | 0o666, Path(os.devnull).stat().st_rdev)
+        own.open("wb").close()
+    except OSError:
+        return Path(os.devnull)
+    return own
+
+
 def test_a_pipe_is_written_through(segment, ct, tmp_path):
-    pipe, got = tmp_path / "report", []
+    pipe, null, got = tmp_path / "report", swallowing(tmp_path), []
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
     reader.start()
-    assert segment(ct, "-o", tmp_path / "k.nii.gz", "--report", pipe, "--preview", "/dev/null") == 0
+    assert segment(ct, "-o", tmp_path / "k.nii.gz", "--report", pipe, "--preview", null) == 0
     reader.join(20)
     assert pipe.is_fifo()
     assert json.loads(got[0])["structures"]
-    assert not Path("/dev/null").is_file()
+    assert null.is_char_device()
 
 
 def test_without_a_name_of_the_segmentation_what_has_one_is_written_there(segment, ct, tmp_path, capsys, monkeypatch):
@@ -278,8 +290,9 @@ def test_every_result_is_known_as_ours(segment, ct, tmp_path):
 def test_what_a_killed_run_left_half_written_is_tidied_up(segment, cts, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    (out / f"{outputs.TEMPORARY}12345678_a.nii.gz").write_bytes(b"half")
-    os.utime(out / f"{outputs.TEMPORARY}12345678_a.nii.gz", (time.time() - 100,) * 2)
+    for name in ("a.nii.gz", "summary.csv"):
+        (out / f"{outputs.TEMPORARY}12345678_{name}").write_bytes(b"half")
+        os.utime(out / f"{outputs.TEMPORARY}12345678_{name}", (time.time() - 100,) * 2)
     (out / f"{outputs.TEMPORARY}87654321_a.nii.gz").write_bytes(b"of a run at the same time")
     (out / f"{outputs.TEMPORARY}12345678_another.nii.gz").write_bytes(b"of another run")
     assert segment(cts, "-o", out) == 0
@@ -363,6 +376,37 @@ def test_a_label_map_that_another_program_has_saved_again_stays(segment, cts, tm
 @pytest.mark.skipif(os.name == "nt", reason="rights of files are told otherwise there")
 def test_a_result_has_the_rights_of_any_new_file(tmp_path):
     (tmp_path / "any").touch()
+    before = len(list(Path("/dev/fd").iterdir()))
     with outputs.replacing(tmp_path / "ours") as temporary:
+        assert temporary.parent == tmp_path  # a file of another disk cannot take its place
         temporary.touch()
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "any").stat().st_mode
+    assert len(list(Path("/dev/fd").iterdir())) == before  # thousands of CTs would use them up
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell's descriptors have no names there")
+def test_a_file_behind_a_descriptor_of_the_shell_stays_the_same(tmp_path):
+    """As that of ``wpunet ... --report /dev/stdout > told``."""
+    told = tmp_path / "told"
+    with told.open("wb") as file:
+        before = told.stat().st_ino
+        with outputs.replacing(Path(f"/dev/fd/{file.fileno()}")) as temporary:
+            temporary.write_bytes(b"all")
+    assert (told.stat().st_ino, told.read_bytes()) == (before, b"all")
+
+
+def test_a_disk_that_knows_no_rights_takes_results(tmp_path, monkeypatch):
+    """As some network shares, which are in no machine that tests."""
+
+    def refused(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    with outputs.replacing(tmp_path / "ours") as temporary:
+        temporary.write_bytes(b"whole")
+    assert (tmp_path / "ours").read_bytes() == b"whole"
+
+
+def test_where_no_folder_is_nothing_is_written(tmp_path):
+    with pytest.raises(OutputError, match="does not exist; create it"), outputs.replacing(tmp_path / "no" / "x"):
+        pass

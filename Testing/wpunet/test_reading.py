@@ -58,6 +58,25 @@ def test_what_was_not_announced_is_read_all_the_same(read):
     read.go.set()
     assert reading.ReadAhead([])("z", None) == "volume of z"
     assert reading.ReadAhead([("a", None)])("z", None) == "volume of z"
+    assert reading.ReadAhead([("a", "1.2")])("a", "3.4") == "volume of a"
+    assert ("a", "3.4") in read.asked  # another series of the same folder
+
+
+def test_the_last_is_not_kept(read):
+    read.go.set()
+    subject = reading.ReadAhead([("a", None)])
+    subject("a", None)
+    assert subject._begun is None
+
+
+def test_what_nobody_asked_for_is_let_go_when_a_later_one_is_asked_for(read):
+    """As a CT that is refused before it is read, where DICOM results are asked for and it is none."""
+    subject = reading.ReadAhead([("a", None), ("b", None), ("c", None), ("d", None)])
+    read.go.set()
+    assert subject("c", None) == "volume of c"
+    assert subject._begun[0] == ("d", None)
+    assert subject("d", None) == "volume of d"
+    assert read.asked == [("a", None), ("c", None), ("d", None)]
 
 
 def test_work_goes_on_while_the_next_piece_is_made():

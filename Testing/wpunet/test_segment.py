@@ -19,7 +19,7 @@ from wpunet.runtime import OpenVINORuntime, TorchRuntime
 from wpunet.segment import Options, Segmenter
 
 from Testing import phantom
-from Testing.wpunet import anatomy
+from Testing.wpunet import anatomy, patient
 from Testing.wpunet.oracle import Recorder
 
 CODES = ["".join(c) for axes in permutations(("RL", "AP", "SI")) for c in product(*axes)]
@@ -64,6 +64,7 @@ def test_parenchyma_is_what_is_left_of_the_same_kidneys_and_lesions_stay(segment
         assert 0.5 < one.certainty < 1
     codes = [[one.code for one in each.report.warnings] for each in (upright, alone)]
     assert codes[1] == [*codes[0], "parenchyma"]
+    assert segmenter._runtime(Options(parenchyma=True)) is segmenter._telling_parenchyma  # made once
     assert np.array_equal(segmenter.segment(volume.from_array(abdomen.hu, abdomen.affine)).labels, upright.labels)
 
 
@@ -210,6 +211,24 @@ def test_real_ct_without_contrast_run_through_with_a_warning(segmenter, data):
     for path in (data / "dicom" / "abdomen_noncontrast", data / "ct_3mm" / "imaging.nii.gz"):
         result = segmenter.segment_file(path)
         assert any("without contrast" in warning.text for warning in result.report.warnings), result.report.table()
+
+
+def test_what_each_step_has_to_say_is_in_the_report():
+    labels = anatomy.put(anatomy.kidneys(), 1, (20, 25, 30), (12, 12, 12))  # a third body
+
+    class Finds(patient.StandIn):
+        def _network(self, *asked):
+            return labels.copy(), np.zeros_like(labels), super()._network(*asked)[2]
+
+    engine = Finds()
+    engine.runtime.warnings = ["The processor is slow."]
+    hu = np.where(labels > 0, 150, anatomy.body()) + np.random.default_rng(0).normal(0, 8, labels.shape)
+    ct = volume.from_array(np.rint(hu).astype(np.int16), anatomy.AFFINE)
+    report = engine.segment(ct.with_hu(ct.hu, "A word of the reader's.")).report
+    told = {(one.code, one.text) for one in report.warnings}
+    assert {("run", "The processor is slow."), ("input", "A word of the reader's.")} <= told
+    assert any(code == "removed" and "A body of 57 ml around 100, 50, 50 mm (RAS)" in text for code, text in told)
+    assert "1 piece(s) away from the kidneys, 57.2 ml, were taken away." in report.notes
 
 
 def test_a_large_body_that_the_second_look_takes_away_is_a_warning(segmenter, abdomen, monkeypatch):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 from argparse import Namespace
 from collections import Counter
@@ -196,14 +197,14 @@ def plan(arguments: Namespace) -> Plan:
 
 def _survey(arguments: Namespace) -> tuple[list[Found], tuple[LeftOut, ...]]:
     """The CTs that the arguments name, each once, and what is left out."""
-    cts: dict[tuple[Path, str | None], Found] = {}
+    cts: dict[tuple[str, str | None], Found] = {}
     left: list[LeftOut] = []
     for given in arguments.ct:
         one = Found(folders.meant(given), arguments.series)  # it is looked for in a folder and all below it
         found = folders.Survey((one,)) if arguments.series else folders.survey(given)
         left += found.left_out
         for ct in found.cts:
-            key = ct.path.resolve(), ct.series
+            key = os.path.realpath(ct.path), ct.series  # of a link in a circle, too
             if key in cts:
                 left.append(LeftOut(ct.path, "given twice"))
             elif len(arguments.ct) > 1 and ct.path.is_file() and outputs.is_ours(ct.path):
@@ -270,6 +271,8 @@ def _single(arguments: Namespace, ct: Found) -> Job:
         )
     if arguments.format and not output.name.endswith(f".{arguments.format}"):
         raise InputError(f"--format {arguments.format} contradicts the name of the output, {output}; change one.")
+    if arguments.dicom_seg and output.name.endswith(".dcm"):
+        raise InputError(f"{output} is the DICOM segmentation already; leave --dicom-seg out.")
     if arguments.dicom_sr and not (arguments.dicom_seg or output.name.endswith(".dcm")):
         raise InputError("The report of --dicom-sr refers to a DICOM segmentation; write that, too: --dicom-seg FILE.")
     if arguments.uncertainty and files.ending_of(arguments.uncertainty) not in files.MAPS:
@@ -354,7 +357,7 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
     Of two files that differ in their ending only, that ending is part of the name.
     """
-    above = [path.resolve() for path in paths]
+    above = [Path(os.path.realpath(path)) for path in paths]
     names = [files.case_name(path) for path in paths]
     if any(count > 1 for count in Counter(zip((path.parent for path in above), names, strict=True)).values()):
         seen = Counter(zip((path.parent for path in above), names, strict=True))

@@ -116,7 +116,7 @@ def _card(path: Path) -> dict:
         return {}
     try:
         return dict(json.loads(card.read_text("utf-8")))
-    except (OSError, ValueError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise WeightsError(f"The card {card} cannot be read ({error}); copy or download it again.") from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import files, outputs
+from . import errors, files, outputs
 from .batch import Job, Plan
 from .errors import InputError
 from .summary import FAILED, SKIPPED, Row
@@ -67,8 +67,8 @@ def found(job: Job) -> Row | None:
     report = _report(job)
     try:
         own = _is_of(job, report, there.stat().st_mtime)
-    except InputError as error:  # of the CT that has the name now
-        return Row(job.name, FAILED, str(error), str(job.labels), lost=True)
+    except (InputError, OSError) as error:  # of the CT that has the name now
+        return Row(job.name, FAILED, errors.told(error, job.name), str(job.labels), lost=True)
     if not own:
         reason = f"{there} is of another CT (that of an earlier run); choose another folder, or --overwrite does it"
         return Row(job.name, FAILED, f"{reason} again.", str(job.labels), lost=True)
@@ -83,15 +83,21 @@ def _is_of(job: Job, report: dict[str, Any], made: float) -> bool:
     told = report.get("input")
     if not isinstance(told, dict):
         return True
-    times = job.ct.stat()
-    older = max(times.st_mtime, times.st_ctime) <= made
-    if older and Path(str(told.get("path"))).absolute() == job.ct.absolute():
+    if _is_older(job.ct, made) and Path(str(told.get("path"))).absolute() == job.ct.absolute():
         return True
     from .report import input_of  # its parts take time to load
 
     ct = files.read(job.ct, job.series)
     now = input_of(ct.path, ct.series, ct.grid.shape, ct.grid.affine)
     return all(told.get(key) == now[key] for key in ("series_uid", "shape", "affine_ras"))
+
+
+def _is_older(ct: Path, made: float) -> bool:
+    try:
+        times = ct.stat()
+    except OSError:  # reading it tells why
+        return False
+    return max(times.st_mtime, times.st_ctime) <= made
 
 
 def _report(job: Job) -> dict[str, Any]:

@@ -108,7 +108,10 @@ def _folders(top: Path, left: list[LeftOut]) -> Iterator[Path]:
         left.append(LeftOut(Path(error.filename), f"cannot be opened ({error.strerror})", lost=True))
 
     for folder, below, files in walk(top, closed):
-        below[:] = [one for one in below if one not in NOT_ENTERED and not any(name in KITS_CT for name in files)]
+        below[:] = [one for one in below if one not in NOT_ENTERED]
+        if kits := [name for name in KITS_CT if name in files]:
+            left += [LeftOut(folder / one, _in_kits(kits[0])) for one in below]
+            below.clear()
         yield folder
 
 
@@ -122,13 +125,17 @@ def _take_images(names: Sequence[Path], cts: list[Found], left: list[LeftOut]) -
         if ending == ".seg.nrrd":
             left.append(LeftOut(path, "a segmentation by its name"))
         elif kits and path not in kits:
-            left.append(LeftOut(path, f"beside {kits[0].name}, which is the CT in KiTS19's layout"))
+            left.append(LeftOut(path, _in_kits(kits[0].name)))
         elif outputs.is_ours(path):
             left.append(LeftOut(path, OURS))
         elif holds_bytes(path, ending):
             left.append(LeftOut(path, NO_HU))
         else:
             cts.append(Found(path))
+
+
+def _in_kits(ct: str) -> str:
+    return f"beside {ct}, which is the CT in KiTS19's layout"
 
 
 def _take_odd(names: Sequence[Path], sliced: bool, left: list[LeftOut]) -> None:

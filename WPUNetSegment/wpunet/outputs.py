@@ -57,7 +57,8 @@ def replacing(path: Path) -> Iterator[Path]:
             with temporary.open("rb") as source, stream:
                 shutil.copyfileobj(source, stream)
         else:
-            temporary.chmod(usual_mode())
+            with suppress(OSError):  # some disks know no rights
+                temporary.chmod(usual_mode())
             temporary.replace(target)
     except OSError as error:
         raise OutputError(_cannot_write(path, error)) from error
@@ -185,7 +186,9 @@ def is_ours(path: Path) -> bool:
         return True
     if content[:1] == b"{":
         return b'"intended_use"' in content
-    if content[:4] in (b"\x89PNG", b"NRRD") or content[128:132] == b"DICM":
+    if content[:4] == b"NRRD":
+        return f"\n{MARK}:=".encode() in content
+    if content[:4] == b"\x89PNG" or content[128:132] == b"DICM":
         return MARK.encode() in content
     return content[148:228].startswith(MARK.encode())  # NIfTI-1's field for a description
 

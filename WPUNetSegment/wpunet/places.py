@@ -17,7 +17,8 @@ def uncertain_places(uncertainty: np.ndarray, affine: np.ndarray) -> list[tuple[
 
     uncertainty: 3D, 0 (sure) to 1, or to 255; affine: (4, 4), its indices in the order of its axes -> RAS mm
     """
-    steps = np.maximum(1, np.round(CUBE_MM / np.linalg.norm(affine[:3, :3], axis=0)).astype(int))
+    in_cube = np.round(CUBE_MM / np.linalg.norm(affine[:3, :3], axis=0)).astype(int)
+    steps = np.clip(in_cube, 1, uncertainty.shape)
     cubes = _averaged(uncertainty, steps)
     peaks = np.argwhere((cubes == ndimage.maximum_filter(cubes, size=3)) & (cubes > 0))
     peaks = peaks[np.argsort(-cubes[tuple(peaks.T)], kind="stable")]
@@ -39,8 +40,7 @@ def _apart(points: np.ndarray) -> list[int]:
 def _averaged(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Means over whole cubes of ``steps`` voxels, one axis after the other; the rest at the far ends is left out."""
     for axis, step in enumerate(steps):
-        count = max(1, values.shape[axis] // step)
-        step = min(int(step), values.shape[axis])
+        count = values.shape[axis] // step
         front = np.moveaxis(values, axis, 0)[: count * step]
         values = np.moveaxis(front.reshape(count, step, *front.shape[1:]).mean(1, dtype=np.float32), 0, axis)
     return values

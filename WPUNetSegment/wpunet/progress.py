@@ -98,7 +98,7 @@ class Reporter:
     """Says nothing while it goes on; prints results and errors for a person."""
 
     def __init__(self) -> None:
-        self._name = ""
+        self._name, self._of_several = "", ""
         self._words = sys.stdout
 
     def leave_stdout(self) -> None:
@@ -118,7 +118,7 @@ class Reporter:
 
     def begin(self, name: str, number: int, count: int) -> None:
         """The CT ``name``, the ``number``-th of ``count``, is next."""
-        self._name = name if count == 1 else f"{name} ({number} of {count})"
+        self._name, self._of_several = name, f" ({number} of {count})" if count > 1 else ""
 
     def at(self, stage: str, done: int, total: int) -> None:
         """A piece of work is done."""
@@ -138,7 +138,8 @@ class Reporter:
     def skipped(self, job: Job) -> None:
         self.say(f"{job.name}: {job.labels} is there already; skipped (--overwrite does it again)")
 
-    def error(self, text: str, status: int) -> None:  # noqa: ARG002
+    def error(self, text: str, status: int, name: str = "") -> None:  # noqa: ARG002
+        """What ends the run, or the CT ``name`` alone."""
         self.close()
         console.write(sys.stderr, f"wpunet: {text}\n")
 
@@ -157,7 +158,7 @@ class BarReporter(Reporter):
     def at(self, stage: str, done: int, total: int) -> None:
         from tqdm import tqdm
 
-        now = f"{self._name}: {WORDS[stage]}"
+        now = f"{self._name}{self._of_several}: {WORDS[stage]}"
         if self._bar is None:
             bar = "{desc} |{bar}| {n:.0f} % [{elapsed}<{remaining}]"
             self._bar = tqdm(total=100, desc=now, leave=False, bar_format=bar)
@@ -199,8 +200,8 @@ class JsonReporter(Reporter):
         counts = Counter(row.status for row in rows)
         self._line(event="summary", file=str(path or ""), text=summary.lines(rows, path), **counts)
 
-    def error(self, text: str, status: int) -> None:
-        self._line(event="error", case=self._name, text=text, status=status)
+    def error(self, text: str, status: int, name: str = "") -> None:
+        self._line(event="error", case=name or self._name, text=text, status=status)
 
 
 def reporter(kind: str) -> Reporter:

@@ -24,6 +24,10 @@ class ReadAhead:
 
     def __call__(self, path: Path | str, series: str | None = None) -> Volume:
         """As ``files.read``; raises what it raises."""
+        if (path, series) in self._waiting:  # those before it were refused unread
+            while self._waiting[0] != (path, series):
+                self._waiting.popleft()
+            self._begin()
         if self._begun is None or self._begun[0] != (path, series):
             return files.read(path, series)
         _, reading = self._begun

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from . import bundle, earlier, outputs, summary
 from .batch import Ending, Job, Plan, attempt
+from .errors import OutputError
 from .progress import EXIT_BAD_INPUT
 from .reading import ReadAhead
 from .summary import DONE, LEFT_OUT, SKIPPED, SUMMARY, Row
@@ -42,7 +43,8 @@ def work_through(
             rows[job.name] = ending.row
             _tell(job, ending, talk)
             if number % EVERY == 0:
-                summary.write(file, [*rows.values(), *left_out])
+                with suppress(OutputError):  # on Windows somebody who looks at it holds it
+                    summary.write(file, [*rows.values(), *left_out])
     finally:
         _tidy(planned, 0 if arguments.scheduler else LEFT_SECONDS)  # a lost worker has left it just now
         ordered = [*(rows[job.name] for job in planned.jobs if job.name in rows), *left_out]
@@ -90,13 +92,13 @@ def _tell(job: Job, ending: Ending, talk: Reporter) -> None:
     elif ending.row.status == LEFT_OUT:
         talk.say(f"{job.name}: left out, {ending.row.reason}")
     else:
-        talk.error(ending.row.reason, EXIT_BAD_INPUT)
+        talk.error(ending.row.reason, EXIT_BAD_INPUT, job.name)
 
 
 def _tidy(planned: Plan, seconds: float) -> None:
     """Take away what was left half-written ``seconds`` ago and before: what is newer may be of a run that goes on."""
     assert planned.folder is not None
-    names = {path.name for job in planned.jobs for path in job.outputs}
+    names = {SUMMARY, *(path.name for job in planned.jobs for path in job.outputs)}
     for path in planned.folder.glob(f"{outputs.TEMPORARY}*"):
         with suppress(OSError):  # taken away by the other one
             if outputs.named_after(path) in names and time() - path.stat().st_mtime > seconds:
