@@ -250,7 +250,7 @@ def test_a_pipe_is_written_through(segment, ct, tmp_path):
 def test_without_a_name_of_the_segmentation_what_has_one_is_written_there(segment, ct, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.json").write_text('{"of": "somebody else"}')
-    assert segment(ct, "--report", "r.json", "--preview", "/dev/null") == 0
+    assert segment(ct, "--report", "r.json", "--preview", swallowing(tmp_path)) == 0
     assert outputs.is_ours(tmp_path / "r.json")
     assert outputs.is_ours(tmp_path / "ct_segmentation.nii.gz")
     (tmp_path / "ct_segmentation.nii.gz").write_bytes(ct.read_bytes())
