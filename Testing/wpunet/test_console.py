@@ -2,13 +2,12 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from wpunet import __main__, cli, progress
+from wpunet import progress
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -104,19 +103,6 @@ def test_the_bar_tells_in_words_what_is_done(capsys):
     talk.at("predict", 1, 2)
     talk.close()
     assert "ct (2 of 3): Segmenting" in capsys.readouterr().err
-
-
-def test_a_second_ctrl_c_ends_without_a_traceback(monkeypatch, capsys):
-    def interrupted(*_):
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(sys, "argv", ["wpunet", "info"])
-    monkeypatch.setattr(cli, "_info", interrupted)
-    with pytest.raises(SystemExit) as end:
-        __main__.run()
-    assert end.value.code == cli.EXIT_CANCELLED
-    assert capsys.readouterr().err == ""
 
 
 def test_two_kinds_of_things_do_not_share_standard_output(segment, cts, capsys, monkeypatch, tmp_path):

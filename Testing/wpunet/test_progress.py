@@ -42,7 +42,7 @@ def test_the_bar_goes_to_its_end_and_away_before_anything_is_said(monkeypatch, c
             for stage in progress.STAGES:
                 talk.at(stage, 1, 1)
             assert talk._bar.n == pytest.approx(100)
-            assert f"{name} ({number} of 2): write" in talk._bar.desc
+            assert talk._bar.desc.startswith(f"{name} ({number} of 2): Writing the result")
             if name == "a":
                 talk.say("done")
             else:
