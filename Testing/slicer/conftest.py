@@ -118,6 +118,18 @@ def in_sequence(scene):
     return make
 
 
+def copied_to_each_frame(segmentation):
+    """Give a segmentation of a two-frame CT a sequence of its own: the browser of both, and that sequence."""
+    import slicer
+
+    copies = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "segmentations")
+    for value in ("0", "1"):
+        copies.SetDataNodeAtValue(segmentation, value)
+    (browser,) = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    browser.AddProxyNode(segmentation, copies, False)
+    return browser, copies
+
+
 @pytest.fixture
 def logic(scene):
     """The module's logic with the stand-in in the engine's place."""

@@ -16,6 +16,7 @@ from wpunet.labels import (
 )
 from wpunet.sides import split_sides
 
+from Testing.slicer.conftest import copied_to_each_frame
 from Testing.slicer.places import paint
 
 
@@ -131,17 +132,11 @@ def test_segments_are_measured_on_their_own_frame_alone(add_ct, logic, in_sequen
     assert found["right tumor"].centre_ras_mm != wanted["right tumor"].centre_ras_mm
 
 
-def test_segments_that_have_a_sequence_of_their_own_are_measured_on_each_frame(add_ct, logic, in_sequence, scene):
+def test_segments_that_have_a_sequence_of_their_own_are_measured_on_each_frame(add_ct, logic, in_sequence):
     """A frame begins as a copy of the one before, with its report, and is corrected there."""
-    import slicer
-
     ct, show = in_sequence(add_ct("axial", "first"), add_ct("axial", "second"))
     segmentation = logic.process(ct)
-    copies = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "segmentations")
-    for value in ("0", "1"):
-        copies.SetDataNodeAtValue(segmentation, value)
-    (browser,) = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
-    browser.AddProxyNode(segmentation, copies, False)
+    copied_to_each_frame(segmentation)
     wanted = measured(ct, segmentation)
     show(2)
     assert measured(ct, segmentation) == wanted

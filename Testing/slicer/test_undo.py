@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
-from Testing.slicer.conftest import UNCERTAIN
+from Testing.slicer.conftest import UNCERTAIN, copied_to_each_frame
 from Testing.slicer.places import kept_keys, mask, paint, world_centre
 
 
@@ -62,17 +62,12 @@ def test_undo_gives_the_segmentation_back_to_its_own_ct(add_ct, logic, scene, go
     assert segmentation.GetNodeReference("WPUNetSegment.Uncertainty") is not None
 
 
-def test_of_a_sequence_a_run_is_undone_in_its_own_frame_alone(add_ct, logic, scene, in_sequence):
-    import slicer
+def test_of_a_sequence_a_run_is_undone_in_its_own_frame_alone(add_ct, logic, in_sequence):
     from wpunet.errors import InputError
 
     ct, show = in_sequence(add_ct("axial", "first"), add_ct("axial", "second"))
     segmentation = logic.process(ct)
-    copies = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "segmentations")
-    for value in ("0", "1"):
-        copies.SetDataNodeAtValue(segmentation, value)
-    (browser,) = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
-    browser.AddProxyNode(segmentation, copies, False)
+    browser, copies = copied_to_each_frame(segmentation)
     browser.SetSaveChanges(copies, True)
     show(1)
     paint(segmentation, "tumor", ct)

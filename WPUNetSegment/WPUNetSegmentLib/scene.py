@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -344,21 +344,20 @@ def edited(segmentation: Any) -> list[str]:
     if segmentation is None:
         return []
     segments = kinds.segments_of(segmentation)
-    as_left = untouched(segmentation)
+    as_left = set(untouched(segmentation))
     names = [segments[key].GetName() for key in segments if key in OURS and key not in as_left]
     return names + [f"{label.name} (deleted)" for label in _deleted(segmentation)]
 
 
-def untouched(segmentation: Any) -> list[str]:
-    """Ids of the segments that are as the engine's last run left them."""
-    told, keys = report(segmentation), []
+def untouched(segmentation: Any) -> Iterator[str]:
+    """Ids of the segments that are as the engine's last run left them; each is hashed only when it is asked for."""
+    told = report(segmentation)
     for key, segment in kinds.segments_of(segmentation).items():
         run, _, place = _tag(segment, DIGEST).rpartition(" ")  # versions before 0.8.2 left no run
         of_earlier_run = bool(run and told and run != told["started"])  # as the Segment Editor's undo brings back
         said = key not in OURS or kinds.is_said_otherwise(key, segment)
         if not said and not of_earlier_run and place == marks.digest(segmentation, key):
-            keys.append(key)
-    return keys
+            yield key
 
 
 def _deleted(segmentation: Any) -> list[Label]:

@@ -247,7 +247,7 @@ def _several(arguments: Namespace, cts: Sequence[Found]) -> tuple[Job, ...]:
             labels=folder / f"{name}.{ending}",
             report=folder / f"{name}.json",
             table=folder / f"{name}.csv",
-            preview=folder / f"{name}.png",
+            preview=folder / f"{name}{PICTURE}",
             series=ct.series,
             sides=arguments.sides,
             dicom_sr=folder / f"{name}_measures.dcm" if ending == "dcm" else None,
