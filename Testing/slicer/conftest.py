@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from Testing.slicer import core
+from Testing.slicer import core, places
 
 # Balls in the CT's own coordinates, RAS mm: name, centre, radius. Right is where R grows.
 BALLS = {
@@ -98,24 +98,8 @@ def add_ct(scene):
 
 @pytest.fixture
 def in_sequence(scene):
-    """A function that makes a sequence (4D CT) of CTs: the volume that shows its frames, and a function to show one."""
-    import slicer
-
-    def make(*frames):
-        sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "4D CT")
-        for index, frame in enumerate(frames):
-            sequence.SetDataNodeAtValue(frame, str(index))
-        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
-        browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-
-        def show(number):
-            browser.SetSelectedItemNumber(number - 1)
-            slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-
-        show(1)
-        return browser.GetProxyNode(sequence), show
-
-    return make
+    """A function that makes a sequence (4D CT) of CTs."""
+    return places.in_sequence
 
 
 def copied_to_each_frame(segmentation):

@@ -56,3 +56,22 @@ def paint(segmentation, key, volume):
     array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, key, volume).copy()
     array[10:12, 10:12, 10:12] = 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, key, volume)
+
+
+def in_sequence(*frames):
+    """A sequence (4D CT) of CTs: the volume that shows its frames, and a function to show one, counted from 1."""
+    import slicer
+
+    scene = slicer.mrmlScene
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "4D CT")
+    for index, frame in enumerate(frames):
+        sequence.SetDataNodeAtValue(frame, str(index))
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+
+    def show(number):
+        browser.SetSelectedItemNumber(number - 1)
+        slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
+
+    show(1)
+    return browser.GetProxyNode(sequence), show

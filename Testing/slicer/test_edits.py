@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from Testing.slicer.conftest import turned
 from Testing.slicer.places import kept_keys, mask, paint, surface_in_world
 
 
@@ -294,3 +295,36 @@ def test_rounding_of_the_last_digit_is_no_edit(add_ct, logic, origin):
     volume.SetOrigin(origin, origin, 33.375)
     other = logic.process(volume, slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other"))
     assert digest(other, "tumor") == digest(segmentation, "tumor")
+
+
+@pytest.mark.parametrize("kind", ["axial", "oblique"])
+def test_a_ct_and_its_segments_that_are_hardened_together_are_no_edit(add_ct, logic, kind):
+    from WPUNetSegmentLib import measurement, measures
+
+    volume = add_ct(kind, transform=turned((1, 2, 0), 17.3))
+    segmentation = logic.process(volume)
+    other = logic.finish(ended(logic, volume), fresh=True)
+    measurement.remember(volume, other, measurement.measure_segments(volume, other)[:1])
+    for node in (volume, segmentation, other):
+        node.HardenTransform()
+    assert logic.edited(segmentation) == []
+    assert measures.of(segmentation).current
+    assert len(measures.of(other).structures) == 1
+    paint(segmentation, "tumor", volume)
+    paint(other, "tumor", volume)
+    assert logic.edited(segmentation) == ["kidney tumor"]
+    assert not measures.of(other).current
+
+
+def test_segments_that_are_stretched_with_their_ct_are_told(add_ct, logic):
+    """What was measured of them is not true any more."""
+    import slicer
+    from WPUNetSegmentLib import measures
+
+    volume = add_ct(transform=np.eye(4))
+    segmentation = logic.process(volume)
+    stretched = slicer.util.vtkMatrixFromArray(np.diag([1.1, 1.0, 1.0, 1.0]))
+    volume.GetParentTransformNode().SetMatrixTransformToParent(stretched)
+    for node in (volume, segmentation):
+        node.HardenTransform()
+    assert not measures.of(segmentation).current

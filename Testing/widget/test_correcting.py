@@ -12,6 +12,13 @@ from PySide6 import QtWidgets
 from .conftest import STEP
 
 
+def settled(panel):
+    """What waits until nothing more is changed has been done."""
+    from WPUNetSegmentLib.rest import REST_MS
+
+    panel.desktop.wait(2 * REST_MS)
+
+
 class TestAfterACorrection:
     def grow(self, panel, key="tumor"):
         segmentation, ct = panel.parameters.segmentation, panel.parameters.ct
@@ -30,6 +37,60 @@ class TestAfterACorrection:
         assert len(done.table()) == 5
         volumes = sorted(float(row[1]) for row in done.table())
         assert volumes[1] == pytest.approx(125 * STEP**3 / 1000, abs=0.06)
+
+    @pytest.mark.parametrize("measured", [False, True], ids=["as the engine left it", "as it was measured"])
+    def test_after_the_editors_undo_the_numbers_are_those_of_the_segments_again(self, done, measured):
+        if measured:
+            self.grow(done, "kidney_left")
+            done.click("measureButton")
+        before = done.table()
+        history = slicer.vtkSegmentationHistory()
+        history.SetSegmentation(done.parameters.segmentation.GetSegmentation())
+        history.SaveState()
+        self.grow(done)
+        done.click("nextTumorButton")
+        settled(done)
+        assert done.shown("staleLabel")
+        history.RestorePreviousState()
+        settled(done)
+        assert not done.shown("staleLabel")
+        assert done.table() == before
+
+    def test_numbers_of_what_the_editors_undo_takes_away_are_called_old(self, done):
+        history = slicer.vtkSegmentationHistory()
+        history.SetSegmentation(done.parameters.segmentation.GetSegmentation())
+        first = done.table()
+        history.SaveState()
+        self.grow(done, "kidney_left")
+        history.SaveState()
+        self.grow(done)
+        done.click("measureButton")
+        history.RestorePreviousState()
+        settled(done)
+        assert done.shown("staleLabel")
+        done.click("measureButton")
+        assert done.table() != first
+        history.RestorePreviousState()
+        settled(done)
+        assert not done.shown("staleLabel")
+        assert done.table() == first
+
+    def test_a_new_colour_leaves_the_walk_where_it_is(self, done):
+        done.click("nextTumorButton")
+        done.parameters.segmentation.GetSegmentation().GetSegment("tumor").SetColor(1, 0, 1)
+        settled(done)
+        assert done.text("placeLabel")
+        assert not done.shown("staleLabel")
+
+    @pytest.mark.parametrize("first", ["ct", "segmentation"])
+    def test_numbers_stay_those_of_a_ct_and_segments_that_are_hardened_together(self, panel, add_ct, first):
+        panel.choose("ct", add_ct(move=(30.0, -40.0, 50.0)))
+        panel.segment()
+        nodes = [panel.parameters.ct, panel.parameters.segmentation]
+        for node in nodes if first == "ct" else reversed(nodes):
+            node.HardenTransform()
+        settled(panel)
+        assert not panel.shown("staleLabel")
 
     def test_measuring_what_the_engine_made_gives_the_engines_numbers(self, done):
         before = done.table()

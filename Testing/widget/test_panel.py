@@ -8,7 +8,6 @@ from PySide6 import QtCore, QtWidgets
 from PySide6.QtTest import QTest
 from wpunet.errors import InstallError
 
-from .conftest import STEP
 from .pythonqt import wrap
 
 
@@ -135,66 +134,6 @@ class TestBeforeARun:
         ready.desktop.settle()
         assert box.value() == ml
         assert ready.parameters.min_tumor_ml == ml
-
-    def test_no_gpu_is_told_until_the_first_run(self, ready, monkeypatch):
-        from WPUNetSegmentLib import outlook
-
-        monkeypatch.setattr(outlook, "gpu_possible", lambda: False)
-        ready.panel.refresh()
-        assert "No graphics card" in ready.text("infoLabel")
-        assert "about" in ready.text("infoLabel")
-        ready.segment()
-        ready.choose("segmentation", None)
-        assert "No graphics card" not in ready.text("infoLabel")
-        assert "40 slices" in ready.text("infoLabel")
-
-    @pytest.fixture
-    def took(self, ready, monkeypatch):
-        """A function: a run with such options took so many seconds, and was learned from."""
-        from WPUNetSegmentLib import outlook
-        from WPUNetSegmentLib.run import RunOptions
-
-        monkeypatch.setattr(outlook, "gpu_possible", lambda: False)
-
-        def learn(seconds, **options):
-            run = ready.panel.logic.start(ready.parameters.ct, RunOptions(**options))
-            run.close()
-            run.seconds["engine"] = seconds
-            outlook.learn(run)
-            ready.panel.refresh()
-
-        return learn
-
-    def test_the_time_to_expect_is_that_of_this_computer(self, ready, took):
-        took(83.0)
-        assert "40 slices: about 1 min" in ready.text("infoLabel")
-
-    def test_the_time_to_expect_is_that_of_runs_of_the_same_kind(self, ready, took, monkeypatch):
-        from WPUNetSegmentLib import outlook
-
-        took(23.0)
-        ready.ui.regionSelector.addNode()
-        region = ready.parameters.region
-        region.SetSize(400, 400, 10 * STEP)
-        assert "10 slices: about 10 s" in refreshed(ready)  # as the whole CT, until it is known better
-        took(33.0, region=region)
-        took(203.0, full=True)
-        assert "10 slices: about 35 s" in refreshed(ready)
-        ready.choose("full", True)
-        assert "10 slices: about 10 s" in ready.text("infoLabel")
-        ready.choose("region", None)
-        assert "40 slices: about 3 min" in ready.text("infoLabel")
-        ready.choose("full", False)
-        assert "40 slices: about 25 s" in ready.text("infoLabel")
-        monkeypatch.setattr(outlook, "gpu_possible", lambda: True)
-        took(1.0)
-        monkeypatch.setattr(outlook, "gpu_possible", lambda: False)
-        assert "40 slices: about 25 s" in refreshed(ready)
-
-    def test_a_region_beside_the_ct_is_told_before_the_run(self, ready):
-        ready.ui.regionSelector.addNode()
-        ready.parameters.region.SetCenterWorld(9999, 0, 0)
-        assert "lies beside CT" in refreshed(ready)
 
     @pytest.mark.parametrize("gpu", [False, True])
     def test_devices_are_named_with_what_is_here(self, panel, monkeypatch, gpu):
@@ -378,8 +317,3 @@ class TestSeveralCts:
         first = done.parameters.segmentation
         done.choose("ct", None)
         assert done.parameters.segmentation is first
-
-
-def refreshed(panel):
-    panel.panel.refresh()
-    return panel.text("infoLabel")

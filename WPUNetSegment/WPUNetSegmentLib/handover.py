@@ -14,7 +14,7 @@ from wpunet.errors import InputError, OutputError
 
 Box = tuple[tuple[int, int], ...]  # first and one past the last voxel along i, j, k
 SAME_MM = 1e-3
-FRAME = re.compile(r" \(frame (\d+) of \d+\)$")  # what case_name tells of it
+FRAME = re.compile(r" \(frame (\d+) of (\d+)\)$")  # what case_name tells of it
 NRRD_TYPES = (
     *(vtk.VTK_CHAR, vtk.VTK_UNSIGNED_CHAR, vtk.VTK_SHORT, vtk.VTK_UNSIGNED_SHORT),
     *(vtk.VTK_INT, vtk.VTK_UNSIGNED_INT, vtk.VTK_FLOAT, vtk.VTK_DOUBLE),
@@ -51,10 +51,10 @@ def without_frame(case: str) -> str:
     return FRAME.sub("", case)
 
 
-def frame_in(case: str) -> int | None:
-    """The frame that a name made by ``case_name`` tells; None where it tells none."""
+def frame_in(case: str) -> tuple[int, int] | None:
+    """The frame that a name made by ``case_name`` tells, and of how many, as ``frame_of``; None where it tells none."""
     told = FRAME.search(case)
-    return int(told[1]) if told else None
+    return (int(told[1]), int(told[2])) if told else None
 
 
 def frame_of(node: Any) -> tuple[int, int] | None:

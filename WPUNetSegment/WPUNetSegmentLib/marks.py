@@ -14,17 +14,20 @@ from . import kinds
 from .handover import cropped, shifted
 
 
-def state(segmentation: Any) -> dict[str, list[str]]:
+def state(segmentation: Any, motion: np.ndarray | None = None) -> dict[str, list[str]]:
     """What is measured of the segments, by their ids: the places they hold and what they are said to be."""
-    return {key: [digest(segmentation, key), told] for key, told in kinds.terminologies(segmentation).items()}
+    return {key: [digest(segmentation, key, motion), told] for key, told in kinds.terminologies(segmentation).items()}
 
 
 def is_empty(segmentation: Any, key: str) -> bool:
     return _marked(segmentation, key) is None
 
 
-def digest(segmentation: Any, key: str) -> str:
-    """A hash of which places a segment holds; the same however it is stored, layered or cropped."""
+def digest(segmentation: Any, key: str, motion: np.ndarray | None = None) -> str:
+    """A hash of which places a segment holds; the same however it is stored, layered or cropped.
+
+    motion: (4, 4), RAS mm, is undone before, so that the hash is that of the places before it
+    """
     marked = _marked(segmentation, key)
     if marked is None:
         return "empty"
@@ -33,7 +36,8 @@ def digest(segmentation: Any, key: str) -> str:
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     start = image.GetExtent()[::2] + first
-    corner = shifted(slicer.util.arrayFromVTKMatrix(matrix), start)
+    affine = slicer.util.arrayFromVTKMatrix(matrix)
+    corner = shifted(affine if motion is None else np.linalg.inv(motion) @ affine, start)
     # to 0.01 mm; the odd bit added keeps usual spacings, such as 0.625, off the edge between two roundings
     place = [round(corner.GetElement(row, column) + 0.00371, 2) for row in range(3) for column in range(4)]
     return hashlib.sha256(f"{mask.shape} {place}".encode() + np.packbits(mask).tobytes()).hexdigest()

@@ -15,7 +15,7 @@ from wpunet.report import structures_of
 from wpunet.structure import Structure, moved, plain
 from wpunet.volume import Volume, is_upright
 
-from . import handover, marks, scene
+from . import handover, marks, scene, transforms
 from .kinds import kidney_sides
 from .training_case import labels_of, labels_on, mask_of, upright
 
@@ -72,19 +72,19 @@ def remembered(segmentation: Any) -> list[Structure] | None:
     """What was measured last, while the segments are as they were then; else None."""
     text = segmentation.GetAttribute(scene.MEASURED) if segmentation else None
     kept = json.loads(text) if text else None
-    if not kept or kept["schema"] != report.SCHEMA or kept["segments"] != marks.state(segmentation):
+    if not kept or kept["schema"] != report.SCHEMA:
         return None
-    return here(segmentation, kept)
+    motion = transforms.as_a_whole(scene.motion_since(segmentation, kept))
+    same = kept["segments"] == marks.state(segmentation)
+    if not same and motion is not None:  # moved together with the CT
+        same = kept["segments"] == marks.state(segmentation, motion)
+    return here(segmentation, kept) if same else None
 
 
 def here(segmentation: Any, told: dict[str, Any]) -> list[Structure]:
     """Structures as told then, their places in the coordinates that the CT has now: hardening gives it others."""
-    ct, then = scene.reference_ct(segmentation), told.get("input", {}).get("affine_ras")
-    found = structures_of(told)
-    if ct is None or handover.lies_as(ct, then):
-        return found
-    move = handover.ijk_to_ras(ct) @ np.linalg.inv(then)
-    return [moved(one, move) for one in found]
+    found, motion = structures_of(told), scene.motion_since(segmentation, told)
+    return found if motion is None else [moved(one, motion) for one in found]
 
 
 def _seen(ct: Any, segmentation: Any) -> tuple[Volume, np.ndarray]:

@@ -20,7 +20,7 @@ from slicer.i18n import tr as _
 from wpunet import runtime
 from wpunet.structure import Structure
 
-from . import install
+from . import handover, install
 
 MODEL_CARD = Path(wpunet.__file__).parent / "weights" / "MODEL_CARD.md"
 LICENCE = Path(wpunet.__file__).parent / "weights" / "LICENSE"
@@ -133,6 +133,17 @@ def found(structures: Sequence[Structure], seconds: float) -> str:
         seconds=seconds, kidneys=count["kidney"], tumors=count["tumor"]
     )
     return told + (_(", cysts: {cysts}.").format(cysts=count["cyst"]) if count["cyst"] else ".")
+
+
+def frame(which: tuple[int, int] | None) -> str:
+    """Of a sequence: which frame, and of how many; "" for None."""
+    return _("frame {number} of {count}").format(number=which[0], count=which[1]) if which else ""
+
+
+def results(case: str) -> str:
+    """Heading of the results of a CT with such a name; of a sequence with the frame that they are of."""
+    of = frame(handover.frame_in(case))
+    return _("Results of {frame}").format(frame=of) if of else _("Results")
 
 
 def left_out(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
-from wpunet.errors import Cancelled, InputError, InstallError, WpunetError
+from wpunet.errors import Cancelled, InstallError, WpunetError
 
 from . import (
     documents,
@@ -72,6 +72,7 @@ class Panel(VTKObservationMixin):
         self._news = ""
         self._document: Any = None  # the window with the licence or the model card
         self.results = Results(ui, self.safely, self._install)
+        self._follower = outlook.Follower(self.refresh)
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.connect("timeout()", self.safely(self.poll))
@@ -143,6 +144,7 @@ class Panel(VTKObservationMixin):
         """Make every widget show how things stand."""
         ui, running = self.ui, self.run is not None
         ct = self.parameters.ct if self.parameters else None
+        self._follower.follow(ct, self.parameters.region if self.parameters else None)
         stays = running and not self.results.gone  # a run that ends shows its own
         if not stays and self.results.choose(ct, self.parameters.segmentation if self.parameters else None):
             self._tell(self.results.warnings)
@@ -152,7 +154,7 @@ class Panel(VTKObservationMixin):
         ui.segmentButton.text = _("Cance&l") if running else _("Installing…") if self._installing else _("&Segment")
         ui.segmentButton.toolTip = messages.hint(running) if running or not why_off else why_off
         ui.sampleButton.visible = ct is None and not running
-        ui.infoLabel.text = "" if running else self._news or why_off or self._outlook(ct)
+        ui.infoLabel.text = "" if running else self._news or why_off or outlook.words(ct, options_of(self.parameters))
         ui.infoLabel.visible = bool(ui.infoLabel.text)
         ui.progressFrame.visible = running
         ui.undoButton.enabled = not running and self.logic.can_undo(self.results.segmentation)
@@ -170,15 +172,6 @@ class Panel(VTKObservationMixin):
         if ct.GetAttribute(handover.MAP):
             return _("{name} is a map that this module made, no CT: choose the CT itself.").format(name=ct.GetName())
         return ""
-
-    def _outlook(self, ct: Any) -> str:
-        """How long the CT will take."""
-        if ct.GetImageData() is None:  # still being loaded, or an empty node
-            return ""
-        try:
-            return outlook.words(ct, options_of(self.parameters))
-        except InputError as error:  # the region lies beside the CT
-            return str(error)
 
     def _acknowledge(self) -> None:
         messages.acknowledge()

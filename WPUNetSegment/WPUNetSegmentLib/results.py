@@ -19,6 +19,7 @@ from wpunet.structure import Structure
 
 from . import diameters, handover, kinds, measures, messages, review, scene, training_case
 from .measurement import measure_segments, remember
+from .rest import AtRest
 from .table import ResultsTable, as_text
 
 EDITOR_TAG = "WPUNetSegment"  # of the Segment Editor's settings, apart from those of Slicer's own Segment Editor
@@ -40,7 +41,8 @@ class Results(VTKObservationMixin):
         self._uncertainty: Any = None
         self._lies: Any = None  # the CT's own geometry
         self._said: dict[str, str] = {}  # what each segment is said to be
-        self._measures = measures.of(None)
+        self._measures, self._old = measures.of(None), False
+        self._look = AtRest(self._look_again)
         self._table = ResultsTable(ui.resultsTable, lambda one: self._go(review.Place(one.name, one.centre_ras_mm)))
         self._tumors, self._uncertain = review.Walk(), review.Walk()
         ui.measureButton.connect("clicked()", safely(self.measure_again))
@@ -79,6 +81,7 @@ class Results(VTKObservationMixin):
         if ct is self.ct and segmentation is self.segmentation:
             return False
         self.removeObservers()
+        self._look.never()
         self.ct, self.segmentation, self._uncertainty = ct, segmentation, None
         if segmentation is not None:
             inside = segmentation.GetSegmentation()  # of a sequence each frame has one of its own, the node stays
@@ -104,6 +107,8 @@ class Results(VTKObservationMixin):
         self._measures = measures.of(self.segmentation)
         self._uncertainty = self.segmentation.GetNodeReference(scene.UNCERTAINTY) if self.segmentation else None
         self._said = kinds.terminologies(self.segmentation) if self.segmentation else {}
+        report = scene.report(self.segmentation)
+        self.ui.resultsSection.text = messages.results(report["case"] if report else "")
         self._show(self._measures.structures)
         self._stale(self._segments() > 0 and not self._measures.current)
 
@@ -137,6 +142,18 @@ class Results(VTKObservationMixin):
 
     def _changed(self, _caller: Any, _event: str) -> None:
         self._stale(True)
+        self._look.again()
+
+    def _look_again(self) -> None:
+        """Whether what was measured is there: the Segment Editor's undo may bring it back, or take it away.
+
+        Slicer tells of an undo as it tells of a new colour. Each segment is hashed to find out.
+        """
+        found = measures.of(self.segmentation)
+        if not found.current:
+            self._stale(True)
+        elif self._old or found != self._measures:
+            self.show_report()
 
     def _described(self, _caller: Any, _event: str) -> None:
         """A tumor may be said to be a cyst now; names, colours and surfaces change no numbers."""
@@ -144,6 +161,7 @@ class Results(VTKObservationMixin):
         if said != self._said:
             self._said = said
             self._stale(True)
+        self._look.again()
 
     def _another_frame(self, _caller: Any, _event: str) -> None:
         self.show_report()
@@ -157,7 +175,7 @@ class Results(VTKObservationMixin):
 
     def _stale(self, stale: bool) -> None:
         """Say whether the numbers belong to the segments, and offer what can be done with either."""
-        some = bool(self.structures)
+        self._old, some = stale, bool(self.structures)
         left_out = messages.left_out(training_case.left_out(self.segmentation)) if some and not stale else ""
         self.ui.staleLabel.visible = stale or bool(left_out)
         self.ui.staleLabel.text = left_out or (

@@ -215,7 +215,8 @@ class Run:
         except (RuntimeError, MemoryError) as error:
             self.state, self.message = State.FAILED, f"The engine's result cannot be read ({error}); try again."
             return
-        report = {**report, "case": self._name}
+        lies = {**report["input"], "affine_ras": self._ijk_to_ras.tolist()}  # the engine rounds
+        report = {**report, "case": self._name, "input": lies}
         self.result = RunResult(labels, uncertainty, report, self._ijk_to_ras, self._name)
         self.seconds["read"] = time.monotonic() - began
         self.state, self._progress = State.DONE, Progress(1.0, "Done", 0.0)

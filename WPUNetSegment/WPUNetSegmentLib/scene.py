@@ -24,12 +24,16 @@ from wpunet.labels import (
 )
 
 from . import kinds, marks
-from .handover import MAP, cropped, frame_in, frame_of, is_ct, lies_as, shifted, without_frame
+from .handover import MAP, cropped, frame_in, frame_of, ijk_to_ras, is_ct, lies_as, shifted, without_frame
 from .run import RunResult
-from .transforms import require_rigid
+from .transforms import as_a_whole, require_rigid
 
 OURS = {label.key for label in (*BY_SIDE, *WITH_CYSTS)}  # a copy of such a segment has another id, and is the user's
 DIGEST = "WPUNetSegment.Digest"  # tag of a segment: when and what the engine put there, so that later edits show
+MADE_BY = "WPUNetSegment {wpunet}, network {network}"  # with the report's versions
+# Tags that Slicer's export to DICOM reads; without them it calls a segment drawn by hand. Whoever exports it may have
+# corrected it, and Slicer does not ask again.
+ALGORITHM = (("DICOM.SegmentAlgorithmType", "SEMIAUTOMATIC"), ("DICOM.SegmentAlgorithmName", MADE_BY))
 CT = "WPUNetSegment.CT"  # role of the CT beside the segmentation that the engine made of it
 MEASURED = "WPUNetSegment.Measured"  # attribute of the segmentation: what was measured again, as JSON
 REPORT = "WPUNetSegment.Report"  # attribute of the segmentation: the engine's report as JSON
@@ -52,8 +56,10 @@ def show_labels(result: RunResult, volume: Any, segmentation: Any, sides: bool) 
         _import(labels, result.ijk_to_ras, volume, segmentation, table)
         _describe(segmentation, result)
         for label in table:
-            mark = f"{result.report['started']} {marks.digest(segmentation, label.key)}"
-            _segment(segmentation, label.key).SetTag(DIGEST, mark)
+            segment = segmentation.GetSegmentation().GetSegment(label.key)
+            segment.SetTag(DIGEST, f"{result.report['started']} {marks.digest(segmentation, label.key)}")
+            for name, value in ALGORITHM:
+                segment.SetTag(name, value.format(**result.report["versions"]))
 
 
 def new_segmentation(name: str, volume: Any) -> Any:
@@ -158,8 +164,7 @@ def _import(labels: np.ndarray, ijk_to_ras: np.ndarray, volume: Any, segmentatio
 
 
 def _describe(segmentation: Any, result: RunResult) -> None:
-    versions = result.report["versions"]
-    made_by = f"WPUNetSegment {versions['wpunet']}, network {versions['network']}, from {result.name}."
+    made_by = f"{MADE_BY.format(**result.report['versions'])}, from {result.name}."
     alone = f" Kidneys: {PARENCHYMA}." if _tells_parenchyma(result.report) else ""
     segmentation.SetDescription(f"{result.report['intended_use']} {made_by}{alone}")
     put_report(segmentation, result.report)
@@ -201,6 +206,15 @@ def reference_ct(segmentation: Any) -> Any:
     """The volume that a segmentation belongs to, or None."""
     role = ct_role(segmentation)
     return segmentation.GetNodeReference(role) if role else None
+
+
+def motion_since(segmentation: Any, told: dict[str, Any]) -> np.ndarray | None:
+    """(4, 4): from the CT's own coordinates when a report was told to those that it has now, RAS mm.
+
+    Hardening a transform gives it others. None where it has the same, or nobody knows.
+    """
+    ct, then = reference_ct(segmentation), told.get("input", {}).get("affine_ras")
+    return None if ct is None or lies_as(ct, then) else ijk_to_ras(ct) @ np.linalg.inv(then)
 
 
 def ct_role(segmentation: Any) -> str:
@@ -248,10 +262,10 @@ def require_own_frame(segmentation: Any, ct: Any) -> None:
     """
     told, shown = report(segmentation), frame_of(ct)
     own = frame_in(told["case"]) if told else None
-    if own and shown and own != shown[0] and not frame_of(segmentation):
+    if own and shown and own[0] != shown[0] and not frame_of(segmentation):
         raise InputError(
-            f"The segments of {segmentation.GetName()} are of frame {own}, and {ct.GetName()} shows frame {shown[0]}; "
-            f"show frame {own}."
+            f"The segments of {segmentation.GetName()} are of frame {own[0]}, and {ct.GetName()} shows frame "
+            f"{shown[0]}; show frame {own[0]}."
         )
 
 
@@ -352,11 +366,16 @@ def edited(segmentation: Any) -> list[str]:
 def untouched(segmentation: Any) -> Iterator[str]:
     """Ids of the segments that are as the engine's last run left them; each is hashed only when it is asked for."""
     told = report(segmentation)
+    motion = as_a_whole(motion_since(segmentation, told)) if told else None
     for key, segment in kinds.segments_of(segmentation).items():
         run, _, place = _tag(segment, DIGEST).rpartition(" ")  # versions before 0.8.2 left no run
         of_earlier_run = bool(run and told and run != told["started"])  # as the Segment Editor's undo brings back
         said = key not in OURS or kinds.is_said_otherwise(key, segment)
-        if not said and not of_earlier_run and place == marks.digest(segmentation, key):
+        if said or of_earlier_run:
+            continue
+        if place == marks.digest(segmentation, key) or (
+            motion is not None and place == marks.digest(segmentation, key, motion)  # moved together with the CT
+        ):
             yield key
 
 
@@ -367,10 +386,6 @@ def _deleted(segmentation: Any) -> list[Label]:
     found = {name for one in structures for name in (one["kind"], f"{one['kind']}_{one['side']}")}
     table = WITH_CYSTS if segments.GetSegment(KIDNEY_LABEL.key) else BY_SIDE
     return [label for label in table if label.key in found and segments.GetSegment(label.key) is None]
-
-
-def _segment(segmentation: Any, key: str) -> Any:
-    return segmentation.GetSegmentation().GetSegment(key)
 
 
 def _tag(segment: Any, name: str) -> str:

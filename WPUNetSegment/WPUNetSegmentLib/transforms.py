@@ -12,6 +12,7 @@ from . import handover
 
 # Slicer bends a DICOM CT whose slices are off by 0.001 mm, as rounded headers have it; nobody draws to a tenth of a mm
 NOTHING_MM = 0.1
+SAME = 1e-4  # how far the axes that are told of a CT in six digits may be from those of a turned one
 
 
 def require_rigid(volume: Any) -> str | None:
@@ -40,6 +41,14 @@ def is_rigid(volume: Any) -> bool:
     except InputError:
         return False
     return True
+
+
+def as_a_whole(motion: np.ndarray | None) -> np.ndarray | None:
+    """A motion (4, 4), RAS mm, that turns and shifts; None where it stretches or mirrors, too."""
+    if motion is None:
+        return None
+    turn = motion[:3, :3]
+    return motion if np.allclose(turn.T @ turn, np.eye(3), atol=SAME) and np.linalg.det(turn) > 0 else None
 
 
 def _samples(volume: Any, above: Any) -> tuple[np.ndarray, np.ndarray]:
