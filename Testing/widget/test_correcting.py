@@ -251,6 +251,15 @@ class TestAfterACorrection:
         assert editor.segmentationNode() is None
         assert not editor.isEnabled()  # its own hidden list would turn to the next segmentation that comes
 
+    def test_an_editor_that_turns_to_another_segmentation_by_itself_is_turned_back(self, done):
+        """Its own list is hidden: a person would correct what the panel does not show."""
+        editor = done.ui.segmentEditor
+        editor.setSegmentationNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "other"))
+        editor.setSourceVolumeNode(None)
+        done.desktop.settle()
+        assert editor.segmentationNode() is done.parameters.segmentation
+        assert editor.sourceVolumeNode() is done.parameters.ct
+
     def test_surfaces_go_and_come_on_request(self, done):
         inside = done.parameters.segmentation.GetSegmentation()
         name = slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName()

@@ -52,6 +52,7 @@ class Results(VTKObservationMixin):
         ui.previousTumorButton.connect("clicked()", safely(lambda: self._go(self._tumors.step(-1))))
         ui.diameterButton.connect("clicked()", safely(self._draw_diameters))
         ui.uncertainButton.connect("clicked()", safely(self._next_uncertain))
+        ui.segmentEditor.connect("segmentationNodeChanged(vtkMRMLSegmentationNode*)", self._editor_turned)
         ui.show3DButton.setSegmentationNode(None)
         self.show_report()
 
@@ -238,6 +239,11 @@ class Results(VTKObservationMixin):
         editor.setMRMLSegmentEditorNode(_editor_node())
         editor.setSegmentationNode(self.segmentation)
         editor.setSourceVolumeNode(self.own_ct)
+
+    def _editor_turned(self, segmentation: Any) -> None:
+        """Where nodes go or a scene is loaded, its hidden list may turn to another one, unseen: back, after that."""
+        if segmentation is not self.segmentation:
+            qt.QTimer.singleShot(0, self._edit)
 
 
 def _editor_node() -> Any:
