@@ -1,5 +1,6 @@
 """What Slicer's build would install holds every file of the module, and works from there."""
 
+import ast
 import json
 import os
 import re
@@ -127,6 +128,14 @@ def test_a_file_that_does_not_exist_stops_the_build(tools, tmp_path):
     assert status != 0
     assert "nonexistent" in said
     assert "none.py" in said
+
+
+def test_slicer_finds_the_module_in_a_folder_that_is_dropped_on_it():
+    """It reads each file in the system's own encoding, passes over what it cannot read, and looks for this class."""
+    (file,) = MODULE.glob("*.py")
+    classes = {node.name: node for node in ast.parse(file.read_bytes().decode("ascii")).body if hasattr(node, "bases")}
+    assert [base.id for base in classes[file.stem].bases] == ["ScriptedLoadableModule"]
+    assert not (MODULE / "__init__.py").exists()  # it would count as a library
 
 
 def test_the_entry_of_the_extensions_index_is_valid():
