@@ -316,14 +316,15 @@ def test_a_ct_and_its_segments_that_are_hardened_together_are_no_edit(add_ct, lo
     assert not measures.of(other).current
 
 
-def test_segments_that_are_stretched_with_their_ct_are_told(add_ct, logic):
-    """What was measured of them is not true any more."""
+@pytest.mark.parametrize("along_r", [1.1, -1.0], ids=["stretched", "mirrored"])
+def test_segments_that_are_changed_with_their_ct_are_told(add_ct, logic, along_r):
+    """What was measured of them, or their side, is not true any more."""
     import slicer
     from WPUNetSegmentLib import measures
 
     volume = add_ct(transform=np.eye(4))
     segmentation = logic.process(volume)
-    stretched = slicer.util.vtkMatrixFromArray(np.diag([1.1, 1.0, 1.0, 1.0]))
+    stretched = slicer.util.vtkMatrixFromArray(np.diag([along_r, 1.0, 1.0, 1.0]))
     volume.GetParentTransformNode().SetMatrixTransformToParent(stretched)
     for node in (volume, segmentation):
         node.HardenTransform()

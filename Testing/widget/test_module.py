@@ -248,6 +248,8 @@ def test_what_slicer_still_tells_a_module_that_was_unloaded_does_nothing(done, a
     done.widget.enter()
     add_ct("another")
     done.desktop.settle()
+    slicer.mrmlScene.Clear()
+    done.desktop.settle()
     done.widget.exit()
     done.widget.cleanup()
 

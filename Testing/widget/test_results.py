@@ -8,6 +8,7 @@ import types
 import numpy as np
 import pytest
 import slicer
+import vtk
 from PySide6 import QtCore
 from PySide6.QtTest import QTest
 
@@ -113,7 +114,10 @@ class TestTable:
         assert np.allclose(tumor, centre(2), atol=STEP)
         assert float(rows[2]["volume_ml"]) == pytest.approx(float(done.table()[2][1]), abs=0.06)
 
-    def test_the_name_that_is_proposed_can_be_a_files_and_gets_its_ending(self, done, tmp_path, monkeypatch):
+    @pytest.mark.parametrize(("given", "file"), [("table", "table.csv"), ("table.CSV", "table.CSV")])
+    def test_the_name_that_is_proposed_can_be_a_files_and_gets_its_ending(
+        self, done, tmp_path, monkeypatch, given, file
+    ):
         import qt
 
         proposed = []
@@ -122,12 +126,12 @@ class TestTable:
 
         def asked(_parent, _title, name, _kinds):
             proposed.append(name)
-            return str(tmp_path / "table")
+            return str(tmp_path / given)
 
         monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", asked)
         done.click("saveTableButton")
         assert proposed == [str(tmp_path / "4_ Abdomen 1.0_venous kidneys.csv")]
-        assert [path.name for path in tmp_path.glob("table*")] == ["table.csv"]
+        assert [path.name for path in tmp_path.glob("table*")] == [file]
 
     def test_save_without_the_ct(self, done, tmp_path):
         slicer.mrmlScene.RemoveNode(done.parameters.ct)
@@ -155,6 +159,8 @@ class TestTable:
         structures = [replace(one, touches_border=True) for one in ready.panel.results.structures]
         ready.panel.results._show(structures)
         assert all(row[1].startswith("> ") and row[2].startswith("> ") for row in ready.table())
+        hints = [ready.ui.resultsTable.item(0, column).toolTip() for column in range(1, 5)]
+        assert hints == [*["Cut by the edge of the scan: a lower bound."] * 2, "", ""]
 
     def test_each_row_has_its_segments_colour_and_tumors_stripes(self, done):
         from wpunet.labels import LEFT_KIDNEY_LABEL, RIGHT_KIDNEY_LABEL, TUMOR_LABEL
@@ -309,3 +315,14 @@ def test_the_ct_is_shown_where_no_view_shows_it(ready, add_ct, monkeypatch):
     ready.segment()
     assert [view.GetBackgroundVolumeID() for view in (red, green)] == [other, ct]
     assert fitted == [True]
+
+
+def test_the_3d_views_are_set_to_a_new_result_and_stay_where_the_user_turned_them(ready, monkeypatch):
+    turned = []
+    window = types.SimpleNamespace(mrmlSliceLogics=vtk.vtkCollection)
+    monkeypatch.setattr(slicer.app, "layoutManager", lambda: window)
+    monkeypatch.setattr(slicer.util, "resetThreeDViews", lambda: turned.append(ready.parameters.segmentation))
+    ready.segment()
+    assert len(turned) == 1
+    ready.segment()
+    assert len(turned) == 1
