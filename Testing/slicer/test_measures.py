@@ -31,11 +31,12 @@ def measured(ct, segmentation):
 
 
 def test_a_table_beside_the_segmentation_tells_what_was_measured_last(add_ct, logic, scene):
-    ct = add_ct()
+    ct = add_ct(name="0012")
     segmentation = logic.process(ct)
     told = logic.report(segmentation)["structures"]
     table = segmentation.GetNodeReference(TABLE)
-    assert table.GetName() == "CT kidneys measures"
+    assert table.GetName() == "0012 kidneys measures"
+    assert set(column(table, "case")) == {"0012"}  # a name, not the number 12
     assert column(table, "structure") == [one["name"] for one in told]
     assert column(table, "volume_ml") == pytest.approx([one["volume_ml"] for one in told])
     assert np.isnan(column(table, "diameter_mm")[0])  # of a kidney

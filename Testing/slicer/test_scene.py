@@ -286,3 +286,19 @@ def test_the_segment_editors_geometry_does_not_change_whose_segments_they_are(ad
     logic.process(volume)
     logic.undo(segmentation)
     assert own_ct(segmentation, other) is volume
+
+
+def test_a_ct_in_numbers_of_64_bits_is_handed_over(scene, tmp_path):
+    """Slicer writes none; what is beyond HU stays beyond them."""
+    import SimpleITK as sitk
+    import slicer
+    from WPUNetSegmentLib import handover
+
+    hu = np.full((3, 4, 5), 40, np.uint64)
+    hu[1, 2, 3] = 2**40
+    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    slicer.util.updateVolumeFromArray(volume, hu)
+    handover.write_ct(volume, tmp_path / "ct.nrrd")
+    read = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "ct.nrrd")))
+    assert read[1, 2, 3] > 10_000
+    assert np.count_nonzero(read == 40) == hu.size - 1

@@ -57,7 +57,9 @@ def test_undo_gives_the_segmentation_back_to_its_own_ct(add_ct, logic, scene, go
         scene.RemoveNode(first)
     logic.process(second, segmentation)
     assert reference_ct(segmentation) is second
+    assert segmentation.GetDescription().endswith(" from second.")
     logic.undo(segmentation)
+    assert segmentation.GetDescription().endswith(" from first.")
     assert reference_ct(segmentation) is (None if gone else first)
     assert segmentation.GetNodeReference("WPUNetSegment.Uncertainty") is not None
 

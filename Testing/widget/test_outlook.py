@@ -45,6 +45,8 @@ def took(ready, monkeypatch):
 def test_the_time_to_expect_is_that_of_this_computer(ready, took):
     took(83.0)
     assert "40 slices: about 1 min" in ready.text("infoLabel")
+    took(6.0)  # its start is no part of what a slice takes
+    assert "40 slices: about 5 s" in ready.text("infoLabel")
 
 
 def test_the_time_to_expect_is_that_of_runs_of_the_same_kind(ready, took, monkeypatch):

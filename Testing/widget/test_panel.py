@@ -88,6 +88,16 @@ class TestBeforeARun:
 
         assert messages.acknowledged()
 
+    def test_another_licence_of_the_weights_is_read_anew(self, ready):
+        import qt
+        from WPUNetSegmentLib import messages
+
+        assert not ready.shown("welcomeFrame")
+        qt.QSettings().setValue(messages.ACKNOWLEDGED, "that of earlier weights")
+        ready.panel.refresh()
+        assert ready.shown("welcomeFrame")
+        assert not ready.ui.segmentButton.isEnabled()
+
     def test_links_open_files_that_exist(self, panel, desktop):
         import re
         from pathlib import Path
