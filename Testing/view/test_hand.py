@@ -100,6 +100,27 @@ def test_left_drag_changes_window_and_level_and_presets_have_keys(visitor):
     until(lambda: visitor.window() == (400, 40), "the window as at first")
 
 
+def test_keys_work_after_a_slider_was_moved(visitor):
+    page = visitor.page
+    page.mouse.move(*visitor.place("Axial"))
+    box = page.locator("[data-view=Axial]").get_by_role("slider").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = visitor.slice()
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 60, middle[1], steps=4)
+    page.mouse.up()
+    until(lambda: visitor.slice() != before, "another slice")
+    page.keyboard.press("2")
+    until(lambda: visitor.window() == (300, 120), "the kidney window", 20)
+    visitor.rest()
+    at = visitor.slice()
+    page.keyboard.press("ArrowUp")  # the slider's own
+    until(lambda: visitor.slice() == at - 1, "one slice, not two", 20)
+    visitor.rest()
+    assert visitor.slice() == at - 1
+
+
 def test_what_lies_under_the_pointer_is_told(visitor, small_ct):
     ct = files.read(small_ct)
     to_index = np.linalg.inv(ct.affine)

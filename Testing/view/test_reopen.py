@@ -233,12 +233,12 @@ def test_what_was_saved_last_is_not_lost(findings, labels):
     changed = [labels.copy(), labels.copy()]
     changed[0][labels == 2] = 1
     changed[1][labels == 2] = 4
-    opened.measured(volume, changed[0])
+    opened.take(opened.measured(volume, changed[0]))
     assert opened.corrected
     assert opened.unsaved
     opened.saved(changed[0])
     assert opened.corrected
     assert not opened.unsaved
     for now, lost in ((changed[1], True), (changed[0].copy(), False), (labels, False)):
-        opened.measured(volume, now)
+        opened.take(opened.measured(volume, now))
         assert opened.unsaved == lost

@@ -175,6 +175,12 @@ def test_only_one_ct_is_opened_at_a_time(visitor, shut, small_ct, healthy_ct):
     visitor.sees("28 × 116 × 144 voxels")
 
 
+def test_a_folder_without_files_is_told(visitor, tmp_path):
+    (tmp_path / "study" / "series").mkdir(parents=True)
+    visitor.drop(tmp_path / "study")
+    visitor.sees("The folder is empty")
+
+
 def test_a_choice_is_gone_once_something_else_is_opened(visitor, small_ct, healthy_ct, tmp_path):
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
         for name in ("a.nii.gz", "b.nii.gz"):
