@@ -92,6 +92,10 @@ def test_the_next_uncertain_place_is_shown_with_its_legend(visitor):
         seen.append(tuple(np.round(middle(visitor, "Axial"))))
     assert len(set(seen)) == 2
     visitor.sees("Chance to be wrong")
+    page.keyboard.press("u")
+    until(lambda: not page.get_by_text("Chance to be wrong").is_visible(), "the uncertainty to go", 20)
+    page.keyboard.press("u")
+    visitor.sees("Chance to be wrong")
     still = visitor.picture("Axial")
     page.get_by_role("slider", name="Opacity").first.press("ArrowLeft")
     until(lambda: visitor.picture("Axial") != still, "the uncertainty to become fainter")

@@ -4,9 +4,10 @@ import asyncio
 import threading
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from wpunet.label_maps import LabelMap
-from wpunet.labels import KIDNEY, TUMOR
+from wpunet.labels import KIDNEY, LEFT_KIDNEY, TUMOR
 from wpunet.volume import from_array
 
 from Testing.view.conftest import require_parts
@@ -53,6 +54,17 @@ def page(made, labels):
     )
 
 
+def test_the_table_tells_what_the_edge_of_the_scan_cuts(made, labels):
+    from wpunet_view.findings import Findings, row
+
+    middle = int(np.argwhere(labels == LEFT_KIDNEY)[:, 0].mean())
+    for end, cut in ((len(labels), False), (middle, True)):
+        findings = Findings.of_file(LabelMap(labels[:end], False, ()), "x.seg.nrrd", ())
+        structures = findings.measured(from_array(made.hu[:end], made.affine, "x"), labels[:end]).report.structures
+        (kidney,) = (row(one) for one in structures if (one.kind, one.side) == ("kidney", "left"))
+        assert kidney.volume.startswith("> ") == cut
+
+
 def told(page):
     return {row.name for row in page.data.rows}
 
@@ -82,6 +94,8 @@ def test_a_measurement_that_an_edit_has_overtaken_is_not_told(page, labels):
         assert not any("tumor" in name for name in told(page))
         assert not page.data.measuring
         assert not page.measuring.behind
+        assert page.data.corrected
+        assert page.data.unsaved
 
     asyncio.run(work())
 
