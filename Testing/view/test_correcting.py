@@ -159,11 +159,13 @@ def test_the_threshold_starts_from_the_segment_and_spares_the_others(visitor):
     until(lambda: abs(float(low.input_value()) + float(high.input_value()) - 2 * mean) <= 3, "the kidney's own range")
     assert "10 mm" in panel(visitor)
     was = high.input_value()
-    high.fill("-300")  # a range without any HU
-    high.press("Tab")
-    until(visitor.button("Apply").is_disabled, "nothing to apply", 20)
-    high.fill(was)
-    high.press("Tab")
+    for nothing in ("-300", ""):  # a range without any HU
+        high.fill(nothing)
+        high.press("Tab")
+        until(visitor.button("Apply").is_disabled, "nothing to apply", 20)
+        high.fill(was)
+        high.press("Tab")
+        until(visitor.button("Apply").is_enabled, "something to apply", 20)
     visitor.button("Apply").click()
     measured(visitor)
     after = visitor.rows()
@@ -173,6 +175,37 @@ def test_the_threshold_starts_from_the_segment_and_spares_the_others(visitor):
     visitor.button("Undo").click()
     until(lambda: not visitor.page.get_by_text("corrected by hand").is_visible(), "all to be as before", 20)
     until(lambda: visitor.rows() == before, "the numbers before", 20)
+
+
+def test_the_range_of_a_threshold_is_still_and_covers_nothing(visitor):
+    page = visitor.page
+    page.locator("tr.jump", has_text="tumor").click()
+    page.locator(".segment", has_text="kidney tumor").click()
+    visitor.button("Threshold").click()
+    for name, hu in (("From", "-2000"), ("To", "4000")):
+        field = page.locator(".tool-options").get_by_label(name, exact=True)
+        field.fill(hu)
+        field.press("Tab")
+    visitor.rest()
+    box = page.locator("[data-view=Axial]").bounding_box()
+    assert 0.03 < green(visitor, "Axial") / (box["width"] * box["height"]) < 0.5
+    visitor.button("Look").click()
+
+
+def test_what_is_corrected_is_seen_though_it_was_hidden(visitor):
+    page = visitor.page
+    page.locator("tr.jump", has_text="right kidney").click()
+    page.locator(".segment", has_text="kidney tumor").click()
+    visitor.button("Paint").click()
+    visitor.button("Hide kidney tumor").click()
+    visitor.button("Show kidney tumor").wait_for()
+    page.keyboard.press("h")
+    until(lambda: green(visitor, "Axial") < 50, "all to be hidden", 20)
+    visitor.stroke(FAT, (60, 0))
+    until(lambda: green(visitor, "Axial") > 300, "what was painted", 20)
+    until(lambda: visitor.button("Hide").get_attribute("aria-pressed") == "false", "the page to know it", 20)
+    visitor.button("Hide kidney tumor").wait_for()
+    measured(visitor)
 
 
 def test_the_row_of_a_lesion_makes_it_something_else_by_keyboard_alone(visitor):
@@ -209,7 +242,8 @@ def test_a_range_of_hu_limits_the_brush(visitor):
         low = part.get_by_label("From", exact=True)
         until(lambda: low.is_visible() and float(low.input_value()) > 0, "the kidney's own range")
         visitor.button("Paint").click()
-        page.wait_for_timeout(800)  # the views never rest: the range blinks
+        visitor.rest()
+        visitor.button("Where the tools work: limited").wait_for()
         visitor.stroke(FAT, (60, 0))
         page.wait_for_timeout(2500)
         in_fat = visitor.volume("right kidney")

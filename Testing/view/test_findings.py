@@ -22,6 +22,18 @@ OUTSIDE = """(lines) => lines.flatMap((line) => {
   return parts.filter((one, k) => cut(one) || boxes[k].right > next[k] + 1).map((one) => one.outerHTML.slice(0, 160));
 })"""
 
+# Pixels of kidneys at the left and right edge of the 3D view
+REDDISH_AT_THE_EDGE = """() => {
+  const picture = document.querySelector("[data-view=ThreeD] img"), canvas = document.createElement("canvas");
+  const [width, height] = [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  return [0, width - 1].flatMap((x) => [...Array(height).keys()].filter((y) => {
+    const [red, green] = context.getImageData(x, y, 1, 1).data;
+    return red > 1.5 * green;
+  })).length;
+}"""
+
 
 @pytest.fixture
 def visitor(segmented):
@@ -42,7 +54,8 @@ def rows(visitor):
 def test_a_click_on_a_row_centres_and_fits(visitor):
     page = visitor.page
     for name in ("left kidney", "right tumor"):
-        page.locator("tr.jump", has_text=name).click()
+        row = page.locator("tr.jump", has_text=name)
+        row.click() if name == "left kidney" else row.press("Enter")
         wanted = np.array(rows(visitor)[name]["at"])
         for view in ("Axial", "Coronal", "Sagittal"):
             until(
@@ -78,6 +91,10 @@ def test_the_next_uncertain_place_is_shown_with_its_legend(visitor):
         visitor.rest()
         seen.append(tuple(np.round(middle(visitor, "Axial"))))
     assert len(set(seen)) == 2
+    visitor.sees("Chance to be wrong")
+    page.keyboard.press("u")
+    until(lambda: not page.get_by_text("Chance to be wrong").is_visible(), "the uncertainty to go", 20)
+    page.keyboard.press("u")
     visitor.sees("Chance to be wrong")
     still = visitor.picture("Axial")
     page.get_by_role("slider", name="Opacity").first.press("ArrowLeft")
@@ -251,6 +268,26 @@ def test_a_page_at_twice_its_size_can_be_used(visitor):
     visitor.button("Look").click()
 
 
+def test_what_a_view_shows_stays_in_sight_where_it_gets_slim(visitor):
+    page = visitor.page
+    before = {view: visitor.pixels(view) for view in ("Axial", "Coronal", "ThreeD")}
+
+    def sides(view):
+        """mm from side to side, and from top to bottom."""
+        box = page.locator(f"[data-view={view}]").bounding_box()
+        return [box[side] / scale(visitor, view) for side in ("width", "height")]
+
+    seen = {view: min(sides(view)) for view in ("Axial", "Coronal")}
+    page.set_viewport_size({"width": 800, "height": 900})
+    visitor.rest()
+    for view, mm in seen.items():
+        assert min(sides(view)) == pytest.approx(mm, rel=0.02), view
+    assert page.evaluate(REDDISH_AT_THE_EDGE) == 0
+    page.set_viewport_size({"width": 1280, "height": 800})
+    visitor.rest()
+    assert {view: visitor.pixels(view) for view in before} == before
+
+
 def test_with_a_result_the_tools_are_seen_on_a_small_screen(visitor):
     page = visitor.page
     page.set_viewport_size({"width": 1024, "height": 768})
@@ -292,11 +329,12 @@ def test_the_title_names_the_case_and_a_nameless_file_asks_for_one(call, small_c
     visitor = call()
     page = visitor.page
     (tmp_path / "imaging.nii.gz").write_bytes(small_ct.read_bytes())
-    visitor.upload(tmp_path / "imaging.nii.gz")
-    page.get_by_label("Name of the case").fill("patient 9")
-    assert "upload" not in page.title().lower()
-    visitor.button("Use this name").click()
-    until(lambda: page.title() == "patient 9 – WPUNetSegment", "the title")
+    for k, takes in enumerate((lambda: visitor.button("Use this name").click(), lambda: page.keyboard.press("Enter"))):
+        visitor.upload(tmp_path / "imaging.nii.gz")
+        page.get_by_label("Name of the case").fill(f"patient {k}")
+        assert "upload" not in page.title().lower()
+        takes()
+        until(lambda k=k: page.title() == f"patient {k} – WPUNetSegment", "the title", 20)
     folder = tmp_path / "case_00042"
     folder.mkdir()
     (folder / "imaging.nii.gz").write_bytes(small_ct.read_bytes())

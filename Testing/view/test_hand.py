@@ -100,6 +100,27 @@ def test_left_drag_changes_window_and_level_and_presets_have_keys(visitor):
     until(lambda: visitor.window() == (400, 40), "the window as at first")
 
 
+def test_keys_work_after_a_slider_was_moved(visitor):
+    page = visitor.page
+    page.mouse.move(*visitor.place("Axial"))
+    box = page.locator("[data-view=Axial]").get_by_role("slider").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    before = visitor.slice()
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 60, middle[1], steps=4)
+    page.mouse.up()
+    until(lambda: visitor.slice() != before, "another slice")
+    page.keyboard.press("2")
+    until(lambda: visitor.window() == (300, 120), "the kidney window", 20)
+    visitor.rest()
+    at = visitor.slice()
+    page.keyboard.press("ArrowUp")  # the slider's own
+    until(lambda: visitor.slice() == at - 1, "one slice, not two", 20)
+    visitor.rest()
+    assert visitor.slice() == at - 1
+
+
 def test_what_lies_under_the_pointer_is_told(visitor, small_ct):
     ct = files.read(small_ct)
     to_index = np.linalg.inv(ct.affine)
@@ -211,6 +232,47 @@ def test_a_ruler_and_a_round_region_measure(visitor, small_ct):
     until(lambda: len(marks(visitor)) == 1, "one to go")
     visitor.button("Clear").click()
     until(lambda: not marks(visitor), "all to go")
+
+
+def test_a_mark_is_changed_by_its_ends_and_taken_away_under_the_pointer(visitor):
+    page = visitor.page
+
+    def drawn(kind):
+        """The one ruler, or the one region; None where there is none."""
+        found = [one for one in page.evaluate("window.trame.state.state.PageState__marks") if one["kind"] == kind]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def length():
+        return float(drawn("ruler")["text"].removesuffix(" mm"))
+
+    visitor.button("Ruler").click()
+    visitor.drag("Axial", (0.3, 0.4), (0.7, 0.4))
+    until(lambda: drawn("ruler"), "the ruler")
+    whole = length()
+    visitor.drag("Axial", (0.7, 0.4), (0.5, 0.4))
+    until(lambda: length() == pytest.approx(whole / 2, rel=0.03), "half of it", 20)
+    visitor.button("Region").click()
+    visitor.drag("Axial", (0.5, 0.7), (0.58, 0.7))
+    before = until(lambda: drawn("region"), "the region")
+    visitor.drag("Axial", (0.5, 0.7), (0.4, 0.6))
+    moved = until(lambda: drawn("region")["a"] != before["a"] and drawn("region"), "the region elsewhere", 20)
+    assert np.subtract(moved["b"], moved["a"]) == pytest.approx(np.subtract(before["b"], before["a"]), abs=1)
+    page.mouse.move(*visitor.place("Axial", 0.3, 0.4))
+    page.keyboard.press("Delete")
+    until(lambda: not drawn("ruler"), "the ruler to go", 20)
+    assert drawn("region")
+
+
+def test_ctrl_and_wheel_zoom_and_leave_the_slice(visitor):
+    page, was, at = visitor.page, scale(visitor), visitor.slice()
+    page.mouse.move(*visitor.place("Axial"))
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -100)
+    page.keyboard.up("Control")
+    until(lambda: scale(visitor) > 1.05 * was, "a larger picture", 20)
+    visitor.rest()
+    assert visitor.slice() == at
 
 
 def test_a_mark_stays_until_the_session_has_measured_it(visitor):

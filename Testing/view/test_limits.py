@@ -94,6 +94,7 @@ def test_other_segments_are_spared_by_what_adds_and_erasing_still_erases(at_work
     at_work.limits.data.over = False
     at_work.mark("kidney_right", np.ones(labels.shape), "Set")  # as smoothing does
     now = at_work.scene.labels()
+    assert np.array_equal(now == KIDNEY, np.isin(labels, (0, KIDNEY)))
     for value in (TUMOR, LEFT_KIDNEY):
         assert np.array_equal(now == value, labels == value)
     at_work.mark("kidney_right", np.ones(labels.shape), "Remove")
@@ -106,6 +107,7 @@ def test_tools_work_inside_of_what_is_chosen_and_everywhere_in_the_next_ct(at_wo
     at_work.limits._on_area("kidney_left")
     at_work.mark("tumor", np.ones(labels.shape))
     assert np.array_equal(at_work.scene.labels() == TUMOR, (labels == TUMOR) | (labels == LEFT_KIDNEY))
+    at_work.limits.only(-5000, -4000)
     at_work.limits.reset()
     at_work.mark("tumor", np.ones(labels.shape))
     assert (at_work.scene.labels() == TUMOR).all()
@@ -220,6 +222,10 @@ def test_what_lies_between_drawn_slices_is_filled_and_whole_bodies_stay_apart(at
     square = np.zeros((5, 20, 20), bool)
     square[0], square[4, 8:12, 8:12] = True, True
     assert np.array_equal(between(square, (1, 1, 1)), between(np.pad(square, 5), (1, 1, 1))[5:-5, 5:-5, 5:-5])
+    for beside in (6, 18):  # a slice over a whole body, or under it
+        body = np.zeros(ball.shape, bool)
+        body[10:15, 5:15, 5:15] = body[beside, 5:15, 5:15] = True
+        assert between(body, (1, 1, 1)).any((1, 2)).sum() == 3
     apart = np.zeros(ball.shape, bool)
     apart[3, 5:9, 5:9] = apart[6, 30:34, 30:34] = True  # not over each other
     assert not between(apart, (1, 1, 1)).any()
@@ -230,6 +236,22 @@ def test_what_lies_between_drawn_slices_is_filled_and_whole_bodies_stay_apart(at
     now = at_work.scene.labels()
     assert np.array_equal(now[6], now[5])
     assert (now > 0).any((1, 2)).sum() == 3
+    at_work.mark("cyst", [[[k == 11]] for k in range(len(labels))] & (labels[14] > 0))  # 40 mm on
+    corrections.fill_between()
+    assert (at_work.scene.labels() > 0).any((1, 2)).sum() == 4
+
+
+def test_small_pieces_are_told_in_ml(at_work):
+    from trame_server import Server
+    from trame_slicer.segmentation import SegmentationEffectIslands
+    from wpunet_view.corrections import Corrections
+
+    corrections = Corrections(Server(), at_work.app, at_work.scene, at_work.limits)
+    corrections.data.small = 2.0
+    editor = at_work.app.segmentation_editor
+    editor.set_active_effect_type(SegmentationEffectIslands)
+    assert editor.active_effect.get_minimum_island_size() == 8  # voxels of 0.25 ml
+    editor.deactivate_effect()
 
 
 def test_a_brush_that_grew_shrinks_back():

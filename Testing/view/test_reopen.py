@@ -222,6 +222,8 @@ def test_parenchyma_alone_stays_what_it_is(made, labels, tmp_path):
     opened = Findings.of_file(label_maps.read(tmp_path / "x.seg.nrrd", volume), "x.seg.nrrd", ())
     result = opened.measured(volume, labels)
     assert any("parenchyma alone" in str(one) for one in result.report.warnings)
+    scores = [one.nephrometry for one in result.report.structures if one.nephrometry is not None]
+    assert {one.missing for one in scores} == {"kidneys are their parenchyma alone"}
     saving.write(tmp_path / "y.nii.gz", result)
     assert outputs.holds_parenchyma(tmp_path / "y.nii.gz")
     with pytest.raises(saving.InputError, match="takes whole ones"):
@@ -233,12 +235,12 @@ def test_what_was_saved_last_is_not_lost(findings, labels):
     changed = [labels.copy(), labels.copy()]
     changed[0][labels == 2] = 1
     changed[1][labels == 2] = 4
-    opened.measured(volume, changed[0])
+    opened.take(opened.measured(volume, changed[0]))
     assert opened.corrected
     assert opened.unsaved
     opened.saved(changed[0])
     assert opened.corrected
     assert not opened.unsaved
     for now, lost in ((changed[1], True), (changed[0].copy(), False), (labels, False)):
-        opened.measured(volume, now)
+        opened.take(opened.measured(volume, now))
         assert opened.unsaved == lost

@@ -99,6 +99,28 @@ def test_a_result_is_never_laid_on_another_ct(visitor, shut, small_ct, healthy_c
     visitor.sees("No tumor")
 
 
+def test_another_ct_begins_without_rulers_limits_and_hidden_segments(visitor, small_ct, healthy_ct):
+    page = visitor.page
+    visitor.upload(small_ct)
+    visitor.sees("30 × 116 × 144 voxels")
+    visitor.segment()
+    visitor.sees("Tumor 1 of 1")
+    visitor.button("Ruler").click()
+    visitor.drag("Axial", (0.3, 0.5), (0.7, 0.5))
+    until(lambda: page.evaluate("window.trame.state.state.PageState__marks.length"), "the ruler")
+    page.keyboard.press("h")
+    visitor.button("Where the tools work").click()
+    page.get_by_label("Only in a range of HU").check()
+    visitor.button("Where the tools work: limited").wait_for()
+    visitor.upload(healthy_ct)
+    visitor.sees("28 × 116 × 144 voxels")
+    assert page.evaluate("window.trame.state.state.PageState__marks.length") == 0
+    visitor.segment()
+    visitor.sees("No tumor")
+    assert visitor.button("Hide").get_attribute("aria-pressed") == "false"
+    visitor.button("Where the tools work").wait_for(timeout=20_000)
+
+
 def test_what_was_corrected_a_moment_ago_is_not_replaced_without_a_question(visitor, gated, shut, small_ct):
     visitor.upload(small_ct)
     visitor.sees("30 × 116 × 144 voxels")
@@ -109,6 +131,8 @@ def test_what_was_corrected_a_moment_ago_is_not_replaced_without_a_question(visi
     visitor.button("Segment again").click()
     visitor.button("Keep my corrections").click()
     assert not gated.children("wpunet", "segment")
+    closing = "!window.dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+    assert visitor.page.evaluate(closing)  # the browser would ask
 
 
 def test_what_was_corrected_during_a_run_is_not_replaced_without_a_question(visitor, gated, shut, small_ct):
@@ -173,6 +197,12 @@ def test_only_one_ct_is_opened_at_a_time(visitor, shut, small_ct, healthy_ct):
     visitor.sees("30 × 116 × 144 voxels")
     visitor.drop(healthy_ct)
     visitor.sees("28 × 116 × 144 voxels")
+
+
+def test_a_folder_without_files_is_told(visitor, tmp_path):
+    (tmp_path / "study" / "series").mkdir(parents=True)
+    visitor.drop(tmp_path / "study")
+    visitor.sees("The folder is empty")
 
 
 def test_a_choice_is_gone_once_something_else_is_opened(visitor, small_ct, healthy_ct, tmp_path):

@@ -25,6 +25,7 @@ from . import notices, saving, steps
 from .corrections import Corrections, Threshold
 from .hand import Hand
 from .limits import Limits
+from .measuring import Measuring
 from .page import Page
 from .question import NETWORK, Question
 from .reception import Reception, sentence
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 WWW = Path(__file__).with_name("www")
 TITLE = "WPUNetSegment"
 NO_NAME = "CT without a name"
-REST_SECONDS = 0.6  # without an edit, before the segments are measured again
 POLL_SECONDS = 0.15
 
 
@@ -89,7 +89,9 @@ class Application(TrameApp):
                 self._typed.name.ask: self._on_ask,
             }
         )
-        self._slicer.segmentation_editor.segmentation_modified.connect(self._edited)
+        self._measuring = Measuring(self.state, self.data, self._scene, self)
+        self._slicer.segmentation_editor.segmentation_modified.connect(self._measuring.edited)
+        self._slicer.segmentation_editor.undo_stack.index_changed.connect(self._corrected)
         hand = self.hand
         of_views = (hand.roll, hand.leave, hand.enlarge, hand.reset)
         of_hand = (*of_views, hand.use, hand.mark, hand.unmark, hand.views.painter.seen)
@@ -101,8 +103,6 @@ class Application(TrameApp):
         self._pace = Pace()
         self._findings: Findings | None = None
         self._base_warnings: tuple[str, ...] = ()
-        self._warned: set[str] = set()  # the kinds of warnings that the page shows
-        self._edited_at: float | None = None
         self._tasks: set[asyncio.Task] = set()
 
     def close(self) -> None:
@@ -117,6 +117,11 @@ class Application(TrameApp):
     def volume(self) -> Volume | None:
         """The CT that is shown."""
         return self._volume
+
+    @property
+    def findings(self) -> Findings | None:
+        """What is marked in it; None while there is nothing to correct."""
+        return self._findings
 
     def show(self, volume: Volume, warnings: tuple[str, ...]) -> None:
         """Another CT, in place of all that is there."""
@@ -135,7 +140,7 @@ class Application(TrameApp):
         data.size = (
             f"{' × '.join(map(str, volume.hu.shape))} voxels of {' × '.join(f'{mm:.2f}' for mm in volume.spacing)} mm"
         )
-        data.warnings, data.heeded, self._warned = list(warnings), False, set()
+        data.warnings, data.heeded, self._measuring.warned = list(warnings), False, set()
 
     def name_case(self, name: str) -> None:
         """What the user calls a CT whose file does not say."""
@@ -240,7 +245,7 @@ class Application(TrameApp):
     async def _begin_review(self) -> None:
         """Slices, then the table and the largest tumor, then 3D."""
         findings = self._findings
-        await self._measure()
+        await self._measuring.measure()
         with self.state:
             if self.data.tumors:
                 self.next_tumor(1)
@@ -275,49 +280,14 @@ class Application(TrameApp):
 
     # Corrections and review
 
-    def _edited(self) -> None:
-        """A segment has changed; measure once the hand rests."""
+    def _corrected(self, *_: Any) -> None:
+        """A step was made, or taken back: what it has changed is seen, though it was hidden. Nobody corrects blind."""
         if self._findings is None:
             return
-        waiting = self._edited_at is not None
-        self._edited_at = asyncio.get_running_loop().time()
+        editor = self._slicer.segmentation_editor
+        editor.set_segment_visibility(editor.active_segment_id, True)
         with self.state:
-            # until it is measured: it may have been undone
-            self.data.corrected = self.data.unsaved = self.data.measuring = True
-        if not waiting:
-            self.later(self._measure_at_rest())
-
-    async def _measure_at_rest(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._edited_at is not None and loop.time() < self._edited_at + REST_SECONDS:
-            await asyncio.sleep(self._edited_at + REST_SECONDS - loop.time())
-        self._edited_at = None
-        await self._measure()
-
-    async def _measure(self) -> None:
-        """Table, warnings and report for the segments as they are."""
-        volume, findings = self._volume, self._findings
-        if volume is None or findings is None:
-            return
-        result = await asyncio.to_thread(findings.measured, volume, self._scene.labels())
-        if findings is not self._findings:
-            return
-        from .findings import row
-
-        structures, warnings = result.report.structures, list(map(str, result.report.warnings))
-        kinds = {caution.code for caution in result.report.warnings}
-        with self.state:
-            data = self.data
-            if structures and not data.rows:  # 3D has shown nothing so far
-                self._scene.reset_3d_view()
-            data.rows = [row(one) for one in structures]
-            data.tumors = sum(one.kind == "tumor" for one in structures)
-            data.tumor = min(data.tumor, data.tumors)
-            data.measuring = self._edited_at is not None
-            data.corrected = findings.corrected or data.measuring
-            data.unsaved = findings.unsaved or data.measuring
-            data.warnings, data.heeded = warnings, data.heeded and kinds <= self._warned
-        self._warned = kinds
+            self.data.hidden = False
 
     def jump(self, to: Any) -> None:
         """Show a row of the table in the slice views, or a line of it as the page holds it."""
@@ -375,8 +345,7 @@ class Application(TrameApp):
         findings, kind = self._findings, next((one for one in saving.KINDS if one.ending == ending), None)
         if findings is None or kind is None:
             raise InputError("There is nothing of this kind to save yet; segment a CT first.")
-        await self._measure()
-        result: Any = findings.result
+        result: Any = await self._measuring.measure()
         (folder := self.folder / "saved").mkdir(exist_ok=True)
         path = folder / f"{saving.file_name(result.volume.name)}.{ending}"
         await asyncio.to_thread(saving.write, path, result)
@@ -384,7 +353,7 @@ class Application(TrameApp):
             findings.saved(result.labels)
             if findings is self._findings:
                 with self.state:
-                    self.data.unsaved = findings.unsaved or self._edited_at is not None
+                    self.data.unsaved = findings.unsaved or self._measuring.behind
         return path
 
     def later(self, work: Coroutine[Any, Any, Any]) -> None:

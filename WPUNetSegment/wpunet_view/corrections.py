@@ -21,7 +21,7 @@ from wpunet.boxes import bounding_box
 from wpunet.labels import BACKGROUND
 
 from .between import between
-from .limits import Limits
+from .limits import Limits, still
 from .scene import VALUES, Scene, voxels
 from .steps import Step, put
 
@@ -33,7 +33,15 @@ BRUSH_STEP = 0.2  # of its size, at least 1 mm
 
 
 class Threshold(SegmentationEffectThreshold):
-    """Shows a range of HU in the slices; a class of its own, since trame-slicer itself sets the range of its own."""
+    """Hatches a range of HU in the slices; a class of its own, since trame-slicer itself sets the range of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        still(self)
+
+    def set_active(self, is_active: bool) -> None:
+        super().set_active(is_active)
+        self.get_param_proxy().is_hatched = True  # it would else cover what is marked already
 
 
 @dataclass

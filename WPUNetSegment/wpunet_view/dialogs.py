@@ -19,7 +19,7 @@ from trame.widgets.vuetify3 import (
 )
 from wpunet import USE
 
-from .looks import KEYS
+from .looks import ENTER, KEYS
 
 if TYPE_CHECKING:
     from .actions import Actions
@@ -78,6 +78,7 @@ def dialogs(page: Any, do: Actions) -> None:
                 hide_details=True,
                 classes="mt-3",
                 keydown_enter=(do.name_case, f"[{page.name}]"),
+                __events=[ENTER],
             )
         with VCardActions():
             VBtn("Use this name", click=(do.name_case, f"[{page.name}]"), color="primary")

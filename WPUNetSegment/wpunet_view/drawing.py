@@ -18,7 +18,7 @@ from slicer import vtkMRMLLayerDisplayableManager
 from trame_rca.encoders import RcaImageEncoder
 from trame_rca.view_adapter import RcaViewAdapter
 from trame_slicer.rca_view.rca_view_factory import RcaWindow
-from trame_slicer.views import ScheduledRenderStrategy
+from trame_slicer.views import ScheduledRenderStrategy, ThreeDView
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 MOVING_QUALITY, RESTING_QUALITY = 50, 92  # of JPEG
@@ -27,6 +27,7 @@ OTHERS_SECONDS = 0.15  # views that only follow the hand are drawn no more often
 SLOW_SECONDS = 0.045  # a view that takes longer is drawn at half its width and height while the hand moves
 SEEN_SECONDS = 1.0  # a browser that has not shown a picture after this (a hidden tab) is not waited for any longer
 SMOOTH_SAMPLES = 8  # a pixel, in 3D at rest; the views of slices do without: it takes four times as long
+KIDNEYS_WIDE = 4 / 3  # of what is seen in 3D: both kidneys are wider than high
 MOVES = ("MouseMove", "ButtonPress", "ButtonRelease", "Pinch", "Pan", "Rotate")
 
 
@@ -229,11 +230,13 @@ class Window(RcaWindow):
 
 
 class Adapter(RcaViewAdapter):
-    """Tells the painter what the hand does before anything else hears of it."""
+    """Tells the painter what the hand does before anything else hears of it; keeps in sight what a view shows."""
 
-    def __init__(self, window: Window, name: str, picture: Picture, painter: Painter) -> None:
+    def __init__(self, window: Window, name: str, picture: Picture, painter: Painter, view: Any) -> None:
         super().__init__(window, name, scheduler=picture, do_schedule_render_on_interaction=False)
-        self._painter, self._picture = painter, picture
+        self._painter, self._picture, self._view = painter, picture, view
+        self._wide = KIDNEYS_WIDE if isinstance(view, ThreeDView) else 1.0
+        self._shape = 1.0  # width by height, as far as it counts; a view begins as a square
         picture.adapter, picture.name = self, name
 
     def on_interaction(self, origin: Any, event: dict) -> None:
@@ -247,6 +250,14 @@ class Adapter(RcaViewAdapter):
         if origin != "self":  # a browser that has just come, or another size: it shows nothing yet
             self._picture.reset()
         super().update_size(origin, size)
+        if origin != "self":
+            self._keep_in_sight(size["w"] / size["h"])
+
+    def _keep_in_sight(self, shape: float) -> None:
+        """The middle of a view, be it slim: Slicer keeps the height of what is seen, and would cut its sides."""
+        shape = min(shape, self._wide)
+        self._view.zoom(1 - self._shape / shape)
+        self._shape = shape
 
 
 class Turn(ScheduledRenderStrategy):

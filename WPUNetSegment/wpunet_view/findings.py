@@ -22,7 +22,7 @@ class Findings:
 
     answer, uncertainty: as they were given; of a file there is no uncertainty
     opened_from: the file's name; empty where the engine has answered
-    result:    labels as they are now, measured; None before the first time
+    result:    what was measured and ``take``n last; None before the first time
     corrected: whether the labels differ from the answer; unsaved: and from what was saved last, too
     places:    RAS mm, where the network was least certain
     """
@@ -56,7 +56,7 @@ class Findings:
         """``labels`` are in a file now."""
         self._saved = labels
         if self.result is not None:
-            self.unsaved = self.corrected and not np.array_equal(self.result.labels, labels)
+            self.take(self.result)
 
     def find_places(self, volume: Volume) -> None:
         """Places to look at, the most uncertain first."""
@@ -92,9 +92,12 @@ class Findings:
             opened_from=self.opened_from,
         )
         doubt = blank(labels.shape) if self.uncertainty is None else self.uncertainty
-        self.result = Result(volume, labels, doubt, now)
-        self.corrected, self.unsaved = corrected, corrected and not np.array_equal(labels, self._saved)
-        return self.result
+        return Result(volume, labels, doubt, now)
+
+    def take(self, result: Result) -> None:
+        """``result`` is of the segments as they are."""
+        self.result, self.corrected = result, bool(result.report.corrected)
+        self.unsaved = self.corrected and not np.array_equal(result.labels, self._saved)
 
 
 def row(one: Structure) -> Row:

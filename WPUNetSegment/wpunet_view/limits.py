@@ -59,6 +59,7 @@ class Limits:
         self._editor.active_segment_id_changed.connect(self._on_segment)
         self._spares: bool | None = None
         self._guarded: Any = None
+        still(self._intensities)
 
     def reset(self) -> None:
         """No limits, as for a CT that has just been opened."""
@@ -121,6 +122,11 @@ class Limits:
             apply(labelmap, **more)
 
         modifier.apply_labelmap = guarded
+
+
+def still(effect: Any) -> None:
+    """Show the range of an effect without a pulse, for which all slices would be drawn anew as long as it is on."""
+    effect._opacity_blinker.start = lambda: None
 
 
 def spare(labelmap: Any, segmentation: Any, own: str) -> None:

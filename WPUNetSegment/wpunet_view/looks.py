@@ -109,6 +109,7 @@ html { overflow: hidden; }
   .bar .v-btn .v-btn__prepend { margin: 0; font-size: 20px; }
 }
 """
+ENTER = ("keydown_enter", "keydown.enter")  # trame leaves out, without a word, what an element was not told of
 KEYS = (
     ("Wheel; Up, Down", "the slice before, the next one; Page Up and Page Down: five; Home, End: the first, the last"),
     ("Left button", "window and level: to the right wider, upwards brighter; or what is chosen above the views"),

@@ -98,7 +98,7 @@ async def receive(
         if len(written) > MOST_FILES:
             raise InputError(f"These are more than {MOST_FILES:,} files; choose the folder of one study only.")
     if not written:
-        raise InputError("Nothing has arrived; choose the file again.")
+        raise InputError("The folder is empty; choose another one.")
     if len(written) == 1 and written[0].parent == folder:
         return written[0]
     tops = {path.relative_to(folder).parts[0] for path in written}

@@ -143,7 +143,7 @@ class Threshold(Options):
         hu_range(name)
         check(name.near, f"Only within {NEAR_MM} mm of the segment (of all segments while it is empty)")
         check(name.over, "Take from other segments, too")
-        say("The whole range blinks in the slices; Apply adds less of it, as is ticked here.")
+        say("The whole range is hatched in the slices; Apply adds less of it, as is ticked here.")
         with html.Div(classes="d-flex flex-wrap mt-2", style="gap: 6px"):
             button("Apply", self.apply_clicked, disabled=(nothing(name),))
             button("Paint in this range only", self.limit_clicked, disabled=(nothing(name),))
@@ -215,9 +215,11 @@ def limits(state: Any) -> None:
         {"title": "Only inside the segments", "value": SEGMENTS},
         *({"title": f"Only inside the {label.name}", "value": label.key} for label in BY_SIDE),
     ]
+    limited = f"{name.area} || {name.ranged} || !{name.over}"  # it is seen while the panel is folded, too
+    title = f"'Where the tools work' + ({limited} ? ': limited' : '')"
     with (
         VExpansionPanels(flat=True, classes="limits"),
-        VExpansionPanel(title="Where the tools work", bg_color="transparent", static=True),
+        VExpansionPanel(title=(title,), bg_color="transparent", static=True),
         VExpansionPanelText(),
     ):
         select(name.area, "Where", areas)
@@ -244,8 +246,8 @@ def hu_range(name: Any) -> None:
 
 
 def nothing(name: Any) -> str:
-    """No HU lies in the range: it ends before it begins."""
-    return f"{name.low} > {name.high}"
+    """No HU lies in the range: it ends before it begins, or one of its fields is empty."""
+    return f"{name.low} == null || {name.high} == null || {name.low} > {name.high}"
 
 
 def number(model: str, label: str, precision: int = 0, **more: Any) -> None:

@@ -18,6 +18,7 @@ from trame.widgets.vuetify3 import (
 from trame_client.widgets.core import Template
 from wpunet.labels import BY_SIDE
 
+from .looks import ENTER
 from .scene import SHOWN_UNCERTAINTY
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def results(page: Any, do: Actions) -> None:
                 key="i",
                 click=(do.jump, "[row]"),
                 keydown_enter=(do.jump, "[row]"),
+                __events=[ENTER],
                 classes="jump",
                 raw_attrs=['tabindex="0"', 'title="Show this place"'],
             ):

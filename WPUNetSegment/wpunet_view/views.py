@@ -60,7 +60,7 @@ class Factory(RemoteViewFactory):
         name = self._server.translator.translate_key(tag)
         with ViewLayout(self._server, template_name=name) as page:
             self._surround(tag, name, cursor, shown)
-        adapter = Adapter(window, name, picture, self._painter)
+        adapter = Adapter(window, name, picture, self._painter, shown)
         shown.set_scheduled_render(Turn(picture))
 
         async def register() -> None:

@@ -155,7 +155,7 @@
 
   window.addEventListener("keydown", (event) => {
     if (event.key !== "Delete" && event.key !== "Backspace") return;
-    if (event.target.closest("input, textarea")) return;
+    if (event.target.closest("input, textarea, .v-overlay")) return;
     const over = document.querySelector(".marks g:hover");
     const count = marks().length;
     if (count) window.wpunet.ask("unmark", over ? Number(over.dataset.at) : count - 1);

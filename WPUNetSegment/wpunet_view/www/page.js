@@ -4,7 +4,7 @@
   const KEYS = ["Home", "End", "Escape", "n", "p", "u", "d", "h", "r", "f", "c", "[", "]", "1", "2", "3", "4"];
   const CLICK = 100; // what browsers call one click of the wheel; 3 where they count lines
   const TYPING =
-    "input:not([type=checkbox]):not([type=radio]), textarea, select, [role=slider], [role=listbox], [role=dialog], " +
+    "input:not([type=checkbox]):not([type=radio]), textarea, select, [role=listbox], [role=dialog], " +
     ".v-overlay, [aria-haspopup][aria-expanded=true]"; // and an open menu, whose button has the focus at first
 
   const unsaved = () => !!window.trame?.state?.get("PageState__unsaved");
@@ -27,9 +27,8 @@
   // Files
 
   async function send(files) {
-    if (!files.length) return;
     if (busy()) return void ask("refuse");
-    const name = files[0].file.name;
+    const name = files[0]?.file.name ?? "The folder";
     if (files.length === 1 && !files[0].path.includes("/")) {
       post("upload/" + encodeURIComponent(name), files[0].file, name);
       return;
@@ -52,7 +51,7 @@
     input.type = "file";
     if (folder) input.webkitdirectory = true;
     else input.multiple = true;
-    input.onchange = () => send(listed(input.files));
+    input.onchange = () => input.files.length && send(listed(input.files));
     input.click();
   }
 
@@ -73,7 +72,8 @@
     event.preventDefault();
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
     const plain = listed(event.dataTransfer.files);
-    send(entries.length ? (await Promise.all(entries.map(within))).flat() : plain);
+    if (entries.length) send((await Promise.all(entries.map(within))).flat());
+    else if (plain.length) send(plain);
   });
 
   window.addEventListener("beforeunload", (event) => {
@@ -152,7 +152,8 @@
     if (plain && (event.key in SLICES || KEYS.includes(event.key))) key = event.key;
     if (command && event.key.toLowerCase() === "z") key = event.shiftKey ? "redo" : "undo";
     if (command && event.key.toLowerCase() === "y") key = "redo";
-    if (key === null) return;
+    const moves = key in SLICES || key === "Home" || key === "End";
+    if (key === null || (moves && event.target.closest("[role=slider]"))) return; // a slider moves by them itself
     event.preventDefault();
     if (key in SLICES) turn(SLICES[key]);
     else ask("key", key);
