@@ -21,6 +21,7 @@ from . import files, folders, outputs
 from .errors import Cancelled, InputError, InstallError, told
 from .folders import Found, LeftOut
 from .labels import BY_SIDE, TOGETHER, together
+from .outputs import Replacing
 from .summary import DONE, FAILED, LEFT_OUT, SUMMARY, Row, is_summary
 from .table import as_csv
 
@@ -79,24 +80,24 @@ class Job:
         return result
 
     def write(self, result: Result) -> None:
-        """All wanted files of ``result``; the label map last, but packed while the preview is drawn."""
-        with ThreadPoolExecutor(1) as other:
-            packed = None if self.segmentation_object == self.labels else other.submit(self._label_file, result)
-            if self.preview:
-                self._draw(result, self.preview)
-        if self.uncertainty:
-            files.write_map(self.uncertainty, result.uncertainty, result.volume)
-        if self.report:
-            with outputs.replacing(self.report) as temporary:
-                temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")
-        if self.table:
-            with outputs.replacing(self.table) as temporary:
+        """All wanted files of ``result`` or none; the label map last, but packed while the preview is drawn."""
+        with outputs.together() as replacing:
+            with ThreadPoolExecutor(1) as other:
+                packed = None if self.segmentation_object == self.labels else other.submit(self._label_file, result)
+                if self.preview:
+                    self._draw(result, self.preview, replacing)
+            if self.uncertainty:
+                files.write_map(self.uncertainty, result.uncertainty, result.volume, replacing)
+            if self.report:
+                told = json.dumps(result.report.to_json_dict(), indent=2) + "\n"
+                files.write(self.report, told.encode(), replacing)
+            if self.table:
                 text = as_csv(result.report.structures, self.name, result.report.corrected)
-                temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
-        if self.segmentation_object:
-            self._write_dicom(result, self.segmentation_object)
-        if packed:
-            files.write(self.labels, packed.result())
+                files.write(self.table, text.encode("utf-8", "surrogateescape"), replacing)
+            if self.segmentation_object:
+                self._write_dicom(result, self.segmentation_object, replacing)
+            if packed:
+                files.write(self.labels, packed.result(), replacing)
 
     def _label_file(self, result: Result) -> bytes:
         by_side = self.sides or self.labels.name.endswith(".seg.nrrd")
@@ -105,7 +106,7 @@ class Job:
         alone = result.report.parenchyma
         return files.label_file(self.labels, labels, result.volume, table, result.within, parenchyma=alone)
 
-    def _draw(self, result: Result, path: Path) -> None:
+    def _draw(self, result: Result, path: Path, replacing: Replacing) -> None:
         from PIL.PngImagePlugin import PngInfo  # not everybody has Pillow who wants no picture
 
         from . import preview
@@ -113,18 +114,18 @@ class Job:
         told = PngInfo()
         told.add_text("Software", outputs.MARK)
         picture = preview.preview(result.volume.hu, result.labels, result.volume.affine, result.report)
-        with outputs.replacing(path) as temporary:
+        with replacing(path) as temporary:
             dots = (preview.DPI, preview.DPI)
             picture.save(temporary, "PNG", pnginfo=told, dpi=dots, compress_level=3)  # a third of the time
 
-    def _write_dicom(self, result: Result, path: Path) -> None:
+    def _write_dicom(self, result: Result, path: Path, replacing: Replacing) -> None:
         """The segmentation object and what refers to it; that comes first, so that where the object is, all is."""
         from . import dicom_seg, dicom_sr  # need highdicom
 
         made = dicom_seg.segmentation(result, fractional=self.fractional)
         if self.dicom_sr:
-            dicom_seg.write(self.dicom_sr, dicom_sr.measurement_report(result, made))
-        dicom_seg.write(path, made)
+            dicom_seg.write(self.dicom_sr, dicom_sr.measurement_report(result, made), replacing)
+        dicom_seg.write(path, made, replacing)
 
 
 def _require_dicom(ct: Path) -> None:
