@@ -185,6 +185,10 @@ def plan(arguments: Namespace) -> Plan:
     if _is_single(arguments, cts):
         one = cts[0] if len(cts) == 1 else Found(cts[0].path)  # reading it lists the series to choose from
         made = Plan((_single(arguments, one),), None, left_out)
+        if arguments.scheduler:
+            raise InputError(
+                "--scheduler is for several CTs with a folder of results; leave it out to do this one here."
+            )
     else:
         jobs = _several(arguments, cts)
         made = Plan(jobs, arguments.output, (*left_out, *_outdated(jobs)))
