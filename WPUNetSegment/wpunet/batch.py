@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SUFFIXES = (*files.LABEL_MAPS, ".dcm")
 OUTDATED = "of an earlier run, when its folder held one series; each has results with its UID in the name now"
 LABELS = "labels by its numbers: a mask, no HU"
+ONE_PLACE = "pictures of one place, as bolus tracking takes them: no CT"
 PICTURE = ".png"
 
 
@@ -151,8 +152,8 @@ def attempt(job: Job, segmenter: Segmenter, options: Options, monitor: Monitor) 
     except Cancelled:
         raise
     except Exception as error:
-        if isinstance(error, InputError) and _marks_only(job.ct):
-            return Ending(Row(job.name, LEFT_OUT, LABELS))
+        if isinstance(error, InputError) and (why := _no_ct(job)):
+            return Ending(Row(job.name, LEFT_OUT, why))
         return Ending(Row(job.name, FAILED, told(error, job.name), lost=True))
     return Ending(Row(job.name, DONE, "", str(job.labels), result.report.to_json_dict()), result.report.table())
 
@@ -170,10 +171,13 @@ class Plan:
     left_out: tuple[LeftOut, ...] = ()
 
 
-def _marks_only(path: Path) -> bool:
-    from . import label_maps  # brings SciPy, which a plan does not need
+def _no_ct(job: Job) -> str:
+    """Why what cannot be segmented is surely no CT; empty where it may be one."""
+    from . import dicom, label_maps  # bring SciPy and more, which a plan does not need
 
-    return label_maps.marks_only(path)
+    if files.ending_of(job.ct):
+        return LABELS if label_maps.marks_only(job.ct) else ""
+    return ONE_PLACE if dicom.is_of_one_place(job.ct, job.series) else ""
 
 
 def plan(arguments: Namespace) -> Plan:
