@@ -103,10 +103,10 @@ def test_the_size_of_a_tumor_is_the_diameter_of_a_ball_of_its_volume(side, voxel
 
 def test_a_tumor_is_found_by_a_tenth_of_itself_not_by_what_lies_beside():
     truth = np.zeros((20, 40, 40), bool)
-    truth[5, 5, 5:15] = truth[15, 5, 5:15] = True
+    truth[5, 5, 5:15] = truth[15, 5, 5:15] = truth[15, 5:15, 5] = True  # a line and an angle
     found = np.zeros_like(truth)
     found[5, 5, 5] = True  # one of ten
-    found[15, 4, 5:15] = True
+    found[15, 8:12, 8:12] = True  # within the angle
     counts = metrics.lesions(found, truth, 1.0)
     assert (counts["found"], counts["missed"], counts["false"]) == (1, 1, 1)
 
