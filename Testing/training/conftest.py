@@ -1,9 +1,7 @@
 """What the tests of the training share: phantoms in KiTS19's layout, a prepared set of them, a recipe of seconds."""
 
 import json
-import resource
 import sys
-from contextlib import contextmanager
 
 import nibabel as nib
 import numpy as np
@@ -120,17 +118,6 @@ def command(monkeypatch):
         return module.main()
 
     return run
-
-
-@contextmanager
-def no_file_over(size):
-    """As on a full disk: no file may grow beyond so many bytes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def same(one, other):

@@ -89,8 +89,18 @@ def test_marked_tumors_of_slices_are_told_from_invented_ones(make_weights):
     assert true
     assert all(one.is_tumor and one.patient == case.name for one in true)
     tumor = np.argwhere(case.labels == TUMOR)
-    case.labels[tuple(tumor[len(tumor) // 20 :].T)] = KIDNEY  # a twentieth stays
-    assert not any(one.is_tumor for one in chance.of_slices(case, Oracle(), weights))
+    marked = case.labels.copy()
+    for share, is_tumor in ((0.15, True), (0.05, False)):  # of the marked body; a tenth makes it a tumor
+        case.labels[:] = marked
+        case.labels[tuple(tumor[int(share * len(tumor)) :].T)] = KIDNEY
+        assert {one.is_tumor for one in chance.of_slices(case, Oracle(), weights)} == {is_tumor}
+
+
+@pytest.mark.parametrize(("radius", "counts"), [(2, False), (3, True)])
+def test_what_is_smaller_than_a_tumors_core_is_none(make_weights, radius, counts):
+    """Of 50 mm2: here are 9 and 25 pixels of 1.6 mm."""
+    found = list(chance.of_slices(drawn(tumor_radius=radius), Oracle(), bundle.load(make_weights())))
+    assert bool(found) == counts
 
 
 def test_all_is_written_and_the_engine_finds_the_model(tmp_path, make_weights):

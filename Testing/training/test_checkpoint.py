@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from Testing.conftest import no_file_over
 from training import checkpoint
 
-from .conftest import no_file_over, same
+from .conftest import same
 
 TENSORS = {"a": torch.randn(30, 40), "b": torch.arange(5), "half": torch.randn(3, 4).half().t()}
 

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from isal import igzip
 
+from Testing.conftest import no_file_over
 from training import download
 from training.download import DownloadError, Service, fetch
-
-from .conftest import no_file_over
 
 
 def nifti(seed):

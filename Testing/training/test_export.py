@@ -11,11 +11,10 @@ from wpunet.errors import InputError, WeightsError
 from wpunet.network import cost
 from wpunet.runtime import OpenVINORuntime
 
+from Testing.conftest import no_file_over
 from training import checkpoint, export
 from training.data import read_split
 from training.networks import load_trained
-
-from .conftest import no_file_over
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from Testing.conftest import no_file_over
 from training import checkpoint, train
 from training.data import read_split
 from training.networks import ARCHITECTURES
 from training.train import TrainingError
 
-from .conftest import config_of, no_file_over, same, start
+from .conftest import config_of, same, start
 
 # What stops a run at step 7: a child process sends itself the signal that nothing can catch.
 KILLED = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from wpunet import files, label_maps
 from wpunet.errors import InputError
-from wpunet.labels import BY_SIDE, CYST, LEFT_KIDNEY, RIGHT_KIDNEY, TOGETHER, TUMOR, WITH_CYSTS, together
+from wpunet.labels import BY_SIDE, CYST, KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY, TOGETHER, TUMOR, WITH_CYSTS, together
 from wpunet.sides import split_sides
 from wpunet.volume import from_array
 
@@ -216,3 +216,28 @@ def test_a_ct_is_no_label_map(ct, tmp_path):
     assert not label_maps.is_label_map(tmp_path / "ct.nii.gz")
     nib.save(nib.Nifti1Image(together(sided()), AFFINE), tmp_path / "segmentation.nii.gz")
     assert label_maps.is_label_map(tmp_path / "segmentation.nii.gz")  # of a training case, which has no mark
+
+
+@pytest.mark.parametrize(
+    ("one", "kind", "marks"),
+    [(1, np.int16, True), (255, np.int16, True), (256, np.int16, False), (-1, np.int16, False), (1, np.float32, False)],
+)
+def test_a_file_of_whole_numbers_from_0_to_255_in_areas_holds_marks_only(tmp_path, one, kind, marks):
+    labels = sided().astype(kind)
+    labels[labels == RIGHT_KIDNEY] = one
+    nib.save(nib.Nifti1Image(labels, AFFINE), tmp_path / "x.nii.gz")
+    assert label_maps.marks_only(tmp_path / "x.nii.gz") == marks
+
+
+def test_what_is_odd_about_the_sides_is_told_as_the_engine_tells_it(tmp_path):
+    labels = put(kidneys(), KIDNEY, (75, 30, 40), (14, 16, 16))
+    nib.save(nib.Nifti1Image(labels, AFFINE), tmp_path / "x.nii.gz")
+    (told,) = label_maps.read(tmp_path / "x.nii.gz", from_array(body(), AFFINE, "ct")).warnings
+    assert (told.code, told.text) == ("sides", split_sides(labels, body())[1][0])
+
+
+def test_who_gave_left_kidneys_a_value_has_told_sides(tmp_path):
+    """In a file of another program, too: a right kidney that lies on the left stays what it was called."""
+    turned = np.array([0, LEFT_KIDNEY, TUMOR, RIGHT_KIDNEY, CYST], np.uint8)[sided()]
+    nib.save(nib.Nifti1Image(turned, AFFINE), tmp_path / "x.nii.gz")
+    assert np.array_equal(label_maps.read(tmp_path / "x.nii.gz", from_array(body(), AFFINE, "ct")).labels, turned)

@@ -104,3 +104,12 @@ def test_a_box_beside_the_ct_is_told(box):
     volume = from_array(np.zeros((40, 50, 60), np.int16), np.eye(4), "the CT")
     with pytest.raises(InputError, match="holds nothing of the CT"):
         locate.within(volume, box)
+
+
+@pytest.mark.parametrize("box", [((0, 9), (0, 9)), ((0, 9),) * 4, ((0, 9), (0, 9), (0, 9, 1)), (0, 9, 0)])
+def test_a_box_of_other_than_three_ranges_is_told(box):
+    volume = from_array(np.zeros((40, 50, 60), np.int16), np.eye(4))
+    with pytest.raises(
+        InputError, match=r"is no box; give three ranges of voxels: \(\(0, 512\), \(100, 400\), \(20, 90\)\)"
+    ):
+        locate.within(volume, box)

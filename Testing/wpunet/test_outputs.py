@@ -224,19 +224,19 @@ def test_a_link_stays_and_its_target_gets_the_result(segment, ct, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["ct.nii", "elsewhere", "k.nii.gz"]
 
 
-def swallowing(folder):
-    """A device that swallows all: one of our own, where we have the rights to take the machine's away by mistake."""
-    own = folder / "null"
+def device(folder, name="null"):
+    """As the machine's, one of our own, where we have the rights to take that away by mistake; null swallows all."""
+    own, machines = folder / name, Path("/dev") / name
     try:
-        os.mknod(own, stat.S_IFCHR | 0o666, Path(os.devnull).stat().st_rdev)
+        os.mknod(own, stat.S_IFCHR | 0o666, machines.stat().st_rdev)
         own.open("wb").close()
     except OSError:
-        return Path(os.devnull)
+        return machines
     return own
 
 
 def test_a_pipe_is_written_through(segment, ct, tmp_path):
-    pipe, null, got = tmp_path / "report", swallowing(tmp_path), []
+    pipe, null, got = tmp_path / "report", device(tmp_path), []
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
     reader.start()
@@ -250,7 +250,7 @@ def test_a_pipe_is_written_through(segment, ct, tmp_path):
 def test_without_a_name_of_the_segmentation_what_has_one_is_written_there(segment, ct, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.json").write_text('{"of": "somebody else"}')
-    assert segment(ct, "--report", "r.json", "--preview", swallowing(tmp_path)) == 0
+    assert segment(ct, "--report", "r.json", "--preview", device(tmp_path)) == 0
     assert outputs.is_ours(tmp_path / "r.json")
     assert outputs.is_ours(tmp_path / "ct_segmentation.nii.gz")
     (tmp_path / "ct_segmentation.nii.gz").write_bytes(ct.read_bytes())

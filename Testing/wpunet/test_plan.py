@@ -53,6 +53,13 @@ def test_names_of_single_files_are_refused_with_several_cts(cts, option):
     assert "leave --report, --table" in refusal(cts, "-o", "r", option, "x")
 
 
+def test_a_scheduler_is_refused_with_one_ct_which_it_would_not_get(cts, study):
+    for one in (cts / "a.nii", study / "0000.1"):
+        assert refusal(one, "-o", "k.nii.gz", "--scheduler", "tcp://x:1").startswith("--scheduler is for several CTs")
+    (cts / "b.nii").unlink()
+    planned(cts, "-o", "r", "--scheduler", "tcp://x:1")  # a folder, of which nobody knew that it holds one
+
+
 def test_what_is_asked_for_holds_for_each_of_several_cts(study):
     made = planned(study, "-o", "out", "--format", "dcm", "--sides", "--fractional")
     assert len({job.series for job in made.jobs}) == len(made.jobs) == 2

@@ -1,11 +1,15 @@
 """A file that is written is whole or absent, and takes the place of one that was there."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
 from wpunet import outputs
 from wpunet.errors import OutputError
+
+from Testing.conftest import no_file_over
+from Testing.wpunet.test_outputs import contents, device
 
 
 @pytest.mark.skipif(os.name == "nt", reason="rights of files are told otherwise there")
@@ -45,3 +49,60 @@ def test_a_disk_that_knows_no_rights_takes_results(tmp_path, monkeypatch):
 def test_where_no_folder_is_nothing_is_written(tmp_path):
     with pytest.raises(OutputError, match="does not exist; create it"), outputs.replacing(tmp_path / "no" / "x"):
         pass
+
+
+def test_a_disk_that_fills_up_keeps_all_results_of_a_ct(segment, ct, tmp_path, capsys):
+    """The label map comes last and is the largest: a new report beside the old one would be of another run."""
+    out = tmp_path / "out"
+    out.mkdir()
+    asked = ct, "-o", out / "k.nii", "--report", out / "k.json", "--table", out / "k.csv"
+    assert segment(*asked) == 0
+    before = contents(out)
+    assert len(before["k.nii"]) > 100_000 > max(len(before[name]) for name in ("k.json", "k.csv"))
+    capsys.readouterr()
+    with no_file_over(100_000):
+        assert segment(*asked) == 2
+    told = capsys.readouterr().err
+    assert f"{out / 'k.nii'} cannot be written (File too large); make room or choose another disk." in told
+    assert contents(out) == before
+
+
+def test_a_device_that_takes_nothing_keeps_all_results_of_a_ct(segment, ct, tmp_path, capsys):
+    out, full = tmp_path / "out", device(tmp_path, "full")
+    out.mkdir()
+    asked = ct, "-o", out / "k.nii.gz", "--report", out / "k.json", "--table"
+    assert segment(*asked, out / "k.csv") == 0
+    before = contents(out)
+    assert segment(*asked, full) == 2
+    assert f"{full} cannot be written (No space left on device)" in capsys.readouterr().err
+    assert contents(out) == before
+    assert stat.S_ISCHR(full.stat().st_mode)
+
+
+def test_files_take_their_places_in_the_order_in_which_they_were_written(tmp_path, monkeypatch):
+    """Where the last one is, all are."""
+    names, replaced, replace = ["c", "a", "b"], [], Path.replace
+    monkeypatch.setattr(Path, "replace", lambda old, new: replaced.append(new.name) or replace(old, new))
+    with outputs.together() as replacing:
+        for name in names:
+            with replacing(tmp_path / name) as temporary:
+                temporary.write_text(name)
+        assert replaced == []
+    assert replaced == names
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: name for name in names}
+
+
+def test_of_several_files_none_stays_half_written(tmp_path):
+    (tmp_path / "old").write_bytes(b"old")
+
+    def write():
+        with outputs.together() as replacing:
+            for name in ("old", "b"):
+                with replacing(tmp_path / name) as temporary:
+                    temporary.write_bytes(b"new")
+                    if name == "b":
+                        raise OSError(2, "gone")
+
+    with pytest.raises(OutputError, match=r"b cannot be written \(gone\)"):
+        write()
+    assert contents(tmp_path) == {"old": b"old"}

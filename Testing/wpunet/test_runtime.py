@@ -68,7 +68,11 @@ def test_torch_serves_where_openvino_is_missing(make_weights, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("device", "says"), [("tpu", "Unknown device"), ("cuda:77", "not here"), ("", "Unknown device")]
+    ("device", "says"),
+    [
+        *(("cuda:77", "not here"), ("cuda:", "not here")),
+        *((name, f"Unknown device '{name}'") for name in ("", "tpu", "cpu:0", "auto:1", "mps:0")),
+    ],
 )
 def test_devices_that_are_not_here_are_refused(make_weights, device, says):
     with pytest.raises(DeviceError, match=says):

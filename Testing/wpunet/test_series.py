@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from wpunet import dicom, files, folders
 from wpunet.errors import InputError
@@ -180,3 +181,33 @@ def test_three_scouts_are_no_ct_in_a_folder_of_their_own_or_beside_one(told, tru
         (name, "3 picture(s) from the front or the side, as scouts are: no CT", False) for name in ("ct", "scouts")
     }
     assert patient.same_patient(told(tmp_path / "ct"), truth)
+
+
+def at_one_place(ds, _k):
+    ds.ImagePositionPatient = [0, 0, 100]
+
+
+def test_bolus_tracking_is_no_failure_and_a_ct_whose_places_were_lost_is_one(segment, tmp_path, capsys):
+    """Both state one place; what they show tells them apart."""
+    cts, g = tmp_path / "cts", np.random.default_rng(0)
+    write_series(cts / "ct")
+    level = patient.hu()[20] + g.normal(0, 30, (9, *patient.SHAPE[1:]))  # little dose is noisy
+    level[:, 42:46, 57:61] += np.arange(9)[:, None, None] * 30  # where the contrast agent comes
+    write_series(cts / "tracking", at_one_place, hu=level, series=".2")
+    assert segment(cts, "-o", tmp_path / "r") == 0
+    row = rows(tmp_path / "r")["tracking"]
+    assert (row["status"], row["reason"]) == ("left out", "pictures of one place, as bolus tracking takes them: no CT")
+    assert "1 done, 1 left out" in capsys.readouterr().out
+    write_series(cts / "lost", at_one_place, hu=patient.hu()[18:25], series=".3")  # 30 mm
+    write_series(cts / "copied", at_one_place, hu=level[:1].repeat(3, 0), series=".4")
+    for path in (cts / "copied").iterdir():
+        path.write_bytes((cts / "copied" / "IM0000.dcm").read_bytes())
+    assert segment(cts, "-o", tmp_path / "r") == 2
+    found = rows(tmp_path / "r")
+    assert {name: row["status"] for name, row in found.items()} == {
+        "ct": "skipped",
+        "tracking": "left out",
+        "lost": "failed",
+        "copied": "failed",
+    }
+    assert "all 7 slices lie at the same position; export the series with its geometry" in found["lost"]["reason"]

@@ -21,6 +21,7 @@ from . import files, folders, outputs
 from .errors import Cancelled, InputError, InstallError, told
 from .folders import Found, LeftOut
 from .labels import BY_SIDE, TOGETHER, together
+from .outputs import Replacing
 from .summary import DONE, FAILED, LEFT_OUT, SUMMARY, Row, is_summary
 from .table import as_csv
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 SUFFIXES = (*files.LABEL_MAPS, ".dcm")
 OUTDATED = "of an earlier run, when its folder held one series; each has results with its UID in the name now"
 LABELS = "labels by its numbers: a mask, no HU"
+ONE_PLACE = "pictures of one place, as bolus tracking takes them: no CT"
 PICTURE = ".png"
 
 
@@ -79,24 +81,24 @@ class Job:
         return result
 
     def write(self, result: Result) -> None:
-        """All wanted files of ``result``; the label map last, but packed while the preview is drawn."""
-        with ThreadPoolExecutor(1) as other:
-            packed = None if self.segmentation_object == self.labels else other.submit(self._label_file, result)
-            if self.preview:
-                self._draw(result, self.preview)
-        if self.uncertainty:
-            files.write_map(self.uncertainty, result.uncertainty, result.volume)
-        if self.report:
-            with outputs.replacing(self.report) as temporary:
-                temporary.write_text(json.dumps(result.report.to_json_dict(), indent=2) + "\n", "utf-8")
-        if self.table:
-            with outputs.replacing(self.table) as temporary:
+        """All wanted files of ``result`` or none; the label map last, but packed while the preview is drawn."""
+        with outputs.together() as replacing:
+            with ThreadPoolExecutor(1) as other:
+                packed = None if self.segmentation_object == self.labels else other.submit(self._label_file, result)
+                if self.preview:
+                    self._draw(result, self.preview, replacing)
+            if self.uncertainty:
+                files.write_map(self.uncertainty, result.uncertainty, result.volume, replacing)
+            if self.report:
+                told = json.dumps(result.report.to_json_dict(), indent=2) + "\n"
+                files.write(self.report, told.encode(), replacing)
+            if self.table:
                 text = as_csv(result.report.structures, self.name, result.report.corrected)
-                temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
-        if self.segmentation_object:
-            self._write_dicom(result, self.segmentation_object)
-        if packed:
-            files.write(self.labels, packed.result())
+                files.write(self.table, text.encode("utf-8", "surrogateescape"), replacing)
+            if self.segmentation_object:
+                self._write_dicom(result, self.segmentation_object, replacing)
+            if packed:
+                files.write(self.labels, packed.result(), replacing)
 
     def _label_file(self, result: Result) -> bytes:
         by_side = self.sides or self.labels.name.endswith(".seg.nrrd")
@@ -105,7 +107,7 @@ class Job:
         alone = result.report.parenchyma
         return files.label_file(self.labels, labels, result.volume, table, result.within, parenchyma=alone)
 
-    def _draw(self, result: Result, path: Path) -> None:
+    def _draw(self, result: Result, path: Path, replacing: Replacing) -> None:
         from PIL.PngImagePlugin import PngInfo  # not everybody has Pillow who wants no picture
 
         from . import preview
@@ -113,18 +115,18 @@ class Job:
         told = PngInfo()
         told.add_text("Software", outputs.MARK)
         picture = preview.preview(result.volume.hu, result.labels, result.volume.affine, result.report)
-        with outputs.replacing(path) as temporary:
+        with replacing(path) as temporary:
             dots = (preview.DPI, preview.DPI)
             picture.save(temporary, "PNG", pnginfo=told, dpi=dots, compress_level=3)  # a third of the time
 
-    def _write_dicom(self, result: Result, path: Path) -> None:
+    def _write_dicom(self, result: Result, path: Path, replacing: Replacing) -> None:
         """The segmentation object and what refers to it; that comes first, so that where the object is, all is."""
         from . import dicom_seg, dicom_sr  # need highdicom
 
         made = dicom_seg.segmentation(result, fractional=self.fractional)
         if self.dicom_sr:
-            dicom_seg.write(self.dicom_sr, dicom_sr.measurement_report(result, made))
-        dicom_seg.write(path, made)
+            dicom_seg.write(self.dicom_sr, dicom_sr.measurement_report(result, made), replacing)
+        dicom_seg.write(path, made, replacing)
 
 
 def _require_dicom(ct: Path) -> None:
@@ -150,8 +152,8 @@ def attempt(job: Job, segmenter: Segmenter, options: Options, monitor: Monitor) 
     except Cancelled:
         raise
     except Exception as error:
-        if isinstance(error, InputError) and _marks_only(job.ct):
-            return Ending(Row(job.name, LEFT_OUT, LABELS))
+        if isinstance(error, InputError) and (why := _no_ct(job)):
+            return Ending(Row(job.name, LEFT_OUT, why))
         return Ending(Row(job.name, FAILED, told(error, job.name), lost=True))
     return Ending(Row(job.name, DONE, "", str(job.labels), result.report.to_json_dict()), result.report.table())
 
@@ -169,10 +171,13 @@ class Plan:
     left_out: tuple[LeftOut, ...] = ()
 
 
-def _marks_only(path: Path) -> bool:
-    from . import label_maps  # brings SciPy, which a plan does not need
+def _no_ct(job: Job) -> str:
+    """Why what cannot be segmented is surely no CT; empty where it may be one."""
+    from . import dicom, label_maps  # bring SciPy and more, which a plan does not need
 
-    return label_maps.marks_only(path)
+    if files.ending_of(job.ct):
+        return LABELS if label_maps.marks_only(job.ct) else ""
+    return ONE_PLACE if dicom.is_of_one_place(job.ct, job.series) else ""
 
 
 def plan(arguments: Namespace) -> Plan:
@@ -184,6 +189,10 @@ def plan(arguments: Namespace) -> Plan:
     if _is_single(arguments, cts):
         one = cts[0] if len(cts) == 1 else Found(cts[0].path)  # reading it lists the series to choose from
         made = Plan((_single(arguments, one),), None, left_out)
+        if arguments.scheduler:
+            raise InputError(
+                "--scheduler is for several CTs with a folder of results; leave it out to do this one here."
+            )
     else:
         jobs = _several(arguments, cts)
         made = Plan(jobs, arguments.output, (*left_out, *_outdated(jobs)))

@@ -144,7 +144,7 @@ def _segment_arguments(command: argparse.ArgumentParser) -> None:
         help="count a tumor or cyst smaller than this as kidney",
     )
     add("--scheduler", metavar="ADDRESS", help="for several CTs: use the workers of this Dask scheduler")
-    add("--overwrite", action="store_true", help="for several CTs: do finished ones again")
+    add("--overwrite", action="store_true", help="for several CTs: do finished ones again, as a single one always is")
     add(
         "--progress",
         choices=("bar", "json", "none"),

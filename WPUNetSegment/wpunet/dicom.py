@@ -17,6 +17,8 @@ from .itk_images import read_quietly
 from .pixels import HIGHEST_HU, LOWEST_HU, odd_slices
 
 PADDING_HU = -1024
+# Of 13 CT the slices 30 mm apart differ by 20 HU and more in the mean, in squares that even out noise
+COARSE_MM, ALIKE_HU, TISSUE_HU = 20.0, 12.0, -300.0
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,35 @@ def _choose(path: Path, found: Sequence[Series], series: str | None) -> Series:
             f"{'; '.join(map(str, images))}."
         )
     return images[0]
+
+
+def is_of_one_place(path: Path, series: str | None = None) -> bool:
+    """Whether the pictures of a series state one place and look alike, as those do that bolus tracking takes.
+
+    A CT whose places were lost states one, too, but its slices differ. Three pictures at least, none a copy.
+    """
+    try:
+        slices = _choose(path, _by_series(files_of(path, below_too=series is not None))[0], series).slices
+        apart = {one.uid for one in slices}
+        alike = {(one.position, one.orientation, one.spacing, one.stored.shape) for one in slices}
+        spacing = slices[0].spacing
+        if len(apart) < max(3, len(slices)) or len(alike) > 1 or not slices[0].position or not spacing:
+            return False
+        coarse = _coarse(_hu(slices, path), spacing)
+    except (InputError, OSError):
+        return False
+    tissue = coarse.max(0) > TISSUE_HU
+    return bool(tissue.any() and np.abs(coarse - coarse[0])[:, tissue].mean(1).max() < ALIKE_HU)
+
+
+def _coarse(hu: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """Means of squares of COARSE_MM: (slice, row, column) -> (slice, fewer rows, fewer columns)."""
+    rows, columns = (
+        np.arange(0, size, max(1, round(COARSE_MM / mm))) for size, mm in zip(hu.shape[1:], spacing, strict=True)
+    )
+    sums = np.add.reduceat(np.add.reduceat(hu, rows, 1, dtype=np.float64), columns, 2)
+    counts = np.outer(np.diff([*rows, hu.shape[1]]), np.diff([*columns, hu.shape[2]]))
+    return sums / counts
 
 
 def _hu(slices: Sequence[Slice], path: Path) -> np.ndarray:

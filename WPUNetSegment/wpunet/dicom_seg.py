@@ -88,9 +88,12 @@ def segmentation(result: Result, *, fractional: bool = False) -> hd.seg.Segmenta
     return made
 
 
-def write(path: Path, dataset: pydicom.Dataset) -> None:
-    """An object into a file, whole or not at all; raises OutputError."""
-    with quiet(), outputs.replacing(path) as temporary:
+def write(path: Path, dataset: pydicom.Dataset, replacing: outputs.Replacing = outputs.replacing) -> None:
+    """An object into a file, whole or not at all; raises OutputError.
+
+    replacing: that of ``outputs.together`` for one of several files
+    """
+    with quiet(), replacing(path) as temporary:
         dataset.save_as(temporary)
 
 

@@ -15,7 +15,7 @@ from .boxes import Box
 from .dicom_files import is_dicom
 from .errors import InputError, OutputError
 from .labels import BY_SIDE, PARENCHYMA, SIDES, Label, named_as_parenchyma
-from .outputs import MARK, can_be, replacing
+from .outputs import MARK, Replacing, can_be, replacing
 from .pixels import to_int16
 from .volume import Volume
 
@@ -193,7 +193,7 @@ def label_file(
     return _nrrd(path, values, volume, named_as_parenchyma(table) if parenchyma else table, what)
 
 
-def write_map(path: Path | str, values: np.ndarray, volume: Volume) -> None:
+def write_map(path: Path | str, values: np.ndarray, volume: Volume, replacing: Replacing = replacing) -> None:
     """A map of shares of 255 (uint8; slice, row, column) onto the input's own grid, which reads as 0 to 1.
 
     NIfTI has the bytes and their scale, NRRD, which knows no scale, float32: four bytes a voxel. Raises OutputError
@@ -206,11 +206,11 @@ def write_map(path: Path | str, values: np.ndarray, volume: Volume) -> None:
     values = geometry.to_source(values, volume)
     if ending_of(path) in NIFTI:
         shares = np.rint(values).astype(np.uint8) if values.dtype != np.uint8 else values
-        write(path, _nifti(path, shares, volume, "map", slope=1 / 255))
+        write(path, _nifti(path, shares, volume, "map", slope=1 / 255), replacing)
     else:
         values = values.astype(np.float32, copy=False)
         values /= 255
-        write(path, _nrrd(path, values, volume, (), "map"))
+        write(path, _nrrd(path, values, volume, (), "map"), replacing)
 
 
 def _require_ending(path: Path, endings: Sequence[str]) -> None:
@@ -218,8 +218,8 @@ def _require_ending(path: Path, endings: Sequence[str]) -> None:
         raise OutputError(f"{path} cannot be written: its name must end in {', '.join(endings)}.")
 
 
-def write(path: Path, content: bytes) -> None:
-    """A file with this content, whole or not at all."""
+def write(path: Path, content: bytes, replacing: Replacing = replacing) -> None:
+    """A file with this content, whole or not at all; replacing: that of ``outputs.together`` for one of several."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 

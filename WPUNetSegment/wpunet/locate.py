@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +30,10 @@ def whole(volume: Volume) -> Region:
 def within(volume: Volume, box: Sequence[tuple[int, int]]) -> Region:
     """The region that holds ``box``: first and one past the last index along each axis of the input's own array.
 
-    Raises InputError when the box is empty or lies outside the CT.
+    Raises InputError when the box is none, is empty or lies outside the CT.
     """
+    if not _is_box(box):
+        raise InputError(f"{box} is no box; give three ranges of voxels: ((0, 512), (100, 400), (20, 90)).")
     inside = [(max(0, first), min(last, size)) for (first, last), size in zip(box, volume.grid.shape, strict=True)]
     if any(first >= last for first, last in inside):
         raise InputError(f"The box {box_text(box)} holds nothing of {volume.name}; choose one over the kidneys.")
@@ -40,6 +43,11 @@ def within(volume: Volume, box: Sequence[tuple[int, int]]) -> Region:
     low, high = np.floor(ours.min(1) + 0.5 + 1e-3), np.ceil(ours.max(1) + 0.5 - 1e-3)
     sides = zip(low, high, volume.hu.shape, strict=True)
     return Region(*(slice(max(0, int(first)), min(size, int(last))) for first, last, size in sides))
+
+
+def _is_box(box: Sequence[Any]) -> bool:
+    """Whether these are three ranges, as nobody has checked who calls the engine from Python."""
+    return len(box) == 3 and all(isinstance(side, Sized) and len(side) == 2 for side in box)
 
 
 def box_text(box: Sequence[tuple[int, int]]) -> str:

@@ -14,8 +14,8 @@ import sys
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from .dicom_files import walk
@@ -30,6 +30,7 @@ TEMPORARY = ".wpunet-"  # how the name of a half-written file begins; the name i
 TEMPORARY_LETTERS = 8  # that tempfile puts between
 HEAD_BYTES = 16384  # of a file; its mark lies there
 STDOUT = Path("/dev/stdout")  # what "-" stands for, on systems that have no such file, too
+Replacing = Callable[[Path], AbstractContextManager[Path]]
 
 
 @contextmanager
@@ -39,31 +40,62 @@ def replacing(path: Path) -> Iterator[Path]:
     A link stays and what it points to is replaced; into a pipe or a device the content is copied at the end.
     Raises OutputError with the reason when it cannot be written.
     """
-    path = Path(path)
-    require_writable(path)
-    through = is_stream(path)
-    target = path if through else path.resolve()
-    try:
-        handle, name = tempfile.mkstemp("_" + target.name, TEMPORARY, None if through else target.parent)
-    except OSError as error:
-        raise OutputError(_cannot_write(path, error)) from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with together() as one, one(path) as temporary:
         yield temporary
-        if through:
-            # Opened anew, a file that the shell has made of standard output would be written from its beginning
-            stream = os.fdopen(os.dup(1), "wb") if is_stdout(path) else path.open("wb")
-            with temporary.open("rb") as source, stream:
-                shutil.copyfileobj(source, stream)
-        else:
-            with suppress(OSError):  # some disks know no rights
-                temporary.chmod(usual_mode())
-            temporary.replace(target)
+
+
+@contextmanager
+def together() -> Iterator[Replacing]:
+    """``replacing`` for files that belong to each other: they take their places when all of them are written.
+
+    An error before, as a disk that fills up, leaves all that was there. Then one is renamed after the other, in the
+    order in which they were written. A crash between two renames, or one that is refused (on Windows somebody may hold
+    the old file), leaves the first of them new and the others old. Pipes and devices, which may break, come before.
+    """
+    written: list[tuple[bool, Path, Path]] = []  # whether it is written through, the temporary file, its place
+    with ExitStack() as leftovers:
+
+        @contextmanager
+        def one(path: Path) -> Iterator[Path]:
+            path = Path(path)
+            require_writable(path)
+            through = is_stream(path)
+            with _told_of(path):
+                target = path if through else path.resolve()
+                folder = None if through else target.parent
+                handle, name = tempfile.mkstemp("_" + target.name, TEMPORARY, folder)
+                os.close(handle)
+                temporary = Path(name)
+                leftovers.callback(temporary.unlink, missing_ok=True)
+                yield temporary
+            written.append((through, temporary, path))
+
+        yield one
+        for through, temporary, path in sorted(written, key=lambda each: not each[0]):
+            with _told_of(path):
+                (_write_through if through else _rename)(temporary, path)
+
+
+@contextmanager
+def _told_of(path: Path) -> Iterator[None]:
+    """Raises OutputError, which names ``path``, for what the system says."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(_cannot_write(path, error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _write_through(temporary: Path, path: Path) -> None:
+    # Opened anew, a file that the shell has made of standard output would be written from its beginning
+    stream = os.fdopen(os.dup(1), "wb") if is_stdout(path) else path.open("wb")
+    with temporary.open("rb") as source, stream:
+        shutil.copyfileobj(source, stream)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    with suppress(OSError):  # some disks know no rights
+        temporary.chmod(usual_mode())
+    temporary.replace(path.resolve())
 
 
 def named_after(temporary: Path) -> str:

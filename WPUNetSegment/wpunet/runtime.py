@@ -53,12 +53,11 @@ def create(weights: Weights, device: str = "auto", threads: int | None = None, *
     """
     if threads is not None and threads < 1:
         raise DeviceError(f"{threads} is no number of threads; give 1 or more, or None.")
-    kind = device.partition(":")[0]
-    if kind not in ("auto", "cpu", "cuda", "mps"):
+    if device not in ("auto", "cpu", "mps") and device.partition(":")[0] != "cuda":
         raise DeviceError(f"Unknown device '{device}'; use auto, cpu, cuda, cuda:N or mps.")
-    if kind == "auto":
+    if device == "auto":
         device = next((name for name, _ in torch_gpus()), "cpu")
-    elif kind != "cpu":
+    elif device != "cpu":
         _require(device)
     if device == "cpu" and importlib.util.find_spec("openvino"):
         return OpenVINORuntime(weights, threads, parenchyma=parenchyma)
