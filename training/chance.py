@@ -35,7 +35,7 @@ from wpunet.volume import AXES_RAS, Volume, from_array
 
 from training.command import command
 from training.data import Case
-from training.evaluate import arguments_of, held_out_cases, shown
+from training.evaluate import arguments_of, held_out_cases, require_some, shown
 from training.tables import markdown_table, write_json, write_text
 from training.truth import pair, read_pair
 
@@ -275,6 +275,7 @@ def main() -> int:
     arguments = arguments_of(__doc__)
     arguments.add_argument("--card", type=Path, help="card (NAME.json beside the weights) that the model is put into")
     given = arguments.parse_args()
+    require_some(given)
     segmenter = Segmenter(given.weights)
     if given.card:
         card_of(segmenter.weights.sha256, given.card)  # before the work

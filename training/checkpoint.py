@@ -29,6 +29,7 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and facts of a file that ``save`` wrote."""
+    _no_folder(path)
     with safe_open(path, "pt") as file:
         # copied: a mapped file that is cut short during a long run would end the process
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
@@ -37,11 +38,18 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def facts(path: Path) -> dict[str, Any]:
     """The facts of a file that ``save`` wrote, without its tensors; raises ValueError when it is damaged."""
+    _no_folder(path)
     try:
         with safe_open(path, "pt") as file:
             return {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
     except SafetensorError as error:
         raise ValueError(str(error)) from error
+
+
+def _no_folder(path: Path) -> None:
+    """The reader of tensors would tell of a device that does not exist."""
+    if path.is_dir():
+        raise IsADirectoryError("this is a folder")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -35,5 +35,6 @@ def command(name: str) -> Callable[[Callable[[], int]], Callable[[], int]]:
 def _words(error: WpunetError | OSError) -> str:
     if isinstance(error, OSError) and error.filename:
         what = error.strerror or type(error).__name__
-        return f"{error.filename} cannot be used ({what}); check its name, its rights and the room on its disk."
+        path = error.filename2 or error.filename  # where a file could not be put, rather than the one that was to be
+        return f"{path} cannot be used ({what}); check its name, its rights and the room on its disk."
     return str(error)

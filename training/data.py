@@ -132,7 +132,10 @@ def read_prepared(folder: Path, group: str, patients: Iterable[str] | None = Non
         there = {patient_of(name) for one in GROUPS for name in case_names(folder, one)}
         missing = sorted(wanted - there)
         if missing:
-            raise InputError(f"{folder} has no case {missing[0]}; run training.prepare with its source.")
+            raise InputError(
+                f"{folder} has no case {missing[0]}, whom a split or a card names; mend the name there, or run "
+                "training.prepare with its source, too."
+            )
     names = [name for name in case_names(folder, group) if wanted is None or patient_of(name) in wanted]
     return [read_case(folder / group / f"{name}.safetensors") for name in names]
 

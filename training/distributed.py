@@ -34,8 +34,8 @@ def processes(device: str) -> Iterator[torch.device]:
         yield device_called(device)
         return
     gpu = device.startswith("cuda")
+    own = device_called(f"cuda:{os.environ['LOCAL_RANK']}" if gpu else device)  # before the others wait for it
     dist.init_process_group("nccl" if gpu else "gloo")
-    own = torch.device(f"cuda:{os.environ['LOCAL_RANK']}") if gpu else torch.device(device)
     if gpu:
         torch.cuda.set_device(own)
     try:

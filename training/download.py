@@ -220,7 +220,7 @@ def main() -> int:
     service = SERVICES[given.dataset]
     cases = given.cases or numbers(service.cases)
     failed = download(given.output, cases, service)
-    print(f"{2 * len(cases) - len(failed)} files are there; {len(failed)} cases have failed")
+    print(f"{len(cases) - len(failed)} of {len(cases)} cases are there; {len(failed)} have failed")
     return 1 if failed else 0
 
 

@@ -331,6 +331,12 @@ def arguments_of(description: str | None) -> argparse.ArgumentParser:
     return arguments
 
 
+def require_some(given: argparse.Namespace) -> None:
+    """Raises InputError where a command line of ``arguments_of`` names nobody to measure."""
+    if not (given.data or given.volumes or given.tumor_free):
+        raise InputError("There is nothing to measure; name some, as --volumes CASE (--help tells all).")
+
+
 @command("evaluate")
 def main() -> int:
     arguments = arguments_of(__doc__)
@@ -340,6 +346,7 @@ def main() -> int:
         help="mark the parenchyma of kidneys alone in whole CT, for masks that leave the renal sinus out",
     )
     given = arguments.parse_args()
+    require_some(given)
     options = Options(parenchyma=given.parenchyma)
     segmenter = Segmenter(given.weights)
     cases = held_out_cases(given.data, given.split, segmenter.weights) if given.data else []

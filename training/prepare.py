@@ -52,6 +52,8 @@ def kits_sources(folder: Path, group: str = "labelled", *, kits23: bool = False)
     ``kits23``: label 3 of the masks is the cyst, and cysts are told; else it is the left kidney.
     """
     folders = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if any(one.exists() for one in pair(folder)):
+        raise InputError(f"{folder} is a case itself; give the folder that holds it.")
     if not any(one.exists() for path in folders for one in pair(path)):
         raise InputError(
             f"{folder} holds no case in KiTS19's layout (case_00000/imaging.nii.gz and segmentation.nii.gz)."

@@ -84,4 +84,4 @@ def _grown(tensors: dict[str, Tensor], spec: NetworkSpec, wanted: NetworkSpec) -
 def _fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     missing, unexpected = network.load_state_dict(tensors, strict=False)
     if unexpected or any("num_batches" not in name for name in missing):
-        raise ValueError("they are of another network")
+        raise ValueError("its tensors are not those of such a network")

@@ -56,12 +56,8 @@ class Run:
         self, config: Config, data: Path, folder: Path, device: torch.device, split: Path | None = None
     ) -> None:
         self.config, self.folder, self.device = config, folder, device
-        folder.mkdir(parents=True, exist_ok=True)
-        own_split = folder / "split.json"
-        self.training, self.held_out = division(config, data, own_split, split)
-        self._keep_config()
-        if distributed.rank() == 0:
-            write_split(own_split, self.training, self.held_out)
+        self.training, self.held_out = division(config, data, folder / "split.json", split)
+        self._check_config()
         # the usual sealed ones may not be of this set at all
         self.kept_from = {*self.held_out, *(set(config.sealed) & set(patient_names(data, "labelled")))}
         torch.manual_seed(config.seed)
@@ -131,8 +127,13 @@ class Run:
         device = "cpu" if c.workers else self.device  # workers draw on the processor
         return Sampler(cases, mixture, c.pixel_mm, c.size, seed, device, cysts=cysts, sources=shares)
 
-    def _keep_config(self) -> None:
-        """The recipe beside the weights; raises InputError when the folder was begun with one that cannot go on so."""
+    def begin(self) -> None:
+        """Keep recipe and patients beside the weights: from its first step on, unless refused, a run has them."""
+        write_json(self.config.as_dict(), self.folder / "config.json")
+        write_split(self.folder / "split.json", self.training, self.held_out)
+
+    def _check_config(self) -> None:
+        """Raises InputError when the folder was begun with a recipe that cannot go on as this one."""
         path, now = self.folder / "config.json", json.loads(json.dumps(self.config.as_dict()))
         try:
             begun = json.loads(path.read_text("utf-8")) if path.exists() else None
@@ -148,8 +149,6 @@ class Run:
                 )
         kernels, mixed = self._fused(begun), self._mixed(begun)
         self.config = replace(self.config, fused=kernels, mixed_precision=mixed)
-        if distributed.rank() == 0:
-            write_json(now | {"fused": kernels, "mixed_precision": mixed}, path)
 
     def _mixed(self, begun: dict[str, Any] | None) -> bool:
         """Whether this run computes in bfloat16: as it was begun; a new one, where the device does so by itself."""
@@ -300,8 +299,9 @@ class Run:
 
 def train(run: Run, until: int | None = None) -> None:
     """Go on to the end of the schedule, or to the step ``until``; raises TrainingError when that fails."""
-    stop = min(run.config.steps, until or run.config.steps)
+    stop = run.config.steps if until is None else min(run.config.steps, until)
     if distributed.rank() == 0:
+        run.begin()
         done = f"{run.folder} has its {run.step} steps, so nothing is trained; for other cases choose another folder."
         said = done if 0 < run.step >= stop else f"Training {run.precision}, {run.kernels}."
         print(said, file=sys.stderr, flush=True)
@@ -369,7 +369,7 @@ def main() -> int:
         if config.batch % distributed.world():
             raise InputError(f"A batch of {config.batch} cannot be divided by {distributed.world()} processes.")
         if given.weights and not config.parenchyma and not (given.run / CHECKPOINT).exists():
-            check_start(given.weights, config)  # before the folder is begun with a config that cannot go on
+            check_start(given.weights, config)  # before the cases are read
         there = given.weights and given.weights.exists()  # gone on with, a run needs them no more
         begun_with = {"weights": asked.digest(given.weights) if there else None}
         if there:

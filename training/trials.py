@@ -25,7 +25,7 @@ from wpunet.segment import Options, Segmenter
 from training import asked, metrics
 from training.command import command
 from training.config import Config
-from training.data import folds, patient_names, read_split
+from training.data import folds, patient_names, patient_of, read_split
 from training.evaluate import Figures, by_size, dice_table, evaluate, held_out_cases
 from training.export import as_bundle
 from training.mixture import Mixture
@@ -88,6 +88,7 @@ def trial(config: Config, name: str, bench: Bench) -> Figures:
     if config.architecture != "wpunet":
         raise InputError(f"Trials need a wpunet, which the engine runs, not {config.architecture}.")
     run = Run(config, bench.data, folder, default_device(), bench.split)
+    _not_drawn(run, bench)
     if bench.weights and run.step == 0:
         start_from(run, bench.weights)
     asked.keep(asked_for, folder)
@@ -96,6 +97,17 @@ def trial(config: Config, name: str, bench: Bench) -> Figures:
     assert isinstance(run.average, WPUNet)
     bundled = as_bundle(run.average.cpu(), config.pixel_mm, folder / "weights.safetensors")
     return evaluated(Segmenter(bundled), folder / "split.json", bench, told)
+
+
+def _not_drawn(run: Run, bench: Bench) -> None:
+    """Raises InputError where a whole case of the bench is of somebody whom the run is trained on."""
+    drawn = {case.patient for shelf in run.sampler.shelves.values() for case in shelf.cases}
+    known = [folder.name for folder in bench.volumes if patient_of(folder.name) in drawn]
+    if known:
+        raise InputError(
+            f"{known[0]} is to be measured (--volumes), but is trained on in fold {run.config.fold}; measure others, "
+            "or seal that patient (sealed in the config)."
+        )
 
 
 def _asked(config: Config, bench: Bench) -> Figures:

@@ -27,6 +27,11 @@ def ending(error):
             2,
             "it: runs cannot be used (Permission denied); check its name, its rights and the room on its disk.\n",
         ),
+        (
+            IsADirectoryError(21, "Is a directory", ".partial/b", None, "bundle"),  # of a file that is put in its place
+            2,
+            "it: bundle cannot be used (Is a directory); check its name, its rights and the room on its disk.\n",
+        ),
         (OSError("no file's"), 2, "it: no file's\n"),
         (KeyboardInterrupt(), 130, "it: stopped; the same command goes on with what was kept.\n"),
     ],

@@ -6,8 +6,9 @@ import sys
 
 import pytest
 import torch
+from wpunet.errors import DeviceError
 
-from training import checkpoint, train
+from training import checkpoint, distributed, train
 
 
 def torchrun(*arguments):
@@ -45,3 +46,10 @@ def test_a_batch_that_cannot_be_shared_is_refused(recipe, prepared, tmp_path):
     done = torchrun("--config", recipe(batch=3), "--data", prepared, "--run", tmp_path / "run")
     assert done.returncode != 0
     assert "A batch of 3 cannot be divided by 2 processes" in done.stderr
+
+
+def test_a_gpu_that_is_not_there_is_told_before_the_processes_wait_for_each_other(monkeypatch):
+    for name, value in (("WORLD_SIZE", "100"), ("LOCAL_RANK", "99")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DeviceError, match="no device 'cuda:99' here"), distributed.processes("cuda"):
+        pass

@@ -240,6 +240,7 @@ def test_the_command(tmp_path, command, capsys, monkeypatch, failed, status):
     asked = []
     monkeypatch.setattr(download, "download", lambda *given: asked.append(given) or failed)
     assert command(download, "--output", tmp_path, "--cases", "2-4,9", "--accept-licence") == status
+    assert f"{4 - len(failed)} of 4 cases are there; {len(failed)} have failed" in capsys.readouterr().out
     assert asked == [(tmp_path, [2, 3, 4, 9], download.SERVICES["kits19"])]
     assert command(download, "--output", tmp_path, "--dataset", "kits23", "--accept-licence") == status
     assert len(asked[1][1]) == 489

@@ -187,3 +187,10 @@ def test_a_kidney_that_was_not_found_is_missed():
     assert metrics.kidneys_missed(found, truth, 0.001) == 1
     assert metrics.kidneys_missed(truth, truth, 0.001) == 0
     assert metrics.kidneys_missed(found, truth, 0.0001) == 0  # pieces, not kidneys
+
+
+@pytest.mark.parametrize("module", [evaluate, chance])
+def test_nobody_to_measure_is_told_before_anything_is_written(module, tmp_path, command, capsys):
+    assert command(module, "--output", tmp_path / "out") == 2
+    assert "There is nothing to measure; name some, as --volumes CASE" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

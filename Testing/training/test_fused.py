@@ -339,6 +339,7 @@ def test_a_run_goes_on_with_or_without_them_as_it_was_begun(kernels, recipe, pre
     begun = {name: start(replace(config, fused=name == "with"), prepared, tmp_path / name) for name in ("with", "out")}
     assert "the config says fused = false" in begun["out"].kernels
     for name, run in begun.items():
+        run.begin()
         assert run.config.fused == (name == "with")
         assert json.loads((tmp_path / name / "config.json").read_text())["fused"] == (name == "with")
         assert (type(run.network) is WPUNet) == (name == "out")

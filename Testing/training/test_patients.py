@@ -17,6 +17,7 @@ from .conftest import config_of, start
 def test_a_folder_keeps_to_its_recipe_and_its_patients(recipe, prepared, tmp_path):
     config = config_of(recipe)
     run = start(config, prepared, tmp_path / "run")
+    run.begin()
     for changed in ({"fold": 1}, {"seed": 9}, {"widths": (4, 8, 8, 8, 8)}):
         with pytest.raises(InputError, match=f"was begun with {next(iter(changed))} = "):
             start(replace(config, **changed), prepared, tmp_path / "run")
@@ -94,3 +95,20 @@ def test_all_patients_can_be_trained_on(recipe, prepared, tmp_path, command):
     assert command(prune, "--run", tmp_path / "run", *options, "--output", tmp_path / "pruned") == 0
     told = json.loads((tmp_path / "pruned" / "pruned.json").read_text())
     assert "dice_lost" not in told
+
+
+def test_a_refusal_does_not_begin_a_folder(recipe, prepared, trained, tmp_path, command, capsys):
+    """So the same folder takes what the message asks for."""
+    split, weights = tmp_path / "split.json", trained / "average.safetensors"
+    options = ("--data", prepared, "--run", tmp_path / "run", "--device", "cpu", "--until", 1, "--weights", weights)
+    options += ("--config", recipe(widths=[8, 8, 16, 16, 16]))
+    training, held_out = read_split(trained / "split.json")
+    split.write_text(json.dumps({"training": training, "held_out": [*held_out, "case_0001"]}))
+    assert command(train, *options, "--split", split) == 2
+    assert f"{prepared} has no case case_0001, whom a split or a card names; mend" in capsys.readouterr().err
+    assert command(train, *options, "--fold", 1) == 2
+    assert "hold out whom that run did (--split)" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    write_split(split, training, held_out)
+    assert command(train, *options, "--split", split) == 0, capsys.readouterr().err
+    assert read_split(tmp_path / "run" / "split.json") == (training, held_out)

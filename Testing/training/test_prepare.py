@@ -315,6 +315,8 @@ def test_the_command_says_what_it_left_out_and_what_is_missing(tmp_path, kits, c
     (tmp_path / "empty").mkdir()
     assert command(prepare, "--output", tmp_path / "out", "--kits", tmp_path / "empty") == 2
     assert "holds no case in KiTS19's layout" in capsys.readouterr().err
+    assert command(prepare, "--output", tmp_path / "out", "--kits", kits / "case_00000") == 2
+    assert "case_00000 is a case itself; give the folder that holds it" in capsys.readouterr().err
     assert command(prepare, "--output", tmp_path / "out") == 2
     assert "name a source" in capsys.readouterr().err
     assert command(prepare, "--output", tmp_path / "out", "--kits", kits, "--unlabelled", tmp_path / "empty") == 2

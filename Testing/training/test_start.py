@@ -121,3 +121,11 @@ def test_weights_of_another_network_are_refused(changes, recipe, prepared, train
     options = ("--config", recipe(**changes), "--data", prepared, "--run", tmp_path / "small")
     assert command(train, *options, "--weights", trained / "average.safetensors") == 2
     assert "cannot start from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "why"), [("", "this is a folder"), ("checkpoint.safetensors", "its tensors are not")])
+def test_what_lies_beside_a_runs_weights_is_no_start(name, why, recipe, prepared, trained, tmp_path, command, capsys):
+    options = ("--config", recipe(widths=[8, 8, 16, 16, 16]), "--data", prepared, "--run", tmp_path / "run")
+    assert command(train, *options, "--weights", trained / name) == 2
+    assert f"cannot start from {trained / name} ({why}" in (told := capsys.readouterr().err)
+    assert "give the average.safetensors of a run" in told

@@ -80,9 +80,10 @@ def test_stopping_and_going_on_is_the_same_as_not_stopping(recipe, prepared, tmp
     path = recipe(dropout=0.5, average=0, optimizer="adam", schedule="constant", loss="paper")
     arguments = ("--config", path, "--data", prepared, "--device", "cpu")
     assert command(train, *arguments, "--run", tmp_path / "whole") == 0
-    for until in (5, 9, 12):
+    for until in (0, 5, 9, 12):
         torch.manual_seed(until)  # what a fresh process finds does not matter
         assert command(train, *arguments, "--run", tmp_path / "parts", "--until", until) == 0
+        assert checkpoint.facts(tmp_path / "parts" / "checkpoint.safetensors")["step"] == until
     one, other = (checkpoint.load(tmp_path / run / "checkpoint.safetensors")[0] for run in ("whole", "parts"))
     assert same(one, other)
     network = {name.removeprefix("network."): t for name, t in one.items() if name.startswith("network.")}
@@ -126,6 +127,7 @@ def test_a_run_goes_on_in_the_precision_that_it_was_begun_in(begun, recipe, prep
     for here in (begun, not begun):  # then on another machine
         monkeypatch.setattr(train, "computes_in_bfloat16", lambda device, here=here: here)
         run = start(config, prepared, tmp_path)
+        run.begin()
         assert precision_of_a_step(run) == (torch.bfloat16 if begun else torch.float32)
         assert json.loads((tmp_path / "config.json").read_text("utf-8"))["mixed_precision"] == begun
     assert run.precision.endswith("as it was begun")

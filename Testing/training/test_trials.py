@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -52,16 +53,19 @@ def test_each_patient_is_held_out_once(recipe, prepared, tmp_path, command, caps
 
 
 def test_ingredients_are_left_out_one_at_a_time(recipe, prepared, kits, unlabelled, tmp_path, command, capsys):
-    free = next(unlabelled.iterdir())
+    free, away = next(unlabelled.iterdir()), tmp_path / "case_00099"
     options = ["ingredients", "--config", recipe(**SHORT), "--data", prepared, "--output", tmp_path]
-    options += ["--ingredient", "levels without kidney", "phantoms", "--volumes", kits / "case_00003"]
+    options += ["--ingredient", "levels without kidney", "phantoms", "--volumes"]
+    assert command(trials, *options, kits / "case_00001") == 2
+    assert "case_00001 is to be measured (--volumes), but is trained on in fold 0" in capsys.readouterr().err
+    options.append(shutil.copytree(kits / "case_00003", away))
     assert command(trials, *options, "--tumor-free", free) == 0
     text = capsys.readouterr().out
     for name in ("recipe", "without levels without kidney", "without phantoms"):
         assert f"| {name} | 2 |" in text
     assert "contrast chest oral contrast tumor ml" in text
     told = json.loads((tmp_path / "ingredients.json").read_text())["rows"]
-    assert set(told[0]) > {"kidney_or_tumor", "tumor", "case_00003 tumor", "contrast_chest_oral_contrast tumor_ml"}
+    assert set(told[0]) > {"kidney_or_tumor", "tumor", "case_00099 tumor", "contrast_chest_oral_contrast tumor_ml"}
     begun = json.loads((tmp_path / "without_levels_without_kidney" / "fold_0" / "config.json").read_text())
     whole = json.loads((tmp_path / "recipe" / "fold_0" / "config.json").read_text())
     assert begun["mixture"] == whole["mixture"] | {"kidney_free": 0.0}
@@ -83,7 +87,7 @@ def test_ingredients_are_left_out_one_at_a_time(recipe, prepared, kits, unlabell
         for fold in (0, 2)
     ]
     mean = sum(one["kidney_or_tumor"] for one in volumes) / 2
-    assert recipe_row["case_00003 kidney_or_tumor"] == pytest.approx(mean, abs=1e-4)
+    assert recipe_row["case_00099 kidney_or_tumor"] == pytest.approx(mean, abs=1e-4)
     assert command(trials, *options, "--ingredient", "salt") == 2
     assert "no ingredient 'salt'" in capsys.readouterr().err
 
