@@ -10,7 +10,7 @@ from wpunet.label_maps import LabelMap
 from wpunet.labels import KIDNEY, LEFT_KIDNEY, TUMOR
 from wpunet.volume import from_array
 
-from Testing.view.conftest import require_parts
+from Testing.view.conftest import require_parts, waited
 
 
 class Held:
@@ -97,7 +97,7 @@ def test_a_measurement_that_an_edit_has_overtaken_is_not_told(page, labels):
         assert page.data.corrected
         assert page.data.unsaved
 
-    asyncio.run(work())
+    waited(work())
 
 
 def test_a_measurement_that_ends_after_a_later_one_is_not_told(page, labels):
@@ -119,7 +119,7 @@ def test_a_measurement_that_ends_after_a_later_one_is_not_told(page, labels):
         assert not page.data.unsaved
         assert not page.host.findings.corrected
 
-    asyncio.run(work())
+    waited(work())
 
 
 def test_what_is_saved_is_what_was_there_when_it_was_asked_for(page, labels):
@@ -137,4 +137,4 @@ def test_what_is_saved_is_what_was_there_when_it_was_asked_for(page, labels):
         page.host.findings.saved(result.labels)
         assert page.host.findings.unsaved  # the later edit is in no file
 
-    asyncio.run(work())
+    waited(work())

@@ -2,7 +2,6 @@
 
 import asyncio
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,16 +9,11 @@ from wpunet import files
 from wpunet.errors import InputError
 from wpunet_view import opening
 
+from Testing.view.conftest import waited
 from Testing.wpunet.slices import enhanced, write_series
 from Testing.wpunet.test_dicom import write
 
 MB = opening.MB
-
-
-def waited(answer):
-    """What a coroutine gives; in a thread of its own, since a browser test before may have left a loop running here."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, answer).result()
 
 
 async def chunks(*parts):
