@@ -239,3 +239,15 @@ def test_what_only_looks_alike_is_no_bolus_tracking(tmp_path, change):
     level = patient.hu()[20:21].repeat(5, 0)
     assert dicom.is_of_one_place(write_series(tmp_path / "tracking", at_one_place, hu=level))
     assert not dicom.is_of_one_place(write_series(tmp_path / "ct", change, hu=level))
+
+
+def test_a_copy_that_has_lost_its_places_does_not_take_the_ct_with_it(tmp_path):
+    """As an anonymiser leaves it beside the original, under the same UID."""
+
+    def without_place(ds, _k):
+        del ds.ImagePositionPatient
+
+    for name in ("a", "c"):
+        write_series(tmp_path / "cts" / name, without_place)
+    write_series(tmp_path / "cts" / "b")
+    assert folders.survey(tmp_path / "cts").cts == tuple(folders.Found(tmp_path / "cts" / name) for name in "abc")
