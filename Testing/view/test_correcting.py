@@ -205,6 +205,12 @@ def test_what_is_corrected_is_seen_though_it_was_hidden(visitor):
     until(lambda: green(visitor, "Axial") > 300, "what was painted", 20)
     until(lambda: visitor.button("Hide").get_attribute("aria-pressed") == "false", "the page to know it", 20)
     visitor.button("Hide kidney tumor").wait_for()
+    page.locator(".segment", has_text="right kidney").click()  # the step was none of its
+    for keys in ("Control+z", "Control+y"):
+        visitor.button("Hide kidney tumor").click()
+        visitor.button("Show kidney tumor").wait_for()
+        page.keyboard.press(keys)
+        visitor.button("Hide kidney tumor").wait_for()
     measured(visitor)
 
 

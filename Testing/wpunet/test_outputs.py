@@ -290,10 +290,9 @@ def test_every_result_is_known_as_ours(segment, ct, tmp_path):
 def test_what_a_killed_run_left_half_written_is_tidied_up(segment, cts, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("a.nii.gz", "summary.csv"):
-        (out / f"{outputs.TEMPORARY}12345678_{name}").write_bytes(b"half")
-        os.utime(out / f"{outputs.TEMPORARY}12345678_{name}", (time.time() - 100,) * 2)
-    (out / f"{outputs.TEMPORARY}87654321_a.nii.gz").write_bytes(b"of a run at the same time")
+    for left, minutes in (("12345678_a.nii.gz", 11), ("12345678_summary.csv", 11), ("87654321_a.nii.gz", 5)):
+        (out / f"{outputs.TEMPORARY}{left}").write_bytes(b"half")
+        os.utime(out / f"{outputs.TEMPORARY}{left}", (time.time() - 60 * minutes,) * 2)
     (out / f"{outputs.TEMPORARY}12345678_another.nii.gz").write_bytes(b"of another run")
     assert segment(cts, "-o", out) == 0
     left = [path.name for path in out.iterdir() if path.name.startswith(outputs.TEMPORARY)]

@@ -106,3 +106,18 @@ def test_of_several_files_none_stays_half_written(tmp_path):
     with pytest.raises(OutputError, match=r"b cannot be written \(gone\)"):
         write()
     assert contents(tmp_path) == {"old": b"old"}
+
+
+def test_where_the_folder_goes_meanwhile_the_output_is_named(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def write():
+        with outputs.replacing(out / "k") as temporary:
+            temporary.unlink()
+            out.rmdir()
+            out.write_bytes(b"somebody else's")
+
+    with pytest.raises(OutputError, match=f"{out / 'k'} cannot be written"):
+        write()
+    assert contents(tmp_path) == {"out": b"somebody else's"}

@@ -211,3 +211,43 @@ def test_bolus_tracking_is_no_failure_and_a_ct_whose_places_were_lost_is_one(seg
         "copied": "failed",
     }
     assert "all 7 slices lie at the same position; export the series with its geometry" in found["lost"]["reason"]
+
+
+def lost(ds, k):
+    """The places alone; where the table was, is told still."""
+    at_one_place(ds, k)
+    ds.SliceLocation = f"{4 * k:.1f}"
+
+
+def grey(ds, k):
+    """As programs export pictures: without a place, in shades of grey from -1000 to 1000 HU."""
+    at_one_place(ds, k)
+    hu = np.frombuffer(ds.PixelData, np.int16) * float(ds.RescaleSlope) + float(ds.RescaleIntercept)
+    ds.PixelData = (np.clip((hu + 1000) / 2000, 0, 1) * 255).astype(np.int16).tobytes()
+    ds.RescaleSlope, ds.RescaleIntercept = 1, 0
+
+
+def coloured(ds, k):
+    at_one_place(ds, k)
+    ds.SamplesPerPixel, ds.PlanarConfiguration, ds.PhotometricInterpretation = 3, 0, "RGB"
+    ds.PixelData = np.frombuffer(ds.PixelData, np.int16).repeat(3).tobytes()
+
+
+@pytest.mark.parametrize("change", [lost, grey, coloured])
+def test_what_only_looks_alike_is_no_bolus_tracking(tmp_path, change):
+    """As slices of a phantom do: all alike, and at places of their own."""
+    level = patient.hu()[20:21].repeat(5, 0)
+    assert dicom.is_of_one_place(write_series(tmp_path / "tracking", at_one_place, hu=level))
+    assert not dicom.is_of_one_place(write_series(tmp_path / "ct", change, hu=level))
+
+
+def test_a_copy_that_has_lost_its_places_does_not_take_the_ct_with_it(tmp_path):
+    """As an anonymiser leaves it beside the original, under the same UID."""
+
+    def without_place(ds, _k):
+        del ds.ImagePositionPatient
+
+    for name in ("a", "c"):
+        write_series(tmp_path / "cts" / name, without_place)
+    write_series(tmp_path / "cts" / "b")
+    assert folders.survey(tmp_path / "cts").cts == tuple(folders.Found(tmp_path / "cts" / name) for name in "abc")

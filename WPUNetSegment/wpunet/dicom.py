@@ -168,20 +168,25 @@ def _choose(path: Path, found: Sequence[Series], series: str | None) -> Series:
 def is_of_one_place(path: Path, series: str | None = None) -> bool:
     """Whether the pictures of a series state one place and look alike, as those do that bolus tracking takes.
 
-    A CT whose places were lost states one, too, but its slices differ. Three pictures at least, none a copy.
+    A CT whose places were lost states one, too, but its slices differ, at least in where the table was. Where the
+    numbers are no HU, with air around the patient, nobody can say. Three pictures at least, none a copy.
     """
     try:
         slices = _choose(path, _by_series(files_of(path, below_too=series is not None))[0], series).slices
         apart = {one.uid for one in slices}
-        alike = {(one.position, one.orientation, one.spacing, one.stored.shape) for one in slices}
+        alike = {(one.position, one.location, one.orientation, one.spacing, one.stored.shape) for one in slices}
         spacing = slices[0].spacing
         if len(apart) < max(3, len(slices)) or len(alike) > 1 or not slices[0].position or not spacing:
+            return False
+        if any(one.is_colour for one in slices):
             return False
         coarse = _coarse(_hu(slices, path), spacing)
     except (InputError, OSError):
         return False
     tissue = coarse.max(0) > TISSUE_HU
-    return bool(tissue.any() and np.abs(coarse - coarse[0])[:, tissue].mean(1).max() < ALIKE_HU)
+    if not tissue.any() or coarse.min() > TISSUE_HU:
+        return False
+    return bool(np.abs(coarse - coarse[0])[:, tissue].mean(1).max() < ALIKE_HU)
 
 
 def _coarse(hu: np.ndarray, spacing: Sequence[float]) -> np.ndarray:

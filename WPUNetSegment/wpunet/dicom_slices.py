@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "SeriesDescription", "ImageType"),
     *("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "GantryDetectorTilt"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns", "SamplesPerPixel"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "SliceLocation", "PixelSpacing"),
+    *("Rows", "Columns", "SamplesPerPixel"),
     *("PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *("PixelPaddingValue", "PixelPaddingRangeLimit", "NumberOfFrames"),
@@ -53,6 +54,7 @@ class Slice:
     frame:       0 in a file of one slice, else from 1
     others:      what else tells pictures of one place apart: time point, kind, kernel, stack
     position:    LPS mm of the first pixel
+    location:    mm along the table, of which nothing is certain but that it is one for pictures of one place
     orientation: unit vectors along a row and down a column
     spacing:     mm between rows, between columns
     rescale:     slope and intercept from stored numbers to HU
@@ -69,6 +71,7 @@ class Slice:
     acquisition: str
     others: tuple[str, ...]
     position: tuple[float, ...] | None
+    location: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
     spacing: tuple[float, ...] | None
     rescale: tuple[float, float] | None
@@ -199,6 +202,7 @@ def _slice(data: Dataset, groups: Sequence[Dataset | None], kept: Stored, frame:
             words("FrameContentSequence", "StackID"),
         ),
         position=_finite(of("PlanePositionSequence", "ImagePositionPatient"), 3),
+        location=numbers(data, "SliceLocation"),
         orientation=_unit_vectors(of("PlaneOrientationSequence", "ImageOrientationPatient")),
         spacing=_spacing(of("PixelMeasuresSequence", "PixelSpacing")),
         rescale=_rescale(*rescale) if "ModalityLUTSequence" not in data else None,

@@ -264,12 +264,16 @@ def _is_scout(one: Slice) -> bool:
 
 
 def _apart(pieces: Pieces) -> Iterator[tuple[str, Parts]]:
-    """The pieces of each series together; one that holds places again is of a copy, which is a CT of its own."""
+    """The pieces of each series together; one that holds places again is of a copy, which is a CT of its own.
+
+    So is one whose slices state no place.
+    """
     for uid, parts in pieces.items():
         copies: list[tuple[set[tuple[float, ...]], Parts]] = []
         for part in parts:
             places = _places(part.folder, uid) if len(parts) > 1 else set()
-            held, copy = next((one for one in copies if not one[0] & places), (set(), []))
+            fits = (one for one in copies if places and one[0] and not one[0] & places)
+            held, copy = next(fits, (set(), []))
             if not copy:
                 copies.append((held, copy))
             held |= places

@@ -66,7 +66,7 @@ def together() -> Iterator[Replacing]:
                 handle, name = tempfile.mkstemp("_" + target.name, TEMPORARY, folder)
                 os.close(handle)
                 temporary = Path(name)
-                leftovers.callback(temporary.unlink, missing_ok=True)
+                leftovers.callback(_take_away, temporary)
                 yield temporary
             written.append((through, temporary, path))
 
@@ -96,6 +96,11 @@ def _rename(temporary: Path, path: Path) -> None:
     with suppress(OSError):  # some disks know no rights
         temporary.chmod(usual_mode())
     temporary.replace(path.resolve())
+
+
+def _take_away(temporary: Path) -> None:
+    with suppress(OSError):  # it has its place by now; or its folder is gone, which is told of the output itself
+        temporary.unlink()
 
 
 def named_after(temporary: Path) -> str:

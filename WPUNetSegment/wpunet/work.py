@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .progress import Cancel, Reporter
     from .segment import Options, Segmenter
 
-LEFT_SECONDS = 60  # after which nobody goes on with a half-written file
+LEFT_SECONDS = 600  # after which nobody goes on with a half-written file: one waits for the others of its CT
 EVERY = 50  # cases, after which the summary is written for whoever looks at it meanwhile
 
 

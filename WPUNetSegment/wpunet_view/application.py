@@ -103,6 +103,7 @@ class Application(TrameApp):
         self._pace = Pace()
         self._findings: Findings | None = None
         self._base_warnings: tuple[str, ...] = ()
+        self._steps_made = 0
         self._tasks: set[asyncio.Task] = set()
 
     def close(self) -> None:
@@ -280,12 +281,14 @@ class Application(TrameApp):
 
     # Corrections and review
 
-    def _corrected(self, *_: Any) -> None:
+    def _corrected(self, steps_made: int) -> None:
         """A step was made, or taken back: what it has changed is seen, though it was hidden. Nobody corrects blind."""
+        back, self._steps_made = steps_made < self._steps_made, steps_made
         if self._findings is None:
             return
         editor = self._slicer.segmentation_editor
-        editor.set_segment_visibility(editor.active_segment_id, True)
+        for key in (editor.undo_stack.redo_text() if back else editor.undo_stack.undo_text()).split():
+            editor.set_segment_visibility(key, True)
         with self.state:
             self.data.hidden = False
 

@@ -251,7 +251,8 @@ class Adapter(RcaViewAdapter):
             self._picture.reset()
         super().update_size(origin, size)
         if origin != "self":
-            self._keep_in_sight(size["w"] / size["h"])
+            columns, rows, _ = self._current_size  # never 0, as those of a view that is put away
+            self._keep_in_sight(columns / rows)
 
     def _keep_in_sight(self, shape: float) -> None:
         """The middle of a view, be it slim: Slicer keeps the height of what is seen, and would cut its sides."""

@@ -35,6 +35,11 @@ class Step(UndoCommand):
         super().__init__()
         self._segmentation, self._box, self._shape = segmentation, box, before.shape
         self._before, self._after = (igzip.compress(values.tobytes(), 1) for values in (before, after))
+        self._text = " ".join(_changed(before, after))
+
+    def text(self) -> str:
+        """The keys of the segments that it changes, between spaces."""
+        return self._text
 
     def undo(self) -> None:
         self._put(self._before)
@@ -78,17 +83,22 @@ def put(segmentation: Segmentation, box: Box, values: np.ndarray) -> None:
         image.ShallowCopy(larger)
     place, _ = common(outer, extent)
     there = voxels(image)[place]
-    changed = there != values
-    touched = {*np.unique(there[changed]), *np.unique(values[changed])}
+    keys = _changed(there, values)
     there[:] = values
     # Were the image itself told, Slicer would forget all surfaces; so it makes those anew that have changed
     image.GetPointData().GetScalars().Modified()
     if segmentation.segmentation.ContainsRepresentation(SURFACE):
-        for label in BY_SIDE:
-            if label.value in touched:
-                segmentation.get_segment(label.key).RemoveRepresentation(SURFACE)
+        for key in keys:
+            segmentation.get_segment(key).RemoveRepresentation(SURFACE)
         segmentation.segmentation.CreateRepresentation(SURFACE)
     segmentation.trigger_modified()
+
+
+def _changed(before: np.ndarray, after: np.ndarray) -> list[str]:
+    """Keys of the segments that differ between values of labels.BY_SIDE."""
+    where = before != after
+    values = {*np.unique(before[where]), *np.unique(after[where])}
+    return [label.key for label in BY_SIDE if label.value in values]
 
 
 def _image(segmentation: Segmentation) -> Any:
