@@ -166,14 +166,26 @@ def require_writable(path: Path) -> None:
         raise OutputError(f"{path} cannot be written: its links lead nowhere; give another name.") from error
     if not folder.is_dir():
         raise OutputError(_no_folder(path, folder))
-    try:  # os.access would say of every folder on Windows that it may be written
-        tempfile.TemporaryFile(dir=folder).close()
+    try:
+        require_right(folder, path.name)
     except PermissionError as error:
         raise OutputError(
             f"{path} cannot be written: no right to write into {folder}; choose another folder."
         ) from error
     except OSError as error:
         raise OutputError(_cannot_write(path, error)) from error
+
+
+def require_right(folder: Path, name: str = "") -> None:
+    """Raises OSError where no file can be made in a folder, at first by the name of what becomes ``name``.
+
+    It is tried: of every folder on Windows os.access says that it may be written. tempfile must not be asked before:
+    there it takes a refusal for a name that is in use, and up to Python 3.12 it tries other names for a day.
+    """
+    path = folder / f"{TEMPORARY}{os.urandom(TEMPORARY_LETTERS // 2).hex()}_{name}"
+    goes_with_its_handle = getattr(os, "O_TEMPORARY", 0)  # on Windows, even while a virus scanner looks at it
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | goes_with_its_handle, 0o600))
+    path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:
