@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 
+from wpunet import names
 from wpunet.errors import WpunetError
 
 STOPPED = 130  # as a shell tells of Ctrl-C
@@ -18,6 +19,7 @@ def command(name: str) -> Callable[[Callable[[], int]], Callable[[], int]]:
     def ending(main: Callable[[], int]) -> Callable[[], int]:
         @wraps(main)
         def run() -> int:
+            names.as_utf8()
             try:
                 return main()
             except (WpunetError, OSError) as error:

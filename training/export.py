@@ -56,7 +56,7 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
         made = as_bundle(network, facts["pixel_mm"], Path(folder) / output.name, temperature)
         difference = _difference(network, made)
         output.with_suffix(".json").unlink(missing_ok=True)  # which would deny the new weights
-        made.replace(output)
+        outputs.take_place(made, output)
     counted = cost(network)
     parenchyma = sum(tensor.numel() for name, tensor in network.named_parameters() if name.startswith("parenchyma."))
     own_steps = facts["step"] if parenchyma else 0

@@ -242,7 +242,7 @@ def test_a_session_waits_for_its_end_beside_its_standard_input():
         page = server.address.rstrip("/") + get(server.address)[2]["Location"]
         until(lambda: get(f"{page}ready")[1] == "yes", "the session")
         (session,) = server.children("wpunet_view.session")
-        assert os.readlink(f"/proc/{session}/fd/0") == os.devnull
+        assert Path(f"/proc/{session}/fd/0").readlink() == Path(os.devnull)
 
 
 async def served(folder, visit, keep=5):

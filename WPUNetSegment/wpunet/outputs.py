@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from time import sleep
 
 from .dicom_files import walk
 from .errors import InputError, OutputError
@@ -30,6 +31,7 @@ TEMPORARY = ".wpunet-"  # how the name of a half-written file begins; the name i
 TEMPORARY_LETTERS = 8  # that tempfile puts between
 HEAD_BYTES = 16384  # of a file; its mark lies there
 STDOUT = Path("/dev/stdout")  # what "-" stands for, on systems that have no such file, too
+PAUSES = (0.05, 0.1, 0.2, 0.4)  # seconds, after which a file that is held is tried again
 Replacing = Callable[[Path], AbstractContextManager[Path]]
 
 
@@ -66,7 +68,7 @@ def together() -> Iterator[Replacing]:
                 handle, name = tempfile.mkstemp("_" + target.name, TEMPORARY, folder)
                 os.close(handle)
                 temporary = Path(name)
-                leftovers.callback(temporary.unlink, missing_ok=True)
+                leftovers.callback(_forget, temporary)
                 yield temporary
             written.append((through, temporary, path))
 
@@ -95,7 +97,27 @@ def _write_through(temporary: Path, path: Path) -> None:
 def _rename(temporary: Path, path: Path) -> None:
     with suppress(OSError):  # some disks know no rights
         temporary.chmod(usual_mode())
-    temporary.replace(path.resolve())
+    take_place(temporary, path.resolve())
+
+
+def take_place(temporary: Path, path: Path) -> None:
+    """Rename a file over another one; raises OSError.
+
+    On Windows a virus scanner, an indexer or OneDrive holds a file that was just written for a moment.
+    """
+    for pause in PAUSES if sys.platform == "win32" else ():
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            sleep(pause)
+        else:
+            return
+    temporary.replace(path)
+
+
+def _forget(temporary: Path) -> None:
+    with suppress(OSError):  # held, as above: what was written counts, or the error that is under way
+        temporary.unlink(missing_ok=True)
 
 
 def named_after(temporary: Path) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import BodyPartReader, web
-from wpunet import console
+from wpunet import console, names
 from wpunet.errors import WpunetError
 
 from . import some_of_vtk
@@ -32,6 +32,7 @@ Parts = AsyncIterator[tuple[str, AsyncIterator[bytes]]]  # path and content of e
 
 def main() -> None:
     """Run the session until standard input closes."""
+    names.as_utf8()
     settings = json.loads(sys.stdin.readline())
     folder, pipe = Path(settings["folder"]), console.take_input()
     assert pipe is not None  # the settings came through it
