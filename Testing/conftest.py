@@ -17,8 +17,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 @contextmanager
 def no_file_over(size: int) -> Iterator[None]:
     """As on a full disk: no file may grow beyond so many bytes."""
-    import resource  # not on Windows
-
+    resource = pytest.importorskip("resource", reason="no such limits on Windows")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

@@ -24,7 +24,7 @@ def write_text(text: str, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, "utf-8")
+        partial.write_text(text, "utf-8", newline="")  # Windows would end lines twice that end as CSV's do
         outputs.take_place(partial, path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error}); make room or choose another folder.") from error

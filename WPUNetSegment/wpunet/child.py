@@ -193,7 +193,7 @@ def _kill_tree(process: subprocess.Popen) -> None:
         return
     try:
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # macOS refuses it where all of the group have just ended
         process.kill()
 
 
