@@ -37,8 +37,8 @@ $(BIN)/python:
 	touch $@
 
 .venv/.view: .venv/.engine
-	$(PIP) install -e ".[view]"
-	touch $@
+	$(PIP) install -e ".[view]" && touch $@ || \
+	  echo "The page's packages could not be installed, so no page will be opened: docs/view.md says where they run."
 
 .venv/.test: .venv/.engine
 	$(PIP) install "$(TORCH)" -e ".[train,view,dicom,test]"

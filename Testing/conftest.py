@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,14 +17,49 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 @contextmanager
 def no_file_over(size: int) -> Iterator[None]:
     """As on a full disk: no file may grow beyond so many bytes."""
-    import resource  # not on Windows
-
+    resource = pytest.importorskip("resource", reason="no such limits on Windows")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class _Windows:
+    """The module os, as tempfile finds it there."""
+
+    name = "nt"
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
+
+
+@pytest.fixture
+def forbid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Takes away the right to write into a folder as Windows does, which says of every folder that one has it."""
+
+    def forbidden(folder: Path) -> None:
+        tries = 0
+
+        def refusing(whole: Callable) -> Callable:
+            def called(path: str | Path | int, *more: object, **named: object) -> object:
+                nonlocal tries
+                if not isinstance(path, int) and folder in (Path(path), Path(path).parent):
+                    tries += 1
+                    assert tries < 20, "tries one name after the other"
+                    raise PermissionError(13, "Permission denied", str(path))
+                return whole(path, *more, **named)
+
+            return called
+
+        monkeypatch.setattr(tempfile, "_os", _Windows())
+        monkeypatch.setattr(tempfile, "TMP_MAX", 2**31 - 1)
+        monkeypatch.setattr(os, "access", lambda *_, **__: True)
+        for name in ("open", "mkdir"):
+            monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+
+    return forbidden
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         save_file(contiguous, temporary, metadata={key: json.dumps(value) for key, value in facts.items()})
         temporary.chmod(outputs.usual_mode())  # the writer lets nobody else read: weights are for colleagues, too
-        temporary.replace(path)
+        outputs.take_place(temporary, path)
     except SafetensorError as error:  # how its writer tells of a full disk
         raise OSError(f"{path} cannot be written ({error})") from error
     finally:

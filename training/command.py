@@ -1,4 +1,4 @@
-"""How the command lines of the training end."""
+"""How the command lines of the training begin and end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 
+from wpunet import console, names
 from wpunet.errors import WpunetError
 
 STOPPED = 130  # as a shell tells of Ctrl-C
@@ -18,6 +19,8 @@ def command(name: str) -> Callable[[Callable[[], int]], Callable[[], int]]:
     def ending(main: Callable[[], int]) -> Callable[[], int]:
         @wraps(main)
         def run() -> int:
+            console.prepare()
+            names.as_utf8()
             try:
                 return main()
             except (WpunetError, OSError) as error:

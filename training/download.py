@@ -18,7 +18,7 @@ from pathlib import Path
 
 import requests
 from tqdm import tqdm
-from wpunet import files
+from wpunet import files, outputs
 from wpunet.errors import InputError, WpunetError
 
 from training.command import command
@@ -97,7 +97,7 @@ def fetch(url: str, path: Path, service: Service, git_hash: str | None = None) -
         except OSError as error:
             raise DownloadError(f"{path} cannot be written ({error}); make room and start again.") from error
         else:
-            partial.replace(path)
+            outputs.take_place(partial, path)
             return
     raise DownloadError(f"{url} cannot be fetched ({reason}); start again later: it goes on where it stopped.")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from wpunet import bundle
+from wpunet import bundle, outputs
 from wpunet.errors import InputError
 from wpunet.network import WPUNet, cost
 from wpunet.runtime import OpenVINORuntime
@@ -51,11 +51,12 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
     network, facts = load_trained(run)
     training, held_out = read_split(run / "split.json")
     output.parent.mkdir(parents=True, exist_ok=True)
+    outputs.require_right(output.parent)
     with TemporaryDirectory(prefix=".", dir=output.parent) as folder:
         made = as_bundle(network, facts["pixel_mm"], Path(folder) / output.name, temperature)
         difference = _difference(network, made)
         output.with_suffix(".json").unlink(missing_ok=True)  # which would deny the new weights
-        made.replace(output)
+        outputs.take_place(made, output)
     counted = cost(network)
     parenchyma = sum(tensor.numel() for name, tensor in network.named_parameters() if name.startswith("parenchyma."))
     own_steps = facts["step"] if parenchyma else 0

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
-from multiprocessing import get_all_start_methods
 from typing import Any
 
 import torch
@@ -22,12 +22,13 @@ Drawn = tuple[Tensor, Tensor, Counter[tuple[str, str]]]
 class Feed:
     """Samples ``first`` to ``last`` (not included) of each step, the same whoever draws them.
 
-    workers: processes that draw ahead on the processor, where the system has forks; 0: drawn here
+    workers: processes that draw ahead on the processor, where forks are safe; 0: drawn here. macOS has forks, but its
+             libraries, which have threads of their own by then, may hang or crash in them
     """
 
     def __init__(self, sampler: Sampler, first: int, last: int, workers: int, device: torch.device) -> None:
         self.sampler, self.share, self.device = sampler, (first, last), device
-        self.workers = workers if "fork" in get_all_start_methods() else 0
+        self.workers = workers if sys.platform == "linux" else 0
         self._ahead: Iterator[Drawn] | None = None
         self._next = -1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from training.pictures import plot_log
@@ -28,20 +29,29 @@ class Log:
         rows = _begin(self.path, COLUMNS, step)
         self.seconds = float(rows[-1][-1]) if rows else 0.0
         _begin(self.drawn, DRAWN, step)
+        self._held: dict[Path, list[list[object]]] = {}
         self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
 
     def row(self, values: dict[str, float], drawn: Counter[tuple[str, str]]) -> None:
         """A row of figures by the names of COLUMNS, and how often each (group, source) was drawn."""
-        with self.path.open("a", newline="") as file:
-            row = [values.get(name, "") for name in COLUMNS]
-            csv.writer(file).writerow([f"{v:.6g}" if isinstance(v, float) else v for v in row])
-        with self.drawn.open("a", newline="") as file:
-            csv.writer(file).writerows([values["step"], *one, count] for one, count in sorted(drawn.items()))
+        row = [values.get(name, "") for name in COLUMNS]
+        told: list[list[object]] = [[f"{v:.6g}" if isinstance(v, float) else v for v in row]]
+        counts: list[list[object]] = [[values["step"], *one, count] for one, count in sorted(drawn.items())]
+        for path, rows in ((self.path, told), (self.drawn, counts)):
+            self._held.setdefault(path, []).extend(rows)
+            with suppress(PermissionError):  # on Windows a spreadsheet that shows it holds it: they come with the next
+                self._append(path)
         for name in COLUMNS[1:]:
             if name in values:
                 self.board.add_scalar(name, values[name], int(values["step"]))
 
+    def _append(self, path: Path) -> None:
+        with path.open("a", newline="") as file:
+            csv.writer(file).writerows(self._held.pop(path, []))
+
     def close(self) -> None:
+        for path in (self.path, self.drawn):
+            self._append(path)
         self.board.close()
         plot_log(self.path, self.folder / "curves.png")
 

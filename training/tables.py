@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wpunet import outputs
 from wpunet.errors import OutputError
 
 
@@ -23,8 +24,8 @@ def write_text(text: str, path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, "utf-8")
-        partial.replace(path)
+        partial.write_text(text, "utf-8", newline="")  # Windows would end lines twice that end as CSV's do
+        outputs.take_place(partial, path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error}); make room or choose another folder.") from error
     finally:

@@ -107,14 +107,9 @@ def test_without_network_the_way_out_is_told(error):
         Python(fails=error).ensure()
 
 
-def test_without_rights_nothing_is_asked(monkeypatch):
-    """Windows says of every folder that it may be written, and of some that it may not when one tries."""
-
-    def refused(**_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "access", lambda path, mode: True)
-    monkeypatch.setattr(install.tempfile, "TemporaryFile", refused)
+def test_without_rights_nothing_is_asked(tmp_path, monkeypatch, forbid):
+    monkeypatch.setattr(install.sysconfig, "get_paths", lambda: {"purelib": str(tmp_path)})
+    forbid(tmp_path)
     python = Python()
     with pytest.raises(InstallError, match=r"no right to write.*administrator"):
         python.ensure()

@@ -265,6 +265,16 @@ def test_a_case_that_could_not_be_written_leaves_nothing(add_ct, logic, cases, m
     assert list(cases.iterdir()) == []
 
 
+def test_a_folder_into_which_nobody_may_write_is_told(add_ct, logic, cases, forbid):
+    from WPUNetSegmentLib import training_case
+
+    volume = add_ct()
+    segmentation = logic.process(volume)
+    forbid(cases)
+    with pytest.raises(OutputError, match=r"Permission denied\); choose another folder"):
+        training_case.save(volume, segmentation, cases)
+
+
 def test_the_geometry_of_the_tests_is_what_it_says():
     affine, shape = geometry("coronal")
     assert nib.aff2axcodes(affine) == ("L", "S", "P")

@@ -1,7 +1,11 @@
 """A command of the training ends in a line, whatever stops it; a mistake in the program is told as Python does."""
 
 import importlib
+import os
 import pkgutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from wpunet.errors import InputError
@@ -55,3 +59,17 @@ def test_all_commands_end_so():
     mains = {module.__name__: module.main for module in modules if hasattr(module, "main")}
     assert len(mains) > 10
     assert [name for name, main in mains.items() if not hasattr(main, "__wrapped__")] == []
+
+
+def test_a_console_of_a_narrow_alphabet_ends_no_training():
+    """As of Windows where the words go to a file: a case is called as its folder is."""
+    lines = ("from training.command import command", "@command('it')", "def main(): print('腎_1')", "main()")
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, b"\\u814e_1", b"")

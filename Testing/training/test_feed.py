@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="worker processes need forks")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="worker processes need safe forks")
 # In a process of its own: forks of one that has run an engine, a browser and threads of theirs are nobody's business
 SETTING = """
 import sys, torch
@@ -60,3 +60,7 @@ for step in (0, 1, 7):
     assert torch.equal(torch.rand(3), expected), step
 """
     run(script, prepared)
+
+
+def test_where_forks_are_not_safe_the_training_draws_itself(prepared):
+    run('sys.platform = "darwin"\nassert Feed(sampler, 0, 4, 2, cpu).workers == 0', prepared)

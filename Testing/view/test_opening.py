@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from wpunet import files
+from wpunet.dicom_files import visible_files
 from wpunet.errors import InputError
 from wpunet_view import opening
 
@@ -49,6 +50,21 @@ def test_a_folder_arrives_with_its_files_where_they_were_and_none_outside(tmp_pa
     assert path == tmp_path / "in"
     one = upload(**{"study__a__1.dcm": [b"1"], "study__b__2.dcm": [b"2"]})
     assert waited(opening.receive(one, tmp_path / "two", None, MB, lambda _: None)) == tmp_path / "two" / "study"
+
+
+def test_hidden_files_of_a_folder_stay_hidden(tmp_path):
+    files = upload(**{"study__1.dcm": [b"1"], "study__._1.dcm": [b"2"], "study__.DS_Store": [b"3"]})
+    path = waited(opening.receive(files, tmp_path, None, MB, lambda _: None))
+    assert [one.name for one in visible_files(path)] == ["1.dcm"]
+
+
+def test_a_zip_of_another_system_gets_names_that_every_system_knows(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("12:30 abdomen /1?.dcm", "12:30 abdomen /._1?.dcm", "back\\slashed\\2.dcm"):
+            archive.writestr(name, b"x")
+    opening.unpack(tmp_path / "a.zip", tmp_path / "out", MB)
+    found = {one.relative_to(tmp_path / "out").as_posix() for one in (tmp_path / "out").rglob("*") if one.is_file()}
+    assert found == {"12_30 abdomen/1_.dcm", "12_30 abdomen/._1_.dcm", "back/slashed/2.dcm"}
 
 
 @pytest.mark.parametrize("silent", ["the next file", "the rest of a file"])
@@ -193,6 +209,7 @@ def test_series_of_one_upload_are_told_apart_without_the_name_of_our_own_folder(
         ("../../etc/passwd", "_.._etc_passwd"),
         ("C:\\a\0.nii", "C__a_.nii"),
         ("..", "CT"),
+        ("study. ", "study"),
         ("ö" * 200 + ".nii.gz", "ö" * 93 + ".nii.gz"),
     ],
 )

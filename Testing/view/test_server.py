@@ -234,6 +234,17 @@ def test_a_session_that_is_killed_leaves_no_files(monkeypatch, tmp_path):
         until(lambda: not list(tmp_path.rglob("patient.txt")), "the patient's files to go", 20)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are looked at as Linux shows them")
+def test_a_session_waits_for_its_end_beside_its_standard_input():
+    """On Windows a library that looks at standard input when it is loaded, as SciPy's, would wait for whoever reads."""
+    require_parts(browser=False)
+    with serving() as server:
+        page = server.address.rstrip("/") + get(server.address)[2]["Location"]
+        until(lambda: get(f"{page}ready")[1] == "yes", "the session")
+        (session,) = server.children("wpunet_view.session")
+        assert Path(f"/proc/{session}/fd/0").readlink() == Path(os.devnull)
+
+
 async def served(folder, visit, keep=5):
     """What ``visit`` gives for the address of pages that are served in this very process."""
     from aiohttp import web

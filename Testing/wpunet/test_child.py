@@ -157,6 +157,19 @@ sys.stdout.write("no newline at the end")
     assert process.log.splitlines()[1:] == ["[1, 2]", '"event"', '{"no": "event"}', "no newline at the end"]
 
 
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no groups of processes there")
+def test_a_system_that_refuses_to_kill_the_group_is_asked_for_the_child(monkeypatch):
+    """As macOS where all of a group have ended and nobody has asked yet."""
+
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "killpg", refused)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], **child.own_group()) as process:
+        child._kill_tree(process)
+        assert process.wait(10) == -signal.SIGKILL
+
+
 DEAF = """
 grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(json.dumps({"event": "progress", "pid": grandchild.pid}), flush=True)

@@ -159,6 +159,7 @@ def test_a_copy_that_broke_off_is_told(hu, tmp_path, names, left):
         path = folder / names.format(name)
         path.write_bytes(path.read_bytes()[:left])
     (folder / "notes.txt").write_bytes(b"")
+    (folder / "Thumbs.db").write_bytes(b"")
     (folder / "VERSION").write_text("3")
     told = f"2 DICOM file(s) could not be read and were left out ({names.format('005')}"
     assert told in files.read(folder).warnings[0]

@@ -301,16 +301,15 @@ def test_what_a_killed_run_left_half_written_is_tidied_up(segment, cts, tmp_path
     assert patient.measures(report).keys() == {"right kidney", "left kidney", "right tumor"}
 
 
-def test_a_folder_is_tried_and_not_asked_whether_it_may_be_written(tmp_path, monkeypatch):
-    """Windows says yes of every one."""
-
-    def refused(**_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(outputs.os, "access", lambda *_: True)
-    monkeypatch.setattr(outputs.tempfile, "TemporaryFile", refused)
+def test_a_folder_is_tried_and_not_asked_whether_it_may_be_written(tmp_path, forbid):
+    forbid(tmp_path)
     with pytest.raises(OutputError, match="no right to write into"):
         outputs.require_writable(tmp_path / "kidneys.nii.gz")
+
+
+def test_a_folder_that_was_tried_holds_nothing_more(tmp_path):
+    outputs.require_writable(tmp_path / "kidneys.nii.gz")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", "n" * 300, "n" * 300 + ".nii.gz", "ä" * 140 + ".dcm", "x\0y"])

@@ -1,9 +1,10 @@
 """What a call of the command line is to do, before any of it is done: which jobs, with which names and options."""
 
 import os
+from pathlib import Path
 
 import pytest
-from wpunet import batch, cli, folders, outputs
+from wpunet import batch, cli, files, folders, outputs
 from wpunet.errors import InputError, OutputError
 
 from Testing.wpunet.slices import write_series
@@ -156,3 +157,8 @@ def test_a_link_that_leads_nowhere_is_no_reason_to_refuse_a_result(cts):
 
 def test_two_results_may_go_into_one_device(cts):
     planned(cts / "a.nii", "-o", "k.nii.gz", "--report", os.devnull, "--table", os.devnull)
+
+
+def test_a_disc_has_a_name_though_its_drive_has_none():
+    """As D: on Windows, whose CT became _segmentation.nii.gz."""
+    assert files.case_name(Path("/")) == "CT"

@@ -46,6 +46,51 @@ def test_a_disk_that_knows_no_rights_takes_results(tmp_path, monkeypatch):
     assert (tmp_path / "ours").read_bytes() == b"whole"
 
 
+def held(times, monkeypatch):
+    """The renames of a system where a virus scanner holds a new file for a moment, as on Windows."""
+    replace, tries = Path.replace, []
+
+    def replaced(old, new):
+        tries.append(old)
+        if len(tries) <= times:
+            raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+        return replace(old, new)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    monkeypatch.setattr(outputs.sys, "platform", "win32")
+    monkeypatch.setattr(outputs, "PAUSES", (0.001, 0.001))
+
+
+def test_a_file_that_is_held_for_a_moment_is_renamed_later(tmp_path, monkeypatch):
+    held(2, monkeypatch)
+    outputs_of(tmp_path, b"new")
+    assert contents(tmp_path) == {"ours": b"new"}
+
+
+def test_a_file_that_stays_held_is_told_and_keeps_what_it_was(tmp_path, monkeypatch):
+    (tmp_path / "ours").write_bytes(b"old")
+    held(3, monkeypatch)
+    with pytest.raises(OutputError, match=r"ours cannot be written .*used by another process"):
+        outputs_of(tmp_path, b"new")
+    assert contents(tmp_path) == {"ours": b"old"}
+
+
+def test_a_temporary_file_that_stays_held_does_not_hide_what_went_wrong(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "used by another process")
+
+    held(3, monkeypatch)
+    monkeypatch.setattr(outputs, "require_right", lambda *given: None)
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(OutputError, match="ours cannot be written"):
+        outputs_of(tmp_path, b"new")
+
+
+def outputs_of(folder, content):
+    with outputs.replacing(folder / "ours") as temporary:
+        temporary.write_bytes(content)
+
+
 def test_where_no_folder_is_nothing_is_written(tmp_path):
     with pytest.raises(OutputError, match="does not exist; create it"), outputs.replacing(tmp_path / "no" / "x"):
         pass

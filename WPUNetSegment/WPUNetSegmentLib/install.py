@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from wpunet import outputs
 from wpunet.errors import InstallError
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "requirements.txt"
@@ -176,9 +177,9 @@ def _install_torch(tools: Tools) -> None:
 
 
 def _require_rights() -> None:
-    folder = sysconfig.get_paths()["purelib"]
+    folder = Path(sysconfig.get_paths()["purelib"])
     try:
-        tempfile.TemporaryFile(dir=folder).close()  # Windows says of every folder that it may be written
+        outputs.require_right(folder)
     except OSError as error:
         raise InstallError(
             f"You have no right to write into Slicer's own folder {folder}, so nothing can be installed: start Slicer"

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+from wpunet import outputs
 from wpunet.child import EngineProcess, Event, crash, seconds_left
 from wpunet.errors import OutputError
 from wpunet.progress import EXIT_CANCELLED, WORDS
@@ -241,6 +242,7 @@ def new_folder() -> tempfile.TemporaryDirectory[str]:
                 if time.time() - folder.stat().st_mtime > OLD_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
         parent.mkdir(exist_ok=True)  # Slicer makes it at its start; systems clean old ones away
+        outputs.require_right(parent)
         return tempfile.TemporaryDirectory(prefix=FOLDER, dir=parent, ignore_cleanup_errors=True)
     except OSError as error:
         reason = error.strerror or str(error)

@@ -16,7 +16,7 @@ import numpy as np
 import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
-from wpunet import hu_scale, pixels, training_case
+from wpunet import hu_scale, outputs, pixels, training_case
 from wpunet import volume as geometry
 from wpunet.errors import InputError, OutputError
 from wpunet.labels import CYST, KIDNEY, NO_CASE, TUMOR
@@ -48,6 +48,7 @@ def save(volume: Any, segmentation: Any, folder: Path | str) -> Path:
     labels = labels_on(ct, volume, segmentation)
     card = {"id": _case_id(segmentation), "ct": _digest(volume)}
     try:
+        outputs.require_right(folder)
         with tempfile.TemporaryDirectory(prefix=".wpunet-", dir=folder) as temporary:
             made = Path(temporary) / "case"
             made.mkdir()

@@ -56,7 +56,7 @@ class EngineProcess:
             stderr=subprocess.PIPE,
             env=_environment(environment or {}),
             cwd=folder,
-            **_own_group(),
+            **own_group(),
         )
         self.returncode: int | None = None
         self.cancelled = False
@@ -178,7 +178,7 @@ def _environment(added: Mapping[str, str]) -> dict[str, str]:
     return environment
 
 
-def _own_group() -> dict[str, Any]:
+def own_group() -> dict[str, Any]:
     """Options of Popen: a process group of its own, that can be killed as a whole; on Windows no console either."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
@@ -193,7 +193,7 @@ def _kill_tree(process: subprocess.Popen) -> None:
         return
     try:
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # macOS refuses it where all of the group have just ended
         process.kill()
 
 

@@ -10,9 +10,28 @@ from typing import TextIO
 _missing: set[int] = set()  # standard descriptors that this process was not given
 
 
-def has_input() -> bool:
-    """Whether whoever started this process gave it a standard input."""
-    return 0 not in _missing
+def take_input() -> int | None:
+    """A descriptor of its own for standard input, to wait at for its end; None where nobody gave one.
+
+    Descriptor 0 leads nowhere then: on Windows, libraries that look at it when they are loaded, as those of NumPy and
+    SciPy, would wait for the thread that reads there.
+    """
+    if 0 in _missing:
+        return None
+    try:
+        pipe = os.dup(0)
+    except OSError:
+        return None
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return pipe
+
+
+def wait_for_end(pipe: int) -> None:
+    """Returns when ``pipe`` closes, whatever comes through it before."""
+    while os.read(pipe, 1024):
+        pass
 
 
 def prepare() -> None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-# Endings of files that lie beside slices and are none; all others are looked into
+# Endings of files that lie beside slices and are none, as Windows' Thumbs.db; all others are looked into
 TEXTS = (
     "jpg jpeg png gif bmp ico txt csv tsv json xml html htm pdf doc docx xls xlsx exe dll inf ini js css py md log mp4"
-    " avi jar bat sh cfg yaml yml stl obj md5 sha1 sha256 sha512 bval bvec"
+    " avi jar bat sh cfg yaml yml stl obj md5 sha1 sha256 sha512 bval bvec db"
 )
 IMAGES = "tif tiff gz nii nrrd nhdr mha mhd raw zip 7z rar tar bz2 h5 npy npz mat vtk"  # and what they are packed in
 DOCUMENTS = frozenset(f".{ending}" for ending in TEXTS.split(" "))

@@ -107,10 +107,13 @@ def ending_of(path: Path) -> str:
 
 
 def case_name(path: Path) -> str:
-    """What a case is called: the file's name without its ending; in KiTS19's layout the folder's name."""
+    """What a case is called: the file's name without its ending; in KiTS19's layout the folder's name.
+
+    A drive, as that of a disc on Windows, has no name.
+    """
     path = Path(path)
     if path.is_dir():
-        return path.resolve().name
+        return path.resolve().name or "CT"
     name = path.name[: len(path.name) - len(ending_of(path))] or path.name
     return path.resolve().parent.name if name == "imaging" else name
 

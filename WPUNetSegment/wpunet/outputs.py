@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from time import sleep
 
 from .dicom_files import walk
 from .errors import InputError, OutputError
@@ -30,6 +31,7 @@ TEMPORARY = ".wpunet-"  # how the name of a half-written file begins; the name i
 TEMPORARY_LETTERS = 8  # that tempfile puts between
 HEAD_BYTES = 16384  # of a file; its mark lies there
 STDOUT = Path("/dev/stdout")  # what "-" stands for, on systems that have no such file, too
+PAUSES = (0.05, 0.1, 0.2, 0.4)  # seconds, after which a file that is held is tried again
 Replacing = Callable[[Path], AbstractContextManager[Path]]
 
 
@@ -66,7 +68,7 @@ def together() -> Iterator[Replacing]:
                 handle, name = tempfile.mkstemp("_" + target.name, TEMPORARY, folder)
                 os.close(handle)
                 temporary = Path(name)
-                leftovers.callback(_take_away, temporary)
+                leftovers.callback(_forget, temporary)
                 yield temporary
             written.append((through, temporary, path))
 
@@ -95,11 +97,26 @@ def _write_through(temporary: Path, path: Path) -> None:
 def _rename(temporary: Path, path: Path) -> None:
     with suppress(OSError):  # some disks know no rights
         temporary.chmod(usual_mode())
-    temporary.replace(path.resolve())
+    take_place(temporary, path.resolve())
 
 
-def _take_away(temporary: Path) -> None:
-    with suppress(OSError):  # it has its place by now; or its folder is gone, which is told of the output itself
+def take_place(temporary: Path, path: Path) -> None:
+    """Rename a file over another one; raises OSError.
+
+    On Windows a virus scanner, an indexer or OneDrive holds a file that was just written for a moment.
+    """
+    for pause in PAUSES if sys.platform == "win32" else ():
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            sleep(pause)
+        else:
+            return
+    temporary.replace(path)
+
+
+def _forget(temporary: Path) -> None:
+    with suppress(OSError):  # it has its place by now, is held as above, or its folder is gone: the output tells of that
         temporary.unlink()
 
 
@@ -171,14 +188,26 @@ def require_writable(path: Path) -> None:
         raise OutputError(f"{path} cannot be written: its links lead nowhere; give another name.") from error
     if not folder.is_dir():
         raise OutputError(_no_folder(path, folder))
-    try:  # os.access would say of every folder on Windows that it may be written
-        tempfile.TemporaryFile(dir=folder).close()
+    try:
+        require_right(folder, path.name)
     except PermissionError as error:
         raise OutputError(
             f"{path} cannot be written: no right to write into {folder}; choose another folder."
         ) from error
     except OSError as error:
         raise OutputError(_cannot_write(path, error)) from error
+
+
+def require_right(folder: Path, name: str = "") -> None:
+    """Raises OSError where no file can be made in a folder, at first by the name of what becomes ``name``.
+
+    It is tried: of every folder on Windows os.access says that it may be written. tempfile must not be asked before:
+    there it takes a refusal for a name that is in use, and up to Python 3.12 it tries other names for a day.
+    """
+    path = folder / f"{TEMPORARY}{os.urandom(TEMPORARY_LETTERS // 2).hex()}_{name}"
+    goes_with_its_handle = getattr(os, "O_TEMPORARY", 0)  # on Windows, even while a virus scanner looks at it
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | goes_with_its_handle, 0o600))
+    path.unlink(missing_ok=True)
 
 
 def make_folder(path: Path) -> None:

@@ -59,24 +59,13 @@ class Cancel:
         return self.requested
 
     def with_stdin(self) -> None:
-        """Standard input that closes sets it too: whoever started this run has closed it, or is gone.
-
-        The pipe moves away from descriptor 0: on Windows, libraries that look at it while it is read would wait.
-        """
-        if not console.has_input():  # then a closed output ends the run
-            return
-        try:
-            pipe = os.dup(0)
-        except OSError:
-            return
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
-        threading.Thread(target=self._follow, args=(pipe,), daemon=True).start()
+        """Standard input that closes sets it too: whoever started this run has closed it, or is gone."""
+        pipe = console.take_input()
+        if pipe is not None:  # else a closed output ends the run
+            threading.Thread(target=self._follow, args=(pipe,), daemon=True).start()
 
     def _follow(self, pipe: int) -> None:
-        while os.read(pipe, 1024):
-            pass
+        console.wait_for_end(pipe)
         self.requested = True
         sleep(STOP_SECONDS)
         os._exit(EXIT_CANCELLED)

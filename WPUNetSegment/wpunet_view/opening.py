@@ -52,12 +52,16 @@ class Offer:
 
 def local_name(name: str) -> str:
     """The name of an upload as a file's name: no folders, nothing that a file system refuses; its ending is kept."""
-    return re.sub(NO_FILE_NAME, "_", name)[-100:].lstrip(". ") or "CT"
+    return re.sub(NO_FILE_NAME, "_", name)[-100:].strip(". ") or "CT"
 
 
 def local_path(path: str) -> PurePosixPath:
-    """The path of an uploaded file within its folder, as a path that stays within ours."""
-    parts = [local_name(part) for part in PurePosixPath(path).parts if part not in ("/", "..", ".")]
+    """The path of an uploaded file within its folder, as a path that stays within ours; what was hidden stays so.
+
+    macOS leaves "._" files beside those of a stick or a share, which are no slices.
+    """
+    parts = [part for part in PurePosixPath(path).parts if part not in ("/", "..", ".")]
+    parts = [f".{local_name(part)}" if part.startswith(".") else local_name(part) for part in parts]
     return PurePosixPath(*parts or ["CT"])
 
 
@@ -216,7 +220,7 @@ def unpack(archive: Path, folder: Path, limit: int) -> None:
             _require_sane(archive.name, entries, limit)
             left = limit
             for entry in entries:
-                target = folder / entry.filename
+                target = folder / local_path(entry.filename.replace("\\", "/"))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with unpacked.open(entry) as source, target.open("wb") as file:
                     left -= _copy(source, file, left, archive.name)
@@ -229,7 +233,7 @@ def _require_sane(name: str, entries: list[zipfile.ZipInfo], limit: int) -> None
         raise InputError(f"{name} unpacks to more than {limit / MB:,.0f} MB or {MOST_FILES:,} files; zip one CT only.")
     for entry in entries:
         path = PurePosixPath(entry.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        if path.is_absolute() or ".." in path.parts or re.match("[A-Za-z]:", entry.filename):
             raise InputError(f"{name} names a path outside of itself ({entry.filename}) and was not unpacked.")
         if entry.flag_bits & 1:
             raise InputError(f"{name} is encrypted; zip the DICOM folder without a password.")

@@ -14,6 +14,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from wpunet.child import own_group
+
 from .session_key import KEY_HEADER
 
 STOP_SECONDS = 10.0  # the engine takes 6 at most to end
@@ -57,7 +59,7 @@ class SessionProcess:
                 "PYTHONUTF8": "1",
                 "TRAME_WS_HEART_BEAT": "0",  # who smooths a large CT answers no ping; the server watches the browser
             },
-            start_new_session=sys.platform != "win32",  # Ctrl-C reaches the server alone, which then closes the rest
+            **own_group(),  # Ctrl-C reaches the server alone, which then closes the rest
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps({**settings, "folder": str(folder), "key": key}).encode() + b"\n")

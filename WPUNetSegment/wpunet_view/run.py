@@ -45,7 +45,7 @@ class Run:
         self.left = ""
         self._report: dict[str, Any] = {}
         self._error = ""
-        self._files = TemporaryDirectory(prefix="run-", dir=folder)
+        self._files = TemporaryDirectory(prefix="run-", dir=folder, ignore_cleanup_errors=True)
         self._pace, self._run_pace = pace, pace.run(scene.voxels)
         ct = self._path("ct.nrrd")
         scene.write_ct(ct)

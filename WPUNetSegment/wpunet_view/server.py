@@ -61,7 +61,7 @@ def serve(settings: Settings, say: Callable[[str], None], stopped: Callable[[], 
 
 async def _serve(settings: Settings, say: Callable[[str], None], stopped: Callable[[], bool]) -> None:
     host = settings.host or "127.0.0.1"
-    with TemporaryDirectory(prefix="wpunet-view-") as folder:
+    with TemporaryDirectory(prefix="wpunet-view-", ignore_cleanup_errors=True) as folder:
         pages = Pages(settings, Path(folder))
         runner = web.AppRunner(pages.app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()

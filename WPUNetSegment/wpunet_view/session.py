@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import BodyPartReader, web
+from wpunet import console, names
 from wpunet.errors import WpunetError
 
 from . import some_of_vtk
@@ -31,15 +32,17 @@ Parts = AsyncIterator[tuple[str, AsyncIterator[bytes]]]  # path and content of e
 
 def main() -> None:
     """Run the session until standard input closes."""
+    names.as_utf8()
     settings = json.loads(sys.stdin.readline())
-    folder = Path(settings["folder"])
+    folder, pipe = Path(settings["folder"]), console.take_input()
+    assert pipe is not None  # the settings came through it
     try:
-        asyncio.run(_serve(settings, folder))
+        asyncio.run(_serve(settings, folder, pipe))
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # server.py does so too, unless it was killed
 
 
-async def _serve(settings: dict[str, Any], folder: Path) -> None:
+async def _serve(settings: dict[str, Any], folder: Path, pipe: int) -> None:
     some_of_vtk.install()  # before anything is imported that wants all of it
     from .application import Application
 
@@ -66,7 +69,7 @@ async def _serve(settings: dict[str, Any], folder: Path) -> None:
         work = application.reception.open_path(Path(settings["ct"]), settings["series"], settings["segment"], labels)
         opening = asyncio.create_task(work)
     try:
-        await _input_closed()
+        await _closed(pipe)
     finally:
         application.close()
         if opening is not None:
@@ -75,11 +78,11 @@ async def _serve(settings: dict[str, Any], folder: Path) -> None:
         await serving
 
 
-async def _input_closed() -> None:
+async def _closed(pipe: int) -> None:
     loop, closed = asyncio.get_running_loop(), asyncio.Event()
 
     def wait() -> None:
-        sys.stdin.read()
+        console.wait_for_end(pipe)
         loop.call_soon_threadsafe(closed.set)
 
     threading.Thread(target=wait, daemon=True).start()
