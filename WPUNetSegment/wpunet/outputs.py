@@ -116,7 +116,7 @@ def take_place(temporary: Path, path: Path) -> None:
 
 
 def _forget(temporary: Path) -> None:
-    with suppress(OSError):  # it has its place by now, is held as above, or its folder is gone: the output tells of that
+    with suppress(OSError):  # it has its place, is held as above, or its folder is gone: the output tells of that
         temporary.unlink()
 
 
