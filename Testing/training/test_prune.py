@@ -23,13 +23,14 @@ PAPER = 1_297_441  # weights that the paper has left
 
 
 def random_network(spec, seed=0):
-    """As if trained: no weight is 0, statistics are not 0 and 1."""
+    """As if trained: no weight is 0, statistics are not 0 and 1, and of many batches."""
     torch.manual_seed(seed)
     network = WPUNet(spec)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.2)
             module.running_var.uniform_(0.5, 2.0)
+            module.num_batches_tracked.fill_(50)
             module.weight.data.uniform_(0.5, 1.5)
             module.bias.data.normal_(0, 0.2)
     return network.eval()
@@ -120,9 +121,13 @@ def test_statistics_are_estimated_where_the_network_is():
 
 def test_impossible_numbers_are_refused(full):
     network = full_network(full)
-    for weights in (100, 10_000_000):
-        with pytest.raises(InputError, match="cannot be left; choose between"):
+    total = sum(p.numel() for p in network.parameters())
+    rest = total - sum(module.weight.numel() for module, _ in prune.matrices(network))
+    for weights in (100, rest, total + 1):
+        with pytest.raises(InputError, match=f"cannot be left; choose between {rest + 1} and {total}"):
             prune.prune_weights(network, "layer", weights)
+    for weights in (total, rest + 1):
+        assert prune.remaining(prune.thin(full_network(full), "global", weights)) == weights
     with pytest.raises(InputError, match="has only 10 weights"):
         widths_for(10, network.spec)
     with pytest.raises(InputError, match="cannot be kept"):

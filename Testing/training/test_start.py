@@ -100,6 +100,7 @@ def test_a_card_tells_of_all_that_its_weights_went_on_from(recipe, prepared, tra
         cut = ("--sparsity", 0.2, "--rounds", 1, "--steps", 0, "--output", run / "pruned", "--method", "global")
         assert command(prune, *options, "--run", run, *cut) == 0
         card = export.export(run / "pruned", bundled, {"name": "Mine", "version": "1"})
+        assert card["nonzero_weights"] == prune.remaining(load_trained(run / "pruned")[0]) < 0.9 * card["weights"]
         assert (card["trained_on"], card["steps"]) == (says, 62 if name == "first" else 64)
         weights = bundled
     weights.with_suffix(".json").unlink()
