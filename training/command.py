@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 
 from wpunet import console, names
-from wpunet.errors import WpunetError
+from wpunet.errors import InputError, WpunetError
 
 STOPPED = 130  # as a shell tells of Ctrl-C
 
@@ -33,6 +33,13 @@ def command(name: str) -> Callable[[Callable[[], int]], Callable[[], int]]:
         return run
 
     return ending
+
+
+def at_least(least: int, **given: int | None) -> None:
+    """Raise InputError where a number that was given with an option of this name is less."""
+    for name, number in given.items():
+        if number is not None and number < least:
+            raise InputError(f"--{name} is {number}; give a whole number from {least} on.")
 
 
 def _words(error: WpunetError | OSError) -> str:

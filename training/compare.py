@@ -23,11 +23,11 @@ from wpunet.network import WPUNet, cost
 
 from training import metrics
 from training.augment import Sampler
-from training.command import command
+from training.command import at_least, command
 from training.config import Config
 from training.data import Case, read_prepared, read_split
 from training.mixture import PLAIN
-from training.networks import channels_last, computes_in_bfloat16, default_device
+from training.networks import channels_last, check_size, computes_in_bfloat16, default_device
 from training.peers import PEER_SIZE, measure_peers
 from training.pictures import plot_runs
 from training.prune import METHODS, prune, remaining
@@ -185,9 +185,12 @@ def main() -> int:
     add("--slices", type=int, default=300, help="held-out slices to measure Dice on")
     add("--peers", type=Path, help="folder of other networks")
     given = arguments.parse_args()
+    at_least(1, steps=given.steps)
     config = Config.read(given.config, steps=given.steps)
     if not config.held_out:
         raise InputError(f"{given.config}: held_out is 0; the tables are of patients who are held out.")
+    for architecture in NAMES:
+        check_size(architecture, config.size, str(given.config))
     device = default_device()
     entries = train_all(config, given.data, given.output, given.weights, device)
     _, held_out = read_split(given.output / "wpunet" / "split.json")

@@ -16,7 +16,7 @@ from wpunet.errors import InputError
 from training.data import read_split
 from training.losses import LOSSES
 from training.mixture import PLAIN, Mixture
-from training.networks import ARCHITECTURES
+from training.networks import ARCHITECTURES, check_size
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -173,6 +173,7 @@ class Config:
         config = cls(**(values | tuples | {"mixture": Mixture(**mixture)}))
         if config.parenchyma and config.architecture != "wpunet":
             raise InputError(f"{path}: parenchyma is for the architecture wpunet alone.")
+        check_size(config.architecture, config.size, path)
         m = config.mixture
         if m.kidney_free + m.generated + m.tumor_free > 1 + 1e-9:
             raise InputError(

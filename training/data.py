@@ -19,6 +19,7 @@ from training.tables import write_json
 
 LOWEST_HU, HU_A_GREY = -500, 4  # what the network's window clips anyway is not kept
 GROUPS = ("labelled", "kidney_free", "generated", "tumor_free")
+HOW_TO_SEAL = "sealed in the config; training.train has --sealed, too, alone for nobody"
 WHOLE = 20  # levels of a kind that a whole CT has at least; fewer are single slices
 
 
@@ -169,8 +170,7 @@ def split_patients(
     if not free:
         why = f"all of its labelled patients are sealed ({', '.join(sorted(there))})" if there else "it labels nobody"
         raise InputError(
-            f"Nobody of the prepared set can be trained on: {why}. Prepare other cases, or seal others (sealed in the "
-            "config; training.train has --sealed, too, alone for nobody)."
+            f"Nobody of the prepared set can be trained on: {why}. Prepare other cases, or seal others ({HOW_TO_SEAL})."
         )
     if held_out == 0:
         return free, []

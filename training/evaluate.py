@@ -138,8 +138,7 @@ def evaluate_volume(folder: Path, segmenter: Segmenter, options: Options = Optio
     imaging, segmentation = pair(folder)
     truth = read_pair(imaging, segmentation)[1]  # before the work: the mask may be of another CT
     result = segmenter.segment_file(imaging, options)
-    labels = together(result.labels)
-    spacing = result.volume.spacing
+    labels, spacing = result.labels, result.volume.spacing
     surfaces = {
         f"{name}_{key}": value
         for name, f, t in (("kidney", labels > 0, truth > 0), ("tumor", labels == TUMOR, truth == TUMOR))

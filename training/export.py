@@ -23,7 +23,9 @@ from wpunet.runtime import OpenVINORuntime
 from training import checkpoint
 from training.command import command
 from training.data import read_split
-from training.networks import load_trained, steps_in_all
+from training.networks import AVERAGE, load_trained, steps_in_all
+from training.past import begun_with
+from training.patients import known_by
 from training.tables import write_text
 
 LICENCE = "CC BY-NC-SA 4.0 (non-commercial, share-alike; credit: Heller et al., KiTS19 and KiTS23)"
@@ -49,7 +51,9 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
     if not 0 < temperature < np.inf:
         raise InputError(f"The temperature is {temperature}; it must be a number above 0.")
     network, facts = load_trained(run)
-    training, held_out = read_split(run / "split.json")
+    _, held_out = read_split(run / "split.json")
+    known, before = known_by(run / AVERAGE)[0], begun_with(run / AVERAGE)
+    outlined = f"{len(known)} patients with kidneys and tumors outlined"
     output.parent.mkdir(parents=True, exist_ok=True)
     outputs.require_right(output.parent)
     with TemporaryDirectory(prefix=".", dir=output.parent) as folder:
@@ -62,7 +66,7 @@ def export(run: Path, output: Path, card: dict[str, Any], temperature: float = 1
     own_steps = facts["step"] if parenchyma else 0
     card = {
         **card,
-        "trained_on": f"{len(training)} patients with kidneys and tumors outlined",
+        "trained_on": f"{outlined}, from {before}" if before else outlined,
         "held_out_patients": held_out,
         "sha256": bundle.sha256(output),
         "licence": LICENCE,

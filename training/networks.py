@@ -15,6 +15,7 @@ from wpunet.network import WPUNet
 
 from training import checkpoint
 
+HALVINGS = {"basic_unet": 4, "nnunet_2d": 6}  # of networks that normalise each sample by itself
 AVERAGE = "average.safetensors"  # of a run, what it is used and gone on with by
 
 
@@ -27,6 +28,9 @@ def device_called(name: str) -> torch.device:
     """The device of this name; raises DeviceError where there is none."""
     try:
         device = torch.device(name)
+    except RuntimeError as error:  # it would list all that PyTorch knows
+        raise DeviceError(f"There is no device '{name}'; give cpu or cuda.") from error
+    try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(f"There is no device '{name}' here ({reason(error)}); give cpu or cuda.") from error
@@ -128,6 +132,16 @@ def load_trained(run: Path) -> tuple[WPUNet, dict[str, Any]]:
     except (OSError, KeyError, RuntimeError, checkpoint.SafetensorError) as error:
         raise InputError(f"{run} holds no trained WP-UNet ({' '.join(str(error).split())[:160]}).") from error
     return network, facts
+
+
+def check_size(architecture: str, size: int, path: str) -> None:
+    """Raises InputError, which begins with ``path``, where a network cannot be trained at ``size`` pixels.
+
+    Each stage halves them, and a normalisation of single samples needs more than one in the last.
+    """
+    part = 2 ** HALVINGS.get(architecture, 0)
+    if size % part or size == part:
+        raise InputError(f"{path}: size is {size}; {architecture} needs a multiple of {part} above {part}.")
 
 
 def steps_in_all(facts: dict[str, Any]) -> int:

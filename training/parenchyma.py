@@ -19,7 +19,7 @@ from wpunet.errors import InputError
 from wpunet.network import Parenchyma, WPUNet
 from wpunet.predict import parenchyma_alone
 
-from training.command import command
+from training.command import at_least, command
 from training.config import Config
 from training.data import Case, read_prepared
 from training.losses import parenchyma_loss
@@ -102,6 +102,7 @@ def main() -> int:
     add("--output", type=Path, required=True)
     add("--steps", type=int, help="another length of the schedule than the config's")
     given = arguments.parse_args()
+    at_least(1, steps=given.steps)
     teach(given.run, given.data, given.output, Config.read(given.config, steps=given.steps))
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from wpunet.errors import InputError
 
 from training import checkpoint, distributed
 from training.config import Config
-from training.data import GROUPS, patient_names, read_split, split_patients
+from training.data import GROUPS, HOW_TO_SEAL, patient_names, read_split, split_patients
+from training.past import card_of, lies_in_run
 
 
 def division(config: Config, data: Path, own: Path, given: Path | None) -> tuple[list[str], list[str]]:
@@ -29,8 +29,8 @@ def division(config: Config, data: Path, own: Path, given: Path | None) -> tuple
     sealed = sorted(set(training) & set(config.sealed)) if given else []
     if sealed:
         raise InputError(
-            f"{given} trains on {sealed[0]}, who is sealed; take that patient out of it, or seal others (sealed in the "
-            "config; training.train has --sealed, too, alone for nobody)."
+            f"{given} trains on {sealed[0]}, who is sealed; take that patient out of it, or seal others "
+            f"({HOW_TO_SEAL})."
         )
     neither = sorted({*there} - {*training, *held_out, *config.sealed})
     if neither and distributed.rank() == 0:
@@ -42,6 +42,13 @@ def division(config: Config, data: Path, own: Path, given: Path | None) -> tuple
             flush=True,
         )
     return training, held_out
+
+
+def sealed_line(config: Config, data: Path, divided: list[str]) -> str:
+    """A line on whom the seal alone keeps from being ``divided`` into trained on and held out; empty for nobody."""
+    there = {name for group in GROUPS for name in patient_names(data, group)}
+    names = sorted(there & {*config.sealed} - {*divided})
+    return f"Left out as sealed: {', '.join(names)} ({HOW_TO_SEAL}).\n" if names else ""
 
 
 def require_known(names: list[str], data: Path) -> None:
@@ -74,22 +81,15 @@ def not_known_to(weights: Path, away: set[str]) -> None:
 def known_by(weights: Path) -> tuple[set[str], set[str] | None]:
     """Whom weights were trained on; where it may have been others, too, the second is who these surely are not.
 
-    A run tells it of the weights that it began with, too; its own patients are also in the split beside it.
+    A run tells it of the weights that it began with, too; its own patients are also in its split beside it.
     """
     facts, split = checkpoint.facts(weights), weights.with_name("split.json")
-    known = {*facts.get("knows", ()), *(read_split(split)[0] if split.exists() else ())}
-    unseen = facts.get("unseen") if split.exists() else _unseen(weights.with_suffix(".json"))
+    own = read_split(split)[0] if lies_in_run(weights) and split.exists() else ()
+    known = {*facts.get("knows", ()), *own}
+    unseen = facts.get("unseen") if known else card_of(weights).get("held_out_patients") or ()
     return known, None if unseen is None else {*unseen} - known
 
 
 def told_by(known: set[str], unseen: set[str] | None) -> dict[str, list[str] | None]:
     """The same as facts beside weights."""
     return {"knows": sorted(known), "unseen": None if unseen is None else sorted(unseen - known)}
-
-
-def _unseen(card: Path) -> set[str]:
-    """The patients that a bundle's card says its weights have not seen; none where it has no such card."""
-    try:
-        return set(json.loads(card.read_text("utf-8")).get("held_out_patients", []))
-    except (OSError, ValueError, AttributeError):
-        return set()

@@ -26,7 +26,7 @@ from wpunet.labels import TUMOR
 
 from training import asked, checkpoint, distributed, fused
 from training.augment import Sampler
-from training.command import command
+from training.command import at_least, command
 from training.config import Config
 from training.data import GROUPS, Case, levels_of_whole_ct, patient_names, read_prepared, write_split
 from training.feed import Feed
@@ -34,8 +34,9 @@ from training.log import Log
 from training.losses import CYST_CLASS, LOSSES
 from training.metrics import dice
 from training.mixture import PLAIN, Mixture
-from training.networks import ARCHITECTURES, AVERAGE, channels_last, computes_in_bfloat16, default_device, steps_in_all
-from training.patients import division, known_by, not_known_to, require_known, told_by
+from training.networks import ARCHITECTURES, AVERAGE, channels_last, computes_in_bfloat16, default_device
+from training.past import begun_with, steps_of
+from training.patients import division, known_by, not_known_to, require_known, sealed_line, told_by
 from training.start import check_start, fill_from
 from training.tables import write_json
 
@@ -60,6 +61,7 @@ class Run:
         self._check_config()
         # the usual sealed ones may not be of this set at all
         self.kept_from = {*self.held_out, *(set(config.sealed) & set(patient_names(data, "labelled")))}
+        self.left_out = sealed_line(config, data, [*self.training, *self.held_out])
         torch.manual_seed(config.seed)
         architecture = ARCHITECTURES[config.architecture]
         self.network: nn.Module = architecture(config.spec, config.dropout).to(device)
@@ -86,6 +88,7 @@ class Run:
         self.step = 0
         # of the weights it began with, as far as they tell: the steps and the patients they were trained for and on
         self.before = 0
+        self.bundle: str | None = None  # whose patients nobody tells by name
         self.known: tuple[set[str], set[str] | None] = (set(), None)
         if self.checkpoint.exists():
             self._resume()
@@ -204,7 +207,7 @@ class Run:
         tensors = {f"{key}.{name}": t for key, net in networks.items() for name, t in net.state_dict().items()}
         tensors |= checkpoint.optimizer_tensors(self.optimizer)
         spec = self.config.spec.as_dict()
-        about = {"spec": spec, "pixel_mm": self.config.pixel_mm, "step": self.step}
+        about = {"spec": spec, "pixel_mm": self.config.pixel_mm, "step": self.step, "begun_with": self.bundle}
         about |= {"architecture": self.config.architecture, "steps_in_all": self.before + self.step}
         about |= told_by({*self.known[0], *self.training}, self.known[1])
         try:
@@ -225,13 +228,12 @@ class Run:
             raise TrainingError(f"{self.checkpoint} does not fit this config or is damaged ({error}).") from error
         checkpoint.restore_optimizer(self.optimizer, tensors)
         self.step = facts["step"]
-        self.before = steps_in_all(facts) - self.step
-        self.known = known_by(self.checkpoint)
+        self.inherit(self.checkpoint)
+        self.before -= self.step
 
     def inherit(self, weights: Path) -> None:
         """Tell of ``weights``, which this run begins with, when it tells of itself."""
-        self.before = steps_in_all(checkpoint.facts(weights))
-        self.known = known_by(weights)
+        self.before, self.bundle, self.known = steps_of(weights), begun_with(weights), known_by(weights)
 
     def learning_rate(self) -> float:
         """A short warm-up, then half a cosine down to almost nothing; or constant."""
@@ -303,7 +305,7 @@ def train(run: Run, until: int | None = None) -> None:
     if distributed.rank() == 0:
         run.begin()
         done = f"{run.folder} has its {run.step} steps, so nothing is trained; for other cases choose another folder."
-        said = done if 0 < run.step >= stop else f"Training {run.precision}, {run.kernels}."
+        said = done if 0 < run.step >= stop else f"{run.left_out}Training {run.precision}, {run.kernels}."
         print(said, file=sys.stderr, flush=True)
     try:
         log = Log(run.folder, run.step) if distributed.rank() == 0 else None
@@ -356,13 +358,11 @@ def main() -> int:
     add("--sealed", nargs="*", help="patients not to touch, instead of the config's; nobody: --sealed alone")
     add("--steps", type=int, help="another length of the schedule than the config's")
     add("--until", type=int, help="stop at this step; the schedule stays")
-    add(
-        "--weights",
-        type=Path,
-        help="start from these (average.safetensors of a run, or a bundle); narrower ones are widened",
-    )
+    add("--weights", type=Path, help="start from these (a run's average.safetensors, or a bundle), widened if narrower")
     add("--device", default=default_device().type)
     given = arguments.parse_args()
+    at_least(1, steps=given.steps)
+    at_least(0, until=given.until)
     changes = {name: getattr(given, name) for name in ("fold", "steps", "held_out", "sealed")}
     config = Config.read(given.config, **changes)
     with distributed.processes(given.device) as device:

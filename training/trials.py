@@ -23,13 +23,15 @@ from wpunet.network import WPUNet
 from wpunet.segment import Options, Segmenter
 
 from training import asked, metrics
-from training.command import command
+from training.command import at_least, command
 from training.config import Config
 from training.data import folds, patient_names, patient_of, read_split
 from training.evaluate import Figures, by_size, dice_table, evaluate, held_out_cases
 from training.export import as_bundle
 from training.mixture import Mixture
 from training.networks import default_device
+from training.patients import known_by
+from training.start import check_start
 from training.tables import markdown_table, write_csv, write_json, write_text
 from training.train import Run, start_from, train
 
@@ -165,7 +167,17 @@ def _folds(config: Config, bench: Bench, chosen: list[int] | None) -> list[int]:
     for fold in chosen or ():
         if fold not in range(len(parts)):
             raise InputError(f"There is no fold {fold}; there are folds 0 to {len(parts) - 1}.")
-    return list(range(len(parts))) if chosen is None else chosen
+    tried = list(range(len(parts))) if chosen is None else chosen
+    if bench.weights and not bench.split:
+        check_start(bench.weights, config)
+        known = sorted(known_by(bench.weights)[0] & {*config.sealed}.union(*(parts[fold] for fold in tried)))
+        if known:
+            raise InputError(
+                f"{bench.weights} were trained on {known[0]}, whom a fold is kept from: its figures would be of "
+                "patients that they know. Start from others or from none, or take those folds alone that hold out "
+                "nobody whom they know (--fold)."
+            )
+    return tried
 
 
 def ingredients(config: Config, bench: Bench, chosen: list[str] | None, on: list[int] | None) -> Figures:
@@ -280,6 +292,7 @@ def main() -> int:
     add("--volumes", type=Path, nargs="*", default=[], help="cases in KiTS19's layout that nothing is trained on")
     add("--tumor-free", type=Path, nargs="*", default=[], help="CT without kidney tumor")
     given = arguments.parse_args()
+    at_least(1, steps=given.steps)
     config = Config.read(given.config, steps=given.steps)
     bench = Bench(given.data, given.output, given.volumes, given.tumor_free, given.split, given.weights)
     if given.what == "sources":

@@ -166,3 +166,10 @@ def test_a_mask_beside_its_kidneys_is_told_whenever_it_is_prepared(tmp_path, com
         assert re.search(r"look at one: .*Only one kidney is marked", said)
         assert said.count("Only one kidney") == 1
         assert "3 cases of 3 patients prepared" in said
+
+
+def test_a_folder_named_as_the_mask_is_no_second_one(tmp_path):
+    """A folder may be the image, of DICOM slices, but not the mask."""
+    save_case(tmp_path / "kits" / "case_00001", seed=1)
+    (tmp_path / "kits" / "case_00001" / "segmentation").mkdir()
+    assert not run(tmp_path / "kits", tmp_path / "out")["left_out"]

@@ -2,10 +2,11 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from wpunet import bundle
+from wpunet import bundle, phantom
 from wpunet.certainty import FEATURES, Certain, Chance, features
 from wpunet.errors import InputError
 from wpunet.labels import KIDNEY, TUMOR
@@ -13,6 +14,7 @@ from wpunet.measure import parts
 from wpunet.predict import Maps
 from wpunet.preprocess import InPlaneGrid
 from wpunet.segment import Segmenter
+from wpunet.volume import AXES_RAS
 
 from Testing.training.test_evaluate import Oracle, drawn
 from training import chance
@@ -76,8 +78,9 @@ def test_wilson():
 
 
 def test_all_of_one_kind_is_refused():
-    with pytest.raises(InputError, match="others that are not"):
-        chance.fit([one for one in drawn_candidates(200) if one.is_tumor])
+    for kind in (True, False):
+        with pytest.raises(InputError, match="others that are not"):
+            chance.fit([one for one in drawn_candidates(200) if one.is_tumor == kind])
     with pytest.raises(InputError):
         chance.fit([])
 
@@ -101,6 +104,43 @@ def test_what_is_smaller_than_a_tumors_core_is_none(make_weights, radius, counts
     """Of 50 mm2: here are 9 and 25 pixels of 1.6 mm."""
     found = list(chance.of_slices(drawn(tumor_radius=radius), Oracle(), bundle.load(make_weights())))
     assert bool(found) == counts
+
+
+def test_of_whole_ct_the_tumors_are_told_that_the_engine_leaves(make_weights, tmp_path):
+    """In HU, whatever the numbers of the file are, and without what has no kidney beside it."""
+    k, y, x = np.mgrid[:24, :160, :160]
+    hu, labels = np.full(k.shape, -1000.0), np.zeros(k.shape, np.uint8)
+    for tissue, radius in ((-105, 72), (50, 62)):
+        hu[(y - 80) ** 2 + (x - 80) ** 2 < radius**2] = tissue
+    balls = (
+        (KIDNEY, 140, (80, 40), 20),
+        (KIDNEY, 140, (80, 120), 20),
+        (TUMOR, 220, (80, 36), 9),
+        (0, 220, (40, 80), 9),
+    )
+    for value, tissue, at, radius in balls:
+        inside = ((k - 12) * 3) ** 2 + (y - at[0]) ** 2 + (x - at[1]) ** 2 < radius**2
+        hu[inside], labels[inside] = tissue, value
+    hu = np.rint(hu + np.random.default_rng(0).normal(0, 8, hu.shape)).astype(np.int16)
+
+    class Brighter(Oracle):
+        """Who takes 100 HU and more for kidney, 180 and more for tumor."""
+
+        def __call__(self, slices):
+            hu = slices * 250 + 90
+            return super().__call__((np.select([hu > 180, hu > 100], [220.0, 90.0], -80.0) - 90) / 250)
+
+    affine = np.eye(4)
+    affine[:3, :3] = AXES_RAS.T * (4.8, 1.6, 1.6)
+    for name in ("case_1", "case_2"):
+        (tmp_path / name).mkdir()
+        phantom.save_nifti(hu + 1024, affine, tmp_path / name / "imaging.nii.gz")
+        phantom.save_nifti(labels, affine, tmp_path / name / "segmentation.nii.gz")
+    (tmp_path / "case_2" / "imaging.nii.gz").rename(tmp_path / "healthy.nii.gz")
+    engine = SimpleNamespace(runtime=Brighter(), weights=bundle.load(make_weights()))
+    found, names = chance.collect(engine, [], [tmp_path / "case_1"], [tmp_path / "healthy.nii.gz"])
+    assert names == ["case_1", "healthy"]
+    assert [(one.patient, one.is_tumor) for one in found] == [("case_1", True), ("healthy", False)]
 
 
 def test_all_is_written_and_the_engine_finds_the_model(tmp_path, make_weights):

@@ -114,6 +114,17 @@ def test_one_command_makes_the_tables(recipe, prepared, tmp_path, command, capsy
     assert capsys.readouterr().out.count(": 0 steps to train") == len(compare.NAMES)
 
 
+@pytest.mark.parametrize(("size", "network"), [(64, "nnunet_2d needs a multiple of 64 above 64"), (144, "nnunet_2d")])
+def test_a_size_that_a_network_cannot_be_trained_at_is_told_before_any_training(
+    size, network, recipe, prepared, tmp_path, command, capsys
+):
+    path = recipe(size=size, steps=1, batch=1, look_every=1)
+    options = ("--config", path, "--data", prepared, "--output", tmp_path / "out")
+    assert command(compare, *options) == 2
+    assert f"compare: {path}: size is {size}; {network}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_patients_held_out_nothing_is_begun(recipe, prepared, tmp_path, command, capsys):
     options = ("--config", recipe(held_out=0), "--data", prepared, "--output", tmp_path / "out")
     assert command(compare, *options) == 2

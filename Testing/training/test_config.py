@@ -35,6 +35,14 @@ WRONG = {
     "a list of losses": ('loss = ["paper"]\n', "loss is .*; it must be one of paper, dice_ce"),
     "an unknown network": ('architecture = "vit"\n', "architecture is 'vit'"),
     "an odd size": ("size = 100\n", "multiple of 16"),
+    "a size for fewer stages": (
+        'architecture = "nnunet_2d"\n',
+        "size is 160; nnunet_2d needs a multiple of 64 above 64",
+    ),
+    "a size of one pixel": (
+        'architecture = "basic_unet"\nsize = 16\n',
+        "size is 16; basic_unet needs a multiple of 16 ",
+    ),
     "settings that share no table": ("[mixture]\nnoise = 3\n", "known are bend_mm, composite"),
     "another kind of number": ('steps = "many"\n', "steps is 'many'; it must be a whole number from 0 on"),
     "a part of a step": ("steps = 3.5\n", "a whole number from 0 on"),

@@ -42,7 +42,9 @@ def test_the_card_tells_the_facts(exported, trained):
     assert card["held_out_patients"] == held_out
     assert card["trained_on"] == f"{len(training)} patients with kidneys and tumors outlined"
     assert "CC BY-NC-SA" in card["licence"]
-    assert (card["weights"], card["steps"]) == (cost(load_trained(trained)[0], (32, 32)).weights, 60)
+    counted = cost(load_trained(trained)[0])
+    assert (card["weights"], card["multiply_adds_256x256"]) == (counted.weights, counted.multiply_adds)
+    assert card["steps"] == 60
     assert card["sha256"] == bundle.load(exported).sha256
 
 
@@ -58,10 +60,11 @@ def test_weights_that_were_changed_afterwards_are_refused(exported):
         bundle.load(exported)
 
 
-def test_a_bundle_that_answers_otherwise_is_not_left_behind(trained, tmp_path, monkeypatch):
+@pytest.mark.parametrize("factor", [1.1, float("nan")])
+def test_a_bundle_that_answers_otherwise_is_not_left_behind(factor, trained, tmp_path, monkeypatch):
     class Wrong(OpenVINORuntime):
         def __call__(self, slices):
-            return super().__call__(slices) * 1.1
+            return super().__call__(slices) * factor
 
     monkeypatch.setattr(export, "OpenVINORuntime", Wrong)
     with pytest.raises(InputError, match="nothing was exported"):
@@ -87,6 +90,11 @@ def test_what_was_exported_before_outlives_a_failure(why, exported, trained, tmp
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_bundle_without_a_card_does_not_keep_that_of_others(exported, trained):
+    export.as_bundle(load_trained(trained)[0], 4.0, exported)
+    assert bundle.load(exported).card == {}
+
+
 def test_other_weights_beside_it_are_left_alone(trained, tmp_path, command):
     for name in ("new-b.safetensors", "new-b.json"):
         (tmp_path / name).write_text("{}")
@@ -95,7 +103,10 @@ def test_other_weights_beside_it_are_left_alone(trained, tmp_path, command):
     assert len(list(tmp_path.iterdir())) == 4
 
 
-@pytest.mark.parametrize("options", [("--temperature", 0), ("--temperature", "nan"), ("--output", "card.json")])
+@pytest.mark.parametrize(
+    "options",
+    [("--temperature", 0), ("--temperature", "nan"), ("--temperature", "inf"), ("--output", "card.json")],
+)
 def test_options_that_cannot_be_are_refused(options, trained, tmp_path, command, capsys):
     assert command(export, "--run", trained, "--version", "1", "--output", tmp_path / "b.safetensors", *options) == 2
     assert "temperature" in (told := capsys.readouterr().err) or "card, too" in told

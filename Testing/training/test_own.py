@@ -58,7 +58,9 @@ def test_the_commands_of_the_readme_lead_to_a_segmented_ct(tmp_path, monkeypatch
     )
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
     made, ships = bundle.load(weights), bundle.load()
-    assert made.card["trained_on"] == "2 patients with kidneys and tumors outlined"
+    outlined = "patients with kidneys and tumors outlined"
+    assert made.card["trained_on"] == f"2 {outlined}, from {ships.name} ({ships.card['trained_on']})"
+    assert made.card["steps"] == ships.card["steps"] + 2
     assert made.temperature == ships.temperature
     # what the section says is lost
     assert "tumor_chance" in ships.card

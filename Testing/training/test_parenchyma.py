@@ -145,12 +145,28 @@ def test_the_bundle_tells_both_answers(taught, tmp_path):
     own = sum(p.numel() for p in network.parenchyma.parameters())
     assert card["parenchyma_weights"] == own > 0
     assert (card["steps"], card["parenchyma_steps"]) == (150, 300)
-    assert card["weights"] + own == cost(network, (32, 32)).weights
+    counted = cost(network, (32, 32))
+    assert (card["weights"] + own, card["nonzero_weights"] + own) == (counted.weights, counted.nonzero)
     x = np.random.default_rng(4).uniform(-1, 1, (2, 1, 32, 64)).astype(np.float32)
     found = OpenVINORuntime(bundle.load(path), precision="f32", parenchyma=True)(x)
     with torch.no_grad():
         expected = torch.cat(network.told(torch.from_numpy(x)), 1).numpy()
     assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_bundle_one_of_whose_answers_is_another_is_refused(wrong, taught, tmp_path, monkeypatch):
+    class Wrong(OpenVINORuntime):
+        def __init__(self, *given, parenchyma, **more):
+            super().__init__(*given, parenchyma=parenchyma, **more)
+            self.factor = 1.1 if parenchyma == wrong else 1.0
+
+        def __call__(self, slices):
+            return super().__call__(slices) * self.factor
+
+    monkeypatch.setattr(export, "OpenVINORuntime", Wrong)
+    with pytest.raises(InputError, match="nothing was exported"):
+        export.export(taught, tmp_path / "b.safetensors", {"name": "Test", "version": "1"})
 
 
 def test_training_goes_on_from_a_bundle_that_tells_parenchyma(taught, data, tmp_path):

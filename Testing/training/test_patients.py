@@ -83,6 +83,28 @@ def test_sealed_patients_are_on_neither_side(recipe, prepared, tmp_path):
     assert sorted(run.training + run.held_out) == ["case_00000", "case_00001", "case_00003", "case_00005"]
 
 
+def test_a_training_says_whom_it_leaves_out_as_sealed(recipe, prepared, tmp_path, capsys):
+    """The usual sealed ones may be a user's own; who is held out, or not of this set, is left out by no seal."""
+    names = ["case_00001", "case_00166", "contrast_chest_oral_contrast"]
+    told = "Left out as sealed: case_00001, contrast_chest_oral_contrast"
+    run = start(config_of(recipe, sealed=names), prepared, tmp_path / "run")
+    assert capsys.readouterr().err == ""  # what is refused says no more than why
+    for until in (1, 2):
+        train.train(run, until)
+        first, second = capsys.readouterr().err.splitlines()
+        assert first.startswith(told)
+        assert "(sealed in the config; training.train has --sealed, too, alone for nobody)" in first
+        assert second.startswith("Training in ")
+    train.train(run, 2)
+    assert "so nothing is trained" in capsys.readouterr().err
+    split = tmp_path / "split.json"
+    write_split(split, ["case_00002", "case_00003"], ["case_00001"])
+    held_out = start(config_of(recipe, sealed=["case_00001"]), prepared, tmp_path / "held", split=split)
+    capsys.readouterr()
+    train.train(held_out, 1)
+    assert "sealed" not in capsys.readouterr().err
+
+
 def test_all_patients_can_be_trained_on(recipe, prepared, tmp_path, command):
     config = recipe(held_out=0, sealed=["case_00002"], steps=2, look_every=1)
     assert command(train, "--config", config, "--data", prepared, "--run", tmp_path / "run") == 0

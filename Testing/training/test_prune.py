@@ -14,7 +14,7 @@ from wpunet.network import WPUNet, cost
 
 from training import checkpoint, prune
 from training.config import Config
-from training.data import read_split
+from training.data import read_prepared, read_split
 from training.narrow import narrow, widths_for
 from training.networks import load_trained
 from training.train import Run, train
@@ -23,13 +23,14 @@ PAPER = 1_297_441  # weights that the paper has left
 
 
 def random_network(spec, seed=0):
-    """As if trained: no weight is 0, statistics are not 0 and 1."""
+    """As if trained: no weight is 0, statistics are not 0 and 1, and of many batches."""
     torch.manual_seed(seed)
     network = WPUNet(spec)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.2)
             module.running_var.uniform_(0.5, 2.0)
+            module.num_batches_tracked.fill_(50)
             module.weight.data.uniform_(0.5, 1.5)
             module.bias.data.normal_(0, 0.2)
     return network.eval()
@@ -120,9 +121,13 @@ def test_statistics_are_estimated_where_the_network_is():
 
 def test_impossible_numbers_are_refused(full):
     network = full_network(full)
-    for weights in (100, 10_000_000):
-        with pytest.raises(InputError, match="cannot be left; choose between"):
+    total = sum(p.numel() for p in network.parameters())
+    rest = total - sum(module.weight.numel() for module, _ in prune.matrices(network))
+    for weights in (100, rest, total + 1):
+        with pytest.raises(InputError, match=f"cannot be left; choose between {rest + 1} and {total}"):
             prune.prune_weights(network, "layer", weights)
+    for weights in (total, rest + 1):
+        assert prune.remaining(prune.thin(full_network(full), "global", weights)) == weights
     with pytest.raises(InputError, match="has only 10 weights"):
         widths_for(10, network.spec)
     with pytest.raises(InputError, match="cannot be kept"):
@@ -192,6 +197,8 @@ def test_rounds_with_fine_tuning_end_at_the_number_asked_for(method, trained, pr
     for name, lost in told["dice_lost"].items():
         assert lost == pytest.approx(told["dice_before"][name] - told["dice_after"][name], abs=1e-3)
     start, _ = load_trained(tmp_path / "p" / "round_1")
+    if method != "channels":  # much goes in the first round
+        assert prune.remaining(start) == round(total - (total - wanted) * 7 / 8)
     first = next(iter(pruned.parameters()))
     assert not torch.equal(first, next(iter(start.parameters())))  # it went on training between the rounds
 
@@ -254,6 +261,18 @@ def test_fine_tuning_keeps_the_pixels_of_the_run(trained, prepared, recipe, tmp_
     assert facts["steps_in_all"] == before["step"] + 1
 
 
+def test_fine_tuning_begins_with_the_statistics_of_the_weights_that_are_left(trained, prepared, recipe, tmp_path):
+    weights = cost(load_trained(trained)[0], (32, 32)).weights // 2
+    fine = prune.prune(trained, prepared, tmp_path, Config.read(recipe(steps=1)), "global", weights, 1)
+    old, anew = (prune.thin(load_trained(trained)[0], "global", weights) for _ in range(2))
+    prune.settle(anew, fine.sampler)
+    found, begun, settled = (
+        torch.cat([value for name, value in one.state_dict().items() if name.endswith("running_mean")])
+        for one in (fine.network, old, anew)
+    )
+    assert (found - settled).norm() < 0.3 * (found - begun).norm()
+
+
 def test_pruning_goes_on_where_it_stopped(trained, prepared, fine_tuning, tmp_path, monkeypatch):
     config = Config.read(fine_tuning)
     weights = cost(load_trained(trained)[0], (32, 32)).weights // 2
@@ -312,9 +331,20 @@ def test_the_curve_of_accuracy_against_sparsity(trained, prepared, tmp_path):
         sparsities = [float(row["sparsity"]) for row in written[first : first + 3]]
         assert sparsities == pytest.approx([0, 0.3, 0.5], abs=0.15)  # so few channels come in large steps
         assert rows[first]["kidney_or_tumor"] == rows[0]["kidney_or_tumor"]  # unpruned they are one network
-    assert rows[0]["kidney_or_tumor"] > 0.3
+    network, facts = load_trained(trained)
+    first = read_prepared(prepared, "labelled", read_split(trained / "split.json")[1][:1])  # of those held out
+    assert rows[0]["kidney_or_tumor"] == prune.measure(network, facts["pixel_mm"], first)["kidney_or_tumor"] > 0.3
     assert rows[5]["kidney_or_tumor"] != rows[0]["kidney_or_tumor"]
     assert (tmp_path / "sparsity.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_accuracy_is_the_mean_over_patients(trained, prepared):
+    network, facts = load_trained(trained)
+    cases = read_prepared(prepared, "labelled")[:3]
+    together, *alone = (prune.measure(network, facts["pixel_mm"], some) for some in (cases, *([one] for one in cases)))
+    each = [one["kidney_or_tumor"] for one in alone]
+    assert together["kidney_or_tumor"] == pytest.approx(sum(each) / 3, abs=1e-3)
+    assert together["kidney_or_tumor"] != pytest.approx(sorted(each)[1], abs=2e-3)
 
 
 @pytest.mark.parametrize("options", [("--rounds", 0), ("--output", "RUN")])

@@ -3,17 +3,19 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from wpunet.errors import InputError
 
-from training import blend, checkpoint, prune, train
+from training import blend, checkpoint, export, prune, train
 from training.config import Config
 from training.data import read_split, write_split
 from training.export import as_bundle
 from training.networks import load_trained
-from training.patients import not_known_to
+from training.past import begun_with
+from training.patients import known_by, not_known_to
 from training.train import Run
 
 
@@ -81,6 +83,50 @@ def test_whom_weights_of_weights_know_is_told_on(recipe, prepared, trained, tmp_
             else:
                 not_known_to(first, {*unseen, training[1]})
                 assert "Nobody says whether" in capsys.readouterr().err
+
+
+def test_a_card_tells_of_all_that_its_weights_went_on_from(recipe, prepared, trained, tmp_path, command):
+    """Of runs whom they were trained on, together; of a bundle, which names nobody, what its own card says."""
+    _, held_out = read_split(trained / "split.json")
+    outlined = "patients with kidneys and tumors outlined"
+    split, options = tmp_path / "split.json", ("--data", prepared, "--config", recipe(widths=[8, 8, 16, 16, 16]))
+    write_split(split, held_out, [])
+    weights = trained / "average.safetensors"
+    for name, says in (("first", f"6 {outlined}"), ("second", f"2 {outlined}, from Mine 1 (6 {outlined})")):
+        run, bundled = tmp_path / name, tmp_path / f"{name}.safetensors"
+        begun = ("--split", split, "--run", run, "--weights", weights, "--device", "cpu")
+        for until in (1, 2):  # begun, and gone on with
+            assert command(train, *options, *begun, "--until", until) == 0
+        cut = ("--sparsity", 0.2, "--rounds", 1, "--steps", 0, "--output", run / "pruned", "--method", "global")
+        assert command(prune, *options, "--run", run, *cut) == 0
+        card = export.export(run / "pruned", bundled, {"name": "Mine", "version": "1"})
+        assert card["nonzero_weights"] == prune.remaining(load_trained(run / "pruned")[0]) < 0.9 * card["weights"]
+        assert (card["trained_on"], card["steps"]) == (says, 62 if name == "first" else 64)
+        weights = bundled
+    weights.with_suffix(".json").unlink()
+    for there in (None, "[]"):
+        if there:
+            weights.with_suffix(".json").write_text(there)
+        assert begun_with(weights) == "second.safetensors (nobody tells on whom it was trained)"
+
+
+def test_a_split_beside_a_bundle_is_that_of_its_run_only_in_a_runs_folder(trained, tmp_path):
+    bundled = as_bundle(load_trained(trained)[0], 4.0, tmp_path / "own.safetensors")
+    copied = shutil.copy(trained / "average.safetensors", tmp_path)
+    training, held_out = read_split(trained / "split.json")
+    write_split(tmp_path / "split.json", held_out, training)  # of another run, for --split
+    assert known_by(Path(copied)) == (set(training), None)
+    assert known_by(bundled) == (set(), set())
+    bundled.with_suffix(".json").write_text(json.dumps({"held_out_patients": held_out}))
+    assert known_by(bundled) == (set(), set(held_out))
+    (tmp_path / "split.json").write_text("{}")
+    assert known_by(bundled) == (set(), set(held_out))
+    shutil.copytree(trained, tmp_path / "run")
+    for name in ("average", "checkpoint", "weights"):  # the last as trials makes it there
+        beside = tmp_path / "run" / f"{name}.safetensors"
+        if not beside.exists():
+            shutil.copyfile(bundled, beside)
+        assert known_by(beside) == (set(training), None)
 
 
 def test_a_bundle_that_does_not_say_whom_it_knows_is_told(recipe, prepared, trained, tmp_path, capsys):

@@ -181,7 +181,9 @@ def test_what_a_run_does_not_do_any_more_is_told(recipe, prepared, trained, tmp_
     ("options", "says"),
     [
         (("--sealed", "case_1"), "has no patient case_1 to keep away from"),
-        (("--device", "quantum"), "There is no device 'quantum' here"),
+        (("--device", "gpu"), "train: There is no device 'gpu'; give cpu or cuda.\n"),
+        (("--until", -1), "--until is -1; give a whole number from 0 on"),
+        (("--steps", 0), "--steps is 0; give a whole number from 1 on"),
         (("--split", "nobody.json"), "trains on nobody"),
         (("--run", "c.toml/run"), "Not a directory"),
     ],

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from wpunet.errors import InputError
 
-from training import trials
+from training import compare, parenchyma, trials
 from training.config import Config
 from training.data import read_prepared, write_split
 
@@ -119,6 +119,30 @@ def test_one_split_is_no_cross_validation(recipe, prepared, tmp_path, command, c
         assert command(trials, *what, *options) == 2
         assert "--split holds out the same patients in every fold" in capsys.readouterr().err
     assert not (tmp_path / "recipe").exists()
+
+
+def test_weights_that_know_whom_a_fold_holds_out_are_refused_before_any_training(
+    recipe, prepared, trained, tmp_path, command, capsys
+):
+    path, weights = recipe(**SHORT | {"widths": [8, 8, 16, 16, 16]}), trained / "average.safetensors"
+    options = ("--config", path, "--data", prepared, "--output", tmp_path / "out", "--weights", weights)
+    for what in (("folds",), ("folds", "--fold", 1), ("ingredients", "--fold", 0, 2)):
+        assert command(trials, *what, *options) == 2
+        told = capsys.readouterr().err
+        assert f"trials: {weights} were trained on case_0000" in told
+        assert "whom a fold is kept from" in told
+        assert "--split" not in told
+    assert not (tmp_path / "out").exists()
+    assert command(trials, "folds", *options, "--fold", 0) == 0  # as the message says
+
+
+@pytest.mark.parametrize("module", [trials, compare, parenchyma])
+def test_a_training_without_steps_is_refused(module, recipe, prepared, tmp_path, command, capsys):
+    options = ("--config", recipe(), "--data", prepared, "--output", tmp_path / "out", "--steps", 0)
+    options += {trials: ("folds",), parenchyma: ("--run", tmp_path)}.get(module, ())
+    assert command(module, *options) == 2
+    assert "--steps is 0; give a whole number from 1 on." in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_only_what_the_engine_runs_can_be_tried(recipe, prepared, tmp_path, command, capsys):
