@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import locale
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -12,6 +13,14 @@ from pathlib import Path
 import pytest
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def usual_locale() -> Iterator[None]:
+    """ITK leaves the locale at "C" after it has written DICOM; later tests would read text files as ASCII."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
 
 
 @contextmanager

@@ -1,10 +1,8 @@
 """A view shows as much as it did, whatever room the browser gives it meanwhile."""
 
-import asyncio
-
 import pytest
 
-from Testing.view.conftest import require_parts
+from Testing.view.conftest import require_parts, waited
 
 ROOM = 400, 300
 
@@ -18,19 +16,16 @@ def axial():
     from trame_slicer.views import SliceView
     from wpunet_view.drawing import Adapter, Painter, Picture, Window
 
-    app, loop = SlicerApp(), asyncio.new_event_loop()
-
     async def made():
-        view, painter = SliceView(scene=app.scene, app_logic=app.app_logic, name="Axial"), Painter()
-        window = Window(view, Server().state, "cursor", lambda _event: False)
-        return view, Adapter(window, "Axial", Picture(painter, window, smooth=False), painter, view)
+        return Painter()  # it begins its work in a running loop
 
-    view, adapter = loop.run_until_complete(made())
+    app, painter = SlicerApp(), waited(made())
+    view = SliceView(scene=app.scene, app_logic=app.app_logic, name="Axial")
+    window = Window(view, Server().state, "cursor", lambda _event: False)
+    adapter = Adapter(window, "Axial", Picture(painter, window, smooth=False), painter, view)
     give(adapter, ROOM)
     yield view, adapter
-    adapter._painter.close()
-    loop.run_until_complete(asyncio.sleep(0))
-    loop.close()
+    painter.close()
 
 
 def give(adapter, room):
