@@ -70,6 +70,7 @@ def test_what_was_corrected_and_saved_is_opened_again_and_corrected_further(open
     again.sees("marks something in a CT and is none itself; open its CT first")
     again.upload(small_ct)
     again.sees("30 × 116 × 144 voxels")
+    again.at_leisure()
     again.drop(saved[0])
     again.sees("Results, opened from patient_7.seg.nrrd")
     until(lambda: len(again.rows()) == len(rows), "the segments to be measured")

@@ -195,6 +195,7 @@ def test_only_one_ct_is_opened_at_a_time(visitor, shut, small_ct, healthy_ct):
     assert visitor.page.get_by_text("Reading patient 7").is_visible()
     gate.unlink()
     visitor.sees("30 × 116 × 144 voxels")
+    visitor.at_leisure()
     visitor.drop(healthy_ct)
     visitor.sees("28 × 116 × 144 voxels")
 

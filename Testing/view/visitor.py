@@ -49,6 +49,10 @@ class Visitor:
     def sees(self, text):
         return self.page.get_by_text(text).first.wait_for()
 
+    def at_leisure(self):
+        """Nothing is being opened any more: a drop is refused until then, a moment after the CT is there."""
+        self.page.wait_for_function("!window.trame.state.get('PageState__busy')")
+
     def upload(self, *paths, button="Open CT"):
         with self.page.expect_file_chooser() as chooser:
             self.button(button).click()
