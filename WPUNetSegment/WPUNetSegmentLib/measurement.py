@@ -15,7 +15,7 @@ from wpunet.report import structures_of
 from wpunet.structure import Structure, moved, plain
 from wpunet.volume import Volume, is_upright
 
-from . import handover, marks, scene, transforms
+from . import handover, marks, scene
 from .kinds import kidney_sides
 from .training_case import labels_of, labels_on, mask_of, upright
 
@@ -74,10 +74,8 @@ def remembered(segmentation: Any) -> list[Structure] | None:
     kept = json.loads(text) if text else None
     if not kept or kept["schema"] != report.SCHEMA:
         return None
-    motion = transforms.as_a_whole(scene.motion_since(segmentation, kept))
-    same = kept["segments"] == marks.state(segmentation)
-    if not same and motion is not None:  # moved together with the CT
-        same = kept["segments"] == marks.state(segmentation, motion)
+    motions = scene.motions_since(segmentation, kept)
+    same = any(kept["segments"] == marks.state(segmentation, motion) for motion in motions)
     return here(segmentation, kept) if same else None
 
 

@@ -217,6 +217,12 @@ def motion_since(segmentation: Any, told: dict[str, Any]) -> np.ndarray | None:
     return None if ct is None or lies_as(ct, then) else ijk_to_ras(ct) @ np.linalg.inv(then)
 
 
+def motions_since(segmentation: Any, told: dict[str, Any] | None) -> tuple[np.ndarray | None, ...]:
+    """What may have moved segments since a report, as ``marks.digest`` takes it: nothing, or their CT as a whole."""
+    motion = as_a_whole(motion_since(segmentation, told)) if told else None
+    return (None,) if motion is None else (None, motion)
+
+
 def ct_role(segmentation: Any) -> str:
     """In which role the CT stands beside its segmentation, also where it was deleted; "" where there never was one.
 
@@ -366,16 +372,14 @@ def edited(segmentation: Any) -> list[str]:
 def untouched(segmentation: Any) -> Iterator[str]:
     """Ids of the segments that are as the engine's last run left them; each is hashed only when it is asked for."""
     told = report(segmentation)
-    motion = as_a_whole(motion_since(segmentation, told)) if told else None
+    motions = motions_since(segmentation, told)
     for key, segment in kinds.segments_of(segmentation).items():
         run, _, place = _tag(segment, DIGEST).rpartition(" ")  # versions before 0.8.2 left no run
         of_earlier_run = bool(run and told and run != told["started"])  # as the Segment Editor's undo brings back
         said = key not in OURS or kinds.is_said_otherwise(key, segment)
         if said or of_earlier_run:
             continue
-        if place == marks.digest(segmentation, key) or (
-            motion is not None and place == marks.digest(segmentation, key, motion)  # moved together with the CT
-        ):
+        if any(place == marks.digest(segmentation, key, motion) for motion in motions):
             yield key
 
 
