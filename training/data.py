@@ -130,8 +130,7 @@ def read_prepared(folder: Path, group: str, patients: Iterable[str] | None = Non
     """
     wanted = None if patients is None else set(patients)
     if wanted:
-        there = {patient_of(name) for one in GROUPS for name in case_names(folder, one)}
-        missing = sorted(wanted - there)
+        missing = sorted(wanted - everybody(folder))
         if missing:
             raise InputError(
                 f"{folder} has no case {missing[0]}, whom a split or a card names; mend the name there, or run "
@@ -156,6 +155,11 @@ def case_names(folder: Path, group: str) -> list[str]:
 def patient_names(folder: Path, group: str) -> list[str]:
     """The patients of a group's cases, sorted."""
     return sorted({patient_of(name) for name in case_names(folder, group)})
+
+
+def everybody(folder: Path) -> set[str]:
+    """The patients of all groups of a prepared set."""
+    return {name for group in GROUPS for name in patient_names(folder, group)}
 
 
 def split_patients(

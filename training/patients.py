@@ -9,7 +9,7 @@ from wpunet.errors import InputError
 
 from training import checkpoint, distributed
 from training.config import Config
-from training.data import GROUPS, HOW_TO_SEAL, patient_names, read_split, split_patients
+from training.data import HOW_TO_SEAL, everybody, patient_names, read_split, split_patients
 from training.past import card_of, lies_in_run
 
 
@@ -46,14 +46,13 @@ def division(config: Config, data: Path, own: Path, given: Path | None) -> tuple
 
 def sealed_line(config: Config, data: Path, divided: list[str]) -> str:
     """A line on whom the seal alone keeps from being ``divided`` into trained on and held out; empty for nobody."""
-    there = {name for group in GROUPS for name in patient_names(data, group)}
-    names = sorted(there & {*config.sealed} - {*divided})
+    names = sorted(everybody(data) & {*config.sealed} - {*divided})
     return f"Left out as sealed: {', '.join(names)} ({HOW_TO_SEAL}).\n" if names else ""
 
 
 def require_known(names: list[str], data: Path) -> None:
     """Raise InputError where a name that was typed is no patient's: it would keep nobody away."""
-    strange = sorted({*names} - {name for group in GROUPS for name in patient_names(data, group)})
+    strange = sorted({*names} - everybody(data))
     if strange:
         raise InputError(f"{data} has no patient {strange[0]} to keep away from (--sealed); see its prepared.json.")
 
